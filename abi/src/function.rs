@@ -1,0 +1,121 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! Function identifiers: what a caller puts into X0.
+
+use crate::Unknown;
+
+/// First value of the range of RMI and RMM-EL3 function identifiers: SMC64, fast call, Standard
+/// service. The function number is added to it.
+const BASE: u32 = 0xC400_0000;
+
+/// The "no live SVE state" hint of SMCCC 1.3, bit 16 of a function identifier. EL3 passes it on, so a
+/// responder masks it before it looks at the rest.
+pub const SVE_HINT: u64 = 1 << 16;
+
+macro_rules! functions {
+    ($($(#[$doc:meta])* $name:ident = $number:literal,)*) => {
+        /// The RMI commands that this ABI describes.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        #[repr(u32)]
+        pub enum Function {
+            $($(#[$doc])* $name = BASE + $number,)*
+        }
+
+        impl Function {
+            /// Every command, in the order of the function numbers.
+            pub const ALL: &'static [Self] = &[$(Self::$name,)*];
+        }
+
+        impl TryFrom<u64> for Function {
+            type Error = Unknown;
+
+            /// Reads a function identifier as it came in X0. The [`SVE_HINT`] is ignored; any other
+            /// surplus bit makes the identifier unknown.
+            fn try_from(x0: u64) -> Result<Self, Unknown> {
+                match x0 & !SVE_HINT {
+                    $(id if id == Self::$name.id() => Ok(Self::$name),)*
+                    _ => Err(Unknown(x0)),
+                }
+            }
+        }
+    };
+}
+
+functions! {
+    /// `RMI_VERSION`: agrees on an ABI version. Any RMM state.
+    Version = 0x150,
+    /// `RMI_FEATURES`: reads a feature register. Any RMM state.
+    Features = 0x165,
+    /// `RMI_RMM_CONFIG_SET`: sets granule and tracking region size. RMM state INIT only.
+    RmmConfigSet = 0x16E,
+    /// `RMI_PSMMU_IRQ_NOTIFY`: says what happened on a physical SMMU.
+    PsmmuIrqNotify = 0x16F,
+    /// `RMI_PSMMU_ACTIVATE`: starts the Realm side of a physical SMMU.
+    PsmmuActivate = 0x1D7,
+    /// `RMI_PSMMU_DEACTIVATE`: stops it.
+    PsmmuDeactivate = 0x1D8,
+    /// `RMI_PSMMU_ST_L2_CREATE`: adds a level-2 stream table.
+    PsmmuStL2Create = 0x1DB,
+    /// `RMI_PSMMU_ST_L2_DESTROY`: removes one.
+    PsmmuStL2Destroy = 0x1DC,
+    /// `RMI_RMM_CONFIG_GET`: reads the configuration. Any RMM state.
+    RmmConfigGet = 0x1EC,
+    /// `RMI_PSMMU_EVENT_CONSUME` (`EVENT_DISCARD` in early betas): takes the reported event off.
+    PsmmuEventConsume = 0x1F0,
+    /// `RMI_RMM_ACTIVATE`: moves the RMM from INIT to ACTIVE.
+    RmmActivate = 0x202,
+    /// `RMI_PSMMU_INFO`: tells how the host will be interrupted.
+    PsmmuInfo = 0x20E,
+}
+
+impl Function {
+    /// Returns the value for X0.
+    #[must_use]
+    pub const fn id(self) -> u64 {
+        self as u64
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_function_round_trips_through_x0_with_and_without_the_sve_hint() {
+        for &function in Function::ALL {
+            assert_eq!(Function::try_from(function.id()), Ok(function));
+            assert_eq!(Function::try_from(function.id() | SVE_HINT), Ok(function));
+        }
+    }
+
+    #[test]
+    fn an_identifier_with_any_other_surplus_bit_is_unknown() {
+        for bit in (0..64).filter(|&bit| bit != 16) {
+            let flipped = Function::PsmmuInfo.id() ^ (1 << bit);
+            assert_ne!(Function::try_from(flipped), Ok(Function::PsmmuInfo), "bit {bit}");
+        }
+        assert_eq!(Function::try_from(0), Err(Unknown(0)));
+    }
+
+    #[test]
+    fn identifiers_have_the_values_of_the_wire() {
+        let expected: [(Function, u64); 12] = [
+            (Function::Version, 0xC400_0150),
+            (Function::Features, 0xC400_0165),
+            (Function::RmmConfigSet, 0xC400_016E),
+            (Function::PsmmuIrqNotify, 0xC400_016F),
+            (Function::PsmmuActivate, 0xC400_01D7),
+            (Function::PsmmuDeactivate, 0xC400_01D8),
+            (Function::PsmmuStL2Create, 0xC400_01DB),
+            (Function::PsmmuStL2Destroy, 0xC400_01DC),
+            (Function::RmmConfigGet, 0xC400_01EC),
+            (Function::PsmmuEventConsume, 0xC400_01F0),
+            (Function::RmmActivate, 0xC400_0202),
+            (Function::PsmmuInfo, 0xC400_020E),
+        ];
+        for (function, id) in expected {
+            assert_eq!(function.id(), id);
+        }
+        assert_eq!(expected.len(), Function::ALL.len());
+    }
+}

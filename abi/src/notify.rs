@@ -1,0 +1,188 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! `RMI_PSMMU_IRQ_NOTIFY` and `RMI_PSMMU_EVENT_CONSUME`.
+//!
+//! X1 in: the PSMMU. X2 in: an [`IrqSet`], the same for both commands. X0 out: status. NOTIFY answers
+//! a [`Notification`] in X1 to X6; CONSUME has no further output.
+
+use crate::Unknown;
+use crate::event::{ErrorCause, Syndrome};
+
+bitflags::bitflags! {
+    /// The sources that a call speaks about.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub struct IrqSet: u64 {
+        /// Bit 0: global errors.
+        const GERROR = 1 << 0;
+        /// Bit 1: the event queue.
+        const EVENTQ = 1 << 1;
+        /// Bit 2: the PRI queue.
+        const PRIQ = 1 << 2;
+        /// Bit 3: the command queue, which never has anything to say.
+        const CMDQ = 1 << 3;
+    }
+}
+
+/// Kind of an event, bits 2:1 of the flags in X1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum EventKind {
+    /// Nothing happened.
+    None = 0,
+    /// An error of the SMMU itself.
+    Error = 1,
+    /// An event of a stream that no virtual SMMU owns.
+    Psmmu = 2,
+    /// An event of a stream that a virtual SMMU owns.
+    Vsmmu = 3,
+}
+
+/// What the host learns of one event, and no more than that.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// Nothing happened.
+    None,
+    /// An error of the SMMU itself, with its causes in the syndrome register.
+    Error(ErrorCause),
+    /// A record of the event queue or of the PRI queue.
+    Psmmu {
+        /// Number of the event, bits 7:0 of its record. See [`EventNumber`](crate::EventNumber).
+        number: u8,
+        /// PA whose fetch failed, 0 if the event has none.
+        fetch_address: u64,
+        /// Address that the device used, 0 if the event has none.
+        input_address: u64,
+        /// Access, stage and class.
+        syndrome: Syndrome,
+    },
+    /// Something for the owner of a stream.
+    Vsmmu {
+        /// The stream.
+        stream_id: u32,
+    },
+}
+
+impl Event {
+    /// Returns the kind that goes into the flags.
+    #[must_use]
+    pub const fn kind(&self) -> EventKind {
+        match self {
+            Self::None => EventKind::None,
+            Self::Error(_) => EventKind::Error,
+            Self::Psmmu { .. } => EventKind::Psmmu,
+            Self::Vsmmu { .. } => EventKind::Vsmmu,
+        }
+    }
+}
+
+/// The answer of NOTIFY.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Notification {
+    /// More is waiting on the named sources behind this event: call NOTIFY again.
+    pub pending: bool,
+    /// The event.
+    pub event: Event,
+}
+
+const FLAG_PENDING: u64 = 1 << 0;
+const FLAG_KIND_SHIFT: u32 = 1;
+const FLAGS_KNOWN: u64 = 0b111;
+
+impl Notification {
+    /// Nothing happened and nothing is waiting.
+    pub const NONE: Self = Self { pending: false, event: Event::None };
+
+    /// Returns X1 to X6: flags, event number, StreamID, fetch address, input address, syndrome. What
+    /// an event kind does not have is zero.
+    #[must_use]
+    pub const fn registers(&self) -> [u64; 6] {
+        let flags = (self.event.kind() as u64) << FLAG_KIND_SHIFT
+            | if self.pending { FLAG_PENDING } else { 0 };
+        match self.event {
+            Event::None => [flags, 0, 0, 0, 0, 0],
+            Event::Error(cause) => [flags, 0, 0, 0, 0, cause.bits()],
+            Event::Psmmu { number, fetch_address, input_address, syndrome } => {
+                [flags, number as u64, 0, fetch_address, input_address, syndrome.bits()]
+            }
+            Event::Vsmmu { stream_id } => [flags, 0, stream_id as u64, 0, 0, 0],
+        }
+    }
+}
+
+impl TryFrom<[u64; 6]> for Notification {
+    type Error = Unknown;
+
+    /// Reads X1 to X6. Flags that do not exist, an event number above 255 and a StreamID above 32
+    /// bits are errors; registers that the kind does not use are ignored.
+    fn try_from(registers: [u64; 6]) -> Result<Self, Unknown> {
+        let [flags, number, stream_id, fetch_address, input_address, syndrome] = registers;
+        if flags & !FLAGS_KNOWN != 0 {
+            return Err(Unknown(flags));
+        }
+        let event = match flags >> FLAG_KIND_SHIFT {
+            0 => Event::None,
+            1 => Event::Error(ErrorCause::from_bits_retain(syndrome)),
+            2 => Event::Psmmu {
+                number: number.try_into().map_err(|_| Unknown(number))?,
+                fetch_address,
+                input_address,
+                syndrome: Syndrome::from_bits(syndrome),
+            },
+            _ => Event::Vsmmu { stream_id: stream_id.try_into().map_err(|_| Unknown(stream_id))? },
+        };
+        Ok(Self { pending: flags & FLAG_PENDING != 0, event })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn round_trip(notification: Notification) -> [u64; 6] {
+        let registers = notification.registers();
+        assert_eq!(Notification::try_from(registers), Ok(notification));
+        registers
+    }
+
+    #[test]
+    fn each_kind_of_event_round_trips_and_discloses_only_its_own_registers() {
+        for pending in [false, true] {
+            let flag = u64::from(pending);
+            let of = |event| round_trip(Notification { pending, event });
+            assert_eq!(of(Event::None), [flag, 0, 0, 0, 0, 0]);
+            assert_eq!(
+                of(Event::Error(ErrorCause::EVENTQ_OVERFLOW)),
+                [flag | 2, 0, 0, 0, 0, 1 << 32]
+            );
+            assert_eq!(
+                of(Event::Psmmu {
+                    number: 0x10,
+                    fetch_address: 0x8000_1040,
+                    input_address: 0x5000_0004,
+                    syndrome: Syndrome::from_bits(0b1010),
+                }),
+                [flag | 4, 0x10, 0, 0x8000_1040, 0x5000_0004, 0b1010]
+            );
+            assert_eq!(
+                of(Event::Vsmmu { stream_id: u32::MAX }),
+                [flag | 6, 0, 0xFFFF_FFFF, 0, 0, 0]
+            );
+        }
+    }
+
+    #[test]
+    fn flags_that_do_not_exist_and_numbers_too_wide_are_typed_errors() {
+        assert_eq!(Notification::try_from([8, 0, 0, 0, 0, 0]), Err(Unknown(8)));
+        assert_eq!(Notification::try_from([4, 0x100, 0, 0, 0, 0]), Err(Unknown(0x100)));
+        assert_eq!(Notification::try_from([6, 0, 1 << 32, 0, 0, 0]), Err(Unknown(1 << 32)));
+    }
+
+    #[test]
+    fn sets_use_the_bits_of_the_host_and_not_the_numbers_of_the_specification() {
+        assert_eq!(IrqSet::GERROR.bits(), 1);
+        assert_eq!(IrqSet::EVENTQ.bits(), 2);
+        assert_eq!(IrqSet::PRIQ.bits(), 4);
+        assert_eq!(IrqSet::CMDQ.bits(), 8);
+        assert_eq!(IrqSet::from_bits_truncate(u64::MAX), IrqSet::all());
+    }
+}

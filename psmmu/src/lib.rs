@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! The Realm side of the physical SMMUs, for any RMM to embed.
+//!
+//! A device that is assigned to a Realm faults in an SMMUv3. The record of the fault lands in a queue
+//! in Realm memory, where the host may not look; the interrupt reaches the host, which may not act.
+//! This module stands between the two: it brings the Realm programming interface of an SMMU up, and
+//! it answers the host's `RMI_PSMMU_INFO`, `RMI_PSMMU_IRQ_NOTIFY` and `RMI_PSMMU_EVENT_CONSUME`.
+//!
+//! # How to read it
+//! Follow one event; each file is a step on its way:
+//!
+//! 1. [`registers`]: what the device shows; [`mmio`] is the one door to it.
+//! 2. [`queue`]: pointers with wrap and overflow bits, and the memory that is shared with the device.
+//! 3. [`record`]: what the hardware wrote, and how much of it a host may learn.
+//! 4. [`staging`]: records are copied to memory of the RMM and their hardware slots freed.
+//! 5. [`report`]: the event is told to the host, as often as it asks.
+//! 6. [`consume`]: the host is done and the event is dropped.
+//!
+//! Beside the way lie [`gerror`] (errors of the SMMU itself), [`command`] (the command queue),
+//! [`stream_table`], [`activate`] (bring-up) and [`responder`] (the commands as the host sees them).
+//!
+//! # What the embedder gives
+//! [`Registers`] of each SMMU, [`DeviceMemory`] for its queues and tables, [`HostMemory`] as the door
+//! to the host's granules, and a [`Clock`], since no wait is without a bound. All dispatch is static.
+//!
+//! # Locks
+//! Each source has a lock of its own, held for a bounded number of steps, so that a flood on one never
+//! makes another wait. Where two are held they are taken in the order of [`Psmmu`]'s fields.
+
+#![no_std]
+#![deny(unsafe_code)]
+
+pub mod activate;
+pub mod command;
+pub mod consume;
+pub mod gerror;
+pub mod host_memory;
+#[expect(unsafe_code, reason = "the one file that touches the device")]
+pub mod mmio;
+pub mod queue;
+pub mod record;
+pub mod registers;
+pub mod report;
+pub mod responder;
+pub mod smmu;
+pub mod staging;
+pub mod stream_table;
+pub mod sync;
+
+pub use activate::{ActivateError, Memory};
+pub use host_memory::{HostFault, HostGranule, HostMemory};
+pub use mmio::MmioRegisters;
+pub use queue::{DeviceMemory, Granules};
+pub use registers::{Clock, Registers};
+pub use responder::{Notified, Responder};
+pub use smmu::{AbortBehaviour, Config, Delivery, Interface, Psmmu, State};

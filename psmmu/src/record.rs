@@ -1,0 +1,162 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! What the hardware writes into the event queue, and how much of it a host may learn.
+//!
+//! The host learns the event number, the address that was fetched, the address that the device used,
+//! and a syndrome of four bits; never a StreamID, a SubstreamID or an intermediate address. Fields
+//! that an event does not have read as zero, whatever the record holds there.
+
+#![forbid(unsafe_code)]
+
+use psmmu_abi::{Event, EventNumber, FaultClass, Syndrome};
+
+use crate::queue::DeviceMemory;
+
+/// 64-bit words of a record.
+pub const WORDS: usize = 4;
+
+/// A copy of an event record: four words, the first one lowest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Record([u64; WORDS]);
+
+impl Record {
+    /// RnW of the second word: the access was a read.
+    const READ: u64 = 1 << 35;
+    /// S2 of the second word: the fault is one of stage 2.
+    const STAGE_2: u64 = 1 << 39;
+    /// CLASS, two bits of the second word.
+    const CLASS_SHIFT: u32 = 40;
+    /// FetchAddr, bits 55:3 of the fourth word.
+    const FETCH_ADDRESS: u64 = 0x00FF_FFFF_FFFF_FFF8;
+    /// The input address of events that have only its page.
+    const PAGE: u64 = !0xFFF;
+
+    /// Takes the four words of a record.
+    #[must_use]
+    pub const fn new(words: [u64; WORDS]) -> Self {
+        Self(words)
+    }
+
+    /// Copies entry `index` out of the queue in `memory`.
+    #[inline]
+    pub(crate) fn read(memory: &impl DeviceMemory, index: usize) -> Self {
+        let first = index * WORDS;
+        Self([0, 1, 2, 3].map(|word| memory.load(first + word)))
+    }
+
+    /// Returns the event number.
+    #[must_use]
+    pub const fn number(&self) -> u8 {
+        self.0[0] as u8
+    }
+
+    /// Returns the StreamID. It stays inside the RMM.
+    #[must_use]
+    pub const fn stream_id(&self) -> u32 {
+        (self.0[0] >> 32) as u32
+    }
+
+    /// Returns what the host may learn. A number that the architecture does not name is reported with
+    /// its fields as they are.
+    #[must_use]
+    pub fn event(&self) -> Event {
+        let [_, flags, input, fetch] = self.0;
+        let event = EventNumber::try_from(self.number()).ok();
+        let has = |field: fn(EventNumber) -> bool| event.is_none_or(field);
+
+        let class = match flags >> Self::CLASS_SHIFT & 3 {
+            _ if !has(EventNumber::has_class) => FaultClass::ContextDescriptor,
+            0 => FaultClass::ContextDescriptor,
+            1 => FaultClass::TableWalk,
+            2 => FaultClass::Input,
+            _ => FaultClass::Reserved,
+        };
+        let read = has(EventNumber::has_access) && flags & Self::READ != 0;
+        let stage_2 = has(EventNumber::has_stage) && flags & Self::STAGE_2 != 0;
+        let input_mask = match event {
+            Some(EventNumber::BadAtsRequest | EventNumber::PageRequest) => Self::PAGE,
+            _ => u64::MAX,
+        };
+        Event::Psmmu {
+            number: self.number(),
+            fetch_address: if has(EventNumber::has_fetch_address) {
+                fetch & Self::FETCH_ADDRESS
+            } else {
+                0
+            },
+            input_address: if has(EventNumber::has_input_address) { input & input_mask } else { 0 },
+            syndrome: Syndrome::new(read, stage_2, class),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn reported(words: [u64; WORDS]) -> (u8, u64, u64, u64) {
+        match Record::new(words).event() {
+            Event::Psmmu { number, fetch_address, input_address, syndrome } => {
+                (number, fetch_address, input_address, syndrome.bits())
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn the_worked_records_of_the_architecture_are_decoded() {
+        for (words, expected) in [
+            // C_BAD_STREAMID, StreamID 0x1234.
+            ([0x0000_1234_0000_0002, 0, 0, 0], (0x02, 0, 0, 0)),
+            // C_BAD_STE, StreamID 8, SubstreamID 5.
+            ([0x0000_0008_0000_5804, 0, 0, 0], (0x04, 0, 0, 0)),
+            // F_STE_FETCH, Reason 0x21, GPCF.
+            ([0x0000_0008_0000_0003, 0x1_0021, 0, 0x8000_1040], (0x03, 0x8000_1040, 0, 0)),
+            // F_TRANSLATION, stage 2, read, input 0xDEADB000.
+            (
+                [0x0000_0010_0000_0010, 0x0000_0288_0000_0000, 0xDEAD_B000, 0xDEAD_B000],
+                (0x10, 0, 0xDEAD_B000, 0b1011),
+            ),
+            // F_PERMISSION, stage 2, on a table walk, write.
+            (
+                [0x0000_0010_0000_0013, 0x0000_1180_0000_0000, 0x4000, 0x9000],
+                (0x13, 0, 0x4000, 0b0110),
+            ),
+            // F_TRANSLATION as QEMU writes it: stream 8, write, stage 2.
+            (
+                [0x0000_0008_0000_0010, 0x0000_0280_0000_0000, 0x5000_0004, 0x5000_0004],
+                (0x10, 0, 0x5000_0004, 0b1010),
+            ),
+        ] {
+            assert_eq!(reported(words), expected);
+        }
+    }
+
+    #[test]
+    fn no_event_discloses_a_field_that_it_does_not_have() {
+        for &event in EventNumber::ALL {
+            let (number, fetch, input, syndrome) =
+                reported([u64::MAX << 8 | event as u64, u64::MAX, u64::MAX, u64::MAX]);
+            assert_eq!(number, event as u8);
+            assert_eq!(fetch != 0, event.has_fetch_address(), "{event:?}");
+            assert_eq!(input != 0, event.has_input_address(), "{event:?}");
+            assert_eq!(syndrome & 1 != 0, event.has_access(), "{event:?}");
+            assert_eq!(syndrome & 2 != 0, event.has_stage(), "{event:?}");
+            assert_eq!(syndrome & 12 != 0, event.has_class(), "{event:?}");
+        }
+    }
+
+    #[test]
+    fn addresses_are_cut_to_the_bits_that_the_architecture_gives_them() {
+        let walk = [0x0B, 0, u64::MAX, u64::MAX];
+        assert_eq!(reported(walk), (0x0B, 0x00FF_FFFF_FFFF_FFF8, u64::MAX, 0));
+        let request = [0x24, 0, u64::MAX, u64::MAX];
+        assert_eq!(reported(request), (0x24, 0, 0xFFFF_FFFF_FFFF_F000, 0));
+    }
+
+    #[test]
+    fn a_number_without_a_name_is_reported_with_its_fields_as_they_are() {
+        let words = [0xE0, 0x0000_0388_0000_0000, 0x1234, 0x5678];
+        assert_eq!(reported(words), (0xE0, 0x5678, 0x1234, 0b1111));
+    }
+}

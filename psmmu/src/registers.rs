@@ -1,0 +1,318 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! Registers of an SMMUv3: where they lie, what their bits mean, and the trait through which they are
+//! reached.
+//!
+//! Only the registers that this module uses are listed. Offsets and bits are those of the SMMUv3
+//! architecture (Arm IHI 0070), where the Realm programming interface has each register at the same
+//! offset as the Non-secure one.
+
+#![forbid(unsafe_code)]
+
+use bitflags::bitflags;
+
+/// A page of 64 KiB of registers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Page {
+    /// Page 0 of the Non-secure programming interface: identification only.
+    NonSecure0,
+    /// Page 0 of the Realm programming interface.
+    Realm0,
+    /// Page 1 of the Realm programming interface.
+    Realm1,
+}
+
+/// A 32-bit register. Only this module makes them, so the offset lies within the page and is aligned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Register32 {
+    page: Page,
+    offset: u16,
+}
+
+/// A 64-bit register, likewise.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Register64 {
+    page: Page,
+    offset: u16,
+}
+
+macro_rules! table {
+    ($type:ident, $align:literal: $($(#[$doc:meta])* $name:ident = $page:ident + $offset:literal;)*) => {
+        impl $type {
+            $($(#[$doc])* pub const $name: Self = Self { page: Page::$page, offset: $offset };)*
+
+            /// Returns the page that the register lies in.
+            #[must_use]
+            pub const fn page(self) -> Page {
+                self.page
+            }
+
+            /// Returns the offset in the page, in bytes.
+            #[must_use]
+            pub const fn offset(self) -> u16 {
+                self.offset
+            }
+        }
+
+        $(static_assertions::const_assert_eq!($type::$name.offset % $align, 0);)*
+    };
+}
+
+table! { Register32, 4:
+    /// Features of the Non-secure side; coherency and stream-table format count for all sides.
+    NS_IDR0 = NonSecure0 + 0x000;
+    /// Sizes, for all sides.
+    NS_IDR1 = NonSecure0 + 0x004;
+    /// Features of the Realm side.
+    IDR0 = Realm0 + 0x000;
+    /// Whether there is a Realm side.
+    IDR1 = Realm0 + 0x004;
+    /// Enables; see [`Cr0`].
+    CR0 = Realm0 + 0x020;
+    /// Which enables have taken effect.
+    CR0ACK = Realm0 + 0x024;
+    /// Memory attributes of tables and queues.
+    CR1 = Realm0 + 0x028;
+    /// What is recorded; TLB maintenance.
+    CR2 = Realm0 + 0x02C;
+    /// Interrupt enables; see [`IrqCtrl`].
+    IRQ_CTRL = Realm0 + 0x050;
+    /// Which interrupt enables have taken effect.
+    IRQ_CTRLACK = Realm0 + 0x054;
+    /// Global errors: a bit that differs from GERRORN is active.
+    GERROR = Realm0 + 0x060;
+    /// Acknowledged global errors.
+    GERRORN = Realm0 + 0x064;
+    /// Format, split and size of the stream table.
+    STRTAB_BASE_CFG = Realm0 + 0x088;
+    /// Producer of commands.
+    CMDQ_PROD = Realm0 + 0x098;
+    /// Consumer of commands, and the error code of the one that failed.
+    CMDQ_CONS = Realm0 + 0x09C;
+    /// Producer of events.
+    EVENTQ_PROD = Realm1 + 0x0A8;
+    /// Consumer of events.
+    EVENTQ_CONS = Realm1 + 0x0AC;
+}
+
+table! { Register64, 8:
+    /// Doorbell of the message for global errors; 0 leaves only the wire.
+    GERROR_IRQ_CFG0 = Realm0 + 0x068;
+    /// Stream table.
+    STRTAB_BASE = Realm0 + 0x080;
+    /// Command queue.
+    CMDQ_BASE = Realm0 + 0x090;
+    /// Event queue.
+    EVENTQ_BASE = Realm0 + 0x0A0;
+    /// Doorbell of the message for the event queue; 0 leaves only the wire.
+    EVENTQ_IRQ_CFG0 = Realm0 + 0x0B0;
+}
+
+/// Reaches the registers of one SMMU.
+///
+/// Calls may come from several CPUs at once; a register is written under the lock of its source only.
+pub trait Registers {
+    /// Reads a register with one 32-bit access.
+    fn read32(&self, register: Register32) -> u32;
+
+    /// Writes a register with one 32-bit access.
+    fn write32(&self, register: Register32, value: u32);
+
+    /// Writes a register with one 64-bit access.
+    fn write64(&self, register: Register64, value: u64);
+
+    /// Orders the register read before it ahead of the memory reads behind it: PROD, then entries.
+    fn read_barrier(&self);
+
+    /// Orders all memory accesses before it ahead of the register write behind it: entries read, then
+    /// CONS; commands and tables written, then the register that makes the device look.
+    fn write_barrier(&self);
+}
+
+/// A clock that bounds waits.
+pub trait Clock {
+    /// Returns microseconds since some fixed moment. It never steps back.
+    fn microseconds(&self) -> u64;
+}
+
+/// Longest wait for the device to acknowledge an enable or to get through its commands, in
+/// microseconds. One second, as Linux waits.
+pub const DEVICE_TIMEOUT: u64 = 1_000_000;
+
+/// Says that a wait ran into [`DEVICE_TIMEOUT`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TimedOut;
+
+/// Calls `poll` until it gives something or [`DEVICE_TIMEOUT`] has passed; it is called at least once
+/// after the time is up, so that a CPU that was away for long does not blame the device.
+pub(crate) fn wait<T>(
+    clock: &impl Clock,
+    mut poll: impl FnMut() -> Option<T>,
+) -> Result<T, TimedOut> {
+    let start = clock.microseconds();
+    loop {
+        let late = clock.microseconds().wrapping_sub(start) > DEVICE_TIMEOUT;
+        if let Some(value) = poll() {
+            return Ok(value);
+        }
+        if late {
+            return Err(TimedOut);
+        }
+        core::hint::spin_loop();
+    }
+}
+
+bitflags! {
+    /// Enables, CR0 and CR0ACK.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub struct Cr0: u32 {
+        /// Transactions are translated.
+        const SMMUEN = 1 << 0;
+        /// Events are recorded.
+        const EVENTQEN = 1 << 2;
+        /// Commands are processed.
+        const CMDQEN = 1 << 3;
+    }
+
+    /// Interrupt enables, IRQ_CTRL and IRQ_CTRLACK.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub struct IrqCtrl: u32 {
+        /// Global errors.
+        const GERROR = 1 << 0;
+        /// Event queue.
+        const EVENTQ = 1 << 2;
+    }
+
+    /// CR2 without what is left zero.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub struct Cr2: u32 {
+        /// StreamIDs outside the table are recorded.
+        const RECINVSID = 1 << 1;
+        /// Broadcast TLB maintenance is ignored.
+        const PTM = 1 << 2;
+    }
+
+    /// Global errors of the Realm side, GERROR and GERRORN. All other bits are reserved and must never
+    /// be toggled.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub struct Gerror: u32 {
+        /// A command failed; the command queue stands still until this is acknowledged.
+        const CMDQ_ERR = 1 << 0;
+        /// A write to the event queue was aborted; nothing is recorded until this is acknowledged.
+        const EVENTQ_ABT_ERR = 1 << 2;
+        /// A write to the PRI queue was aborted.
+        const PRIQ_ABT_ERR = 1 << 3;
+        /// The message of a SYNC was aborted.
+        const MSI_CMDQ_ABT_ERR = 1 << 4;
+        /// A message of the event queue was aborted.
+        const MSI_EVENTQ_ABT_ERR = 1 << 5;
+        /// A message of the PRI queue was aborted.
+        const MSI_PRIQ_ABT_ERR = 1 << 6;
+        /// A message of the global errors was aborted.
+        const MSI_GERROR_ABT_ERR = 1 << 7;
+        /// An enhanced command queue has an error.
+        const CMDQP_ERR = 1 << 9;
+        /// A device permission table lookup failed.
+        const DPT_ERR = 1 << 10;
+    }
+}
+
+/// CR1: tables and queues in write-back, inner shareable memory, as the CPUs map them.
+pub const CR1_WRITE_BACK_INNER_SHAREABLE: u32 = 0xD75;
+
+/// STRTAB_BASE, CMDQ_BASE, EVENTQ_BASE bit 62: a hint to allocate in caches.
+pub const BASE_ALLOCATE: u64 = 1 << 62;
+
+/// Address bits of the base registers, 55:5. The stream table needs 55:6, which its size implies.
+pub const BASE_ADDRESS: u64 = 0x00FF_FFFF_FFFF_FFE0;
+
+/// NS_IDR0 bit 4, COHACC: queues and tables are accessed coherently.
+pub const IDR0_COHACC: u32 = 1 << 4;
+/// NS_IDR0 bit 9, Hyp: there are translations of EL2 to invalidate.
+pub const IDR0_HYP: u32 = 1 << 9;
+/// IDR0 bit 13, MSI: the *_IRQ_CFG registers exist.
+pub const IDR0_MSI: u32 = 1 << 13;
+/// NS_IDR0 bits 28:27, ST_LEVEL: 1 for two-level stream tables.
+pub const IDR0_ST_LEVEL_SHIFT: u32 = 27;
+/// NS_IDR1 bits 30:29, TABLES_PRESET and QUEUES_PRESET: bases that cannot be chosen.
+pub const IDR1_PRESET: u32 = 0b11 << 29;
+/// NS_IDR1 bits 25:21, CMDQS: log2 of the largest number of commands.
+pub const IDR1_CMDQS_SHIFT: u32 = 21;
+/// NS_IDR1 bits 20:16, EVENTQS: log2 of the largest number of events.
+pub const IDR1_EVENTQS_SHIFT: u32 = 16;
+/// NS_IDR1 bits 5:0, SIDSIZE: bits of a StreamID, 0 to 32.
+pub const IDR1_SIDSIZE_MASK: u32 = 0x3F;
+/// IDR1 of the Realm page, bit 31, RME_DA_IMPL: there is a Realm side.
+pub const REALM_IDR1_RME_DA_IMPL: u32 = 1 << 31;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use core::cell::Cell;
+
+    #[test]
+    fn registers_lie_where_the_architecture_has_them() {
+        let table = [
+            (Register32::CR0, 0x20),
+            (Register32::CR0ACK, 0x24),
+            (Register32::CR1, 0x28),
+            (Register32::CR2, 0x2C),
+            (Register32::IRQ_CTRL, 0x50),
+            (Register32::IRQ_CTRLACK, 0x54),
+            (Register32::GERROR, 0x60),
+            (Register32::GERRORN, 0x64),
+            (Register32::STRTAB_BASE_CFG, 0x88),
+            (Register32::CMDQ_PROD, 0x98),
+            (Register32::CMDQ_CONS, 0x9C),
+        ];
+        for (register, offset) in table {
+            assert_eq!((register.page(), register.offset()), (Page::Realm0, offset));
+        }
+        for (register, offset) in [(Register32::EVENTQ_PROD, 0xA8), (Register32::EVENTQ_CONS, 0xAC)]
+        {
+            assert_eq!((register.page(), register.offset()), (Page::Realm1, offset));
+        }
+        let wide = [
+            (Register64::GERROR_IRQ_CFG0, 0x68),
+            (Register64::STRTAB_BASE, 0x80),
+            (Register64::CMDQ_BASE, 0x90),
+            (Register64::EVENTQ_BASE, 0xA0),
+            (Register64::EVENTQ_IRQ_CFG0, 0xB0),
+        ];
+        for (register, offset) in wide {
+            assert_eq!((register.page(), register.offset()), (Page::Realm0, offset));
+        }
+    }
+
+    #[test]
+    fn the_reserved_bits_of_gerror_are_not_among_the_errors() {
+        assert_eq!(Gerror::all().bits(), 0b110_1111_1101);
+    }
+
+    struct Steps(Cell<u64>);
+
+    impl Clock for Steps {
+        fn microseconds(&self) -> u64 {
+            self.0.set(self.0.get() + 250_000);
+            self.0.get()
+        }
+    }
+
+    #[test]
+    fn a_wait_ends_by_the_clock_and_looks_once_more_when_time_is_up() {
+        let polls = Cell::new(0);
+        let never = || {
+            polls.set(polls.get() + 1);
+            None::<()>
+        };
+        assert_eq!(wait(&Steps(Cell::new(0)), never), Err(TimedOut));
+        assert_eq!(polls.get(), 5);
+
+        let polls = Cell::new(0);
+        let at_last = || {
+            polls.set(polls.get() + 1);
+            (polls.get() == 5).then_some(())
+        };
+        assert_eq!(wait(&Steps(Cell::new(0)), at_last), Ok(()));
+    }
+}

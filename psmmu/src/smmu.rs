@@ -1,0 +1,179 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! A physical SMMU: what the platform says of it, its state, and the locks of its sources.
+
+#![forbid(unsafe_code)]
+
+use psmmu_abi::{IrqDelivery, PsmmuInfoFields};
+
+use crate::command::CommandQueue;
+use crate::gerror::Errors;
+use crate::registers::Registers;
+use crate::staging::EventQueue;
+use crate::sync::{AtomicU8, Lock, Ordering};
+
+/// How interrupts of the Realm side reach the host.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Delivery {
+    /// Not at all: the host polls, and the device's interrupts stay off.
+    Disabled,
+    /// By wires, whose GIC INTIDs these are; 0 for none.
+    Wired {
+        /// Global errors.
+        gerror: u32,
+        /// Event queue.
+        eventq: u32,
+    },
+}
+
+/// What a write abort on the event queue (EVENTQ_ABT_ERR) means for the records that are in it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum AbortBehaviour {
+    /// PROD may have moved over records that never arrived, so none can be trusted.
+    #[default]
+    SpoilsQueue,
+    /// PROD never moves over a record that was not written.
+    KeepsQueue,
+}
+
+/// Which programming interface the registers are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Interface {
+    /// The Realm one.
+    Realm,
+    /// The only one of an SMMU without Realms, standing in for it. Nothing isolates the host from it:
+    /// for platforms that exist to run software, not to keep secrets.
+    StandIn,
+}
+
+/// What the platform says of one PSMMU.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// PA of the Non-secure register page 0: the PSMMU's name on the wire. Only ever compared.
+    pub name: u64,
+    /// Which interface the registers are.
+    pub interface: Interface,
+    /// How interrupts are delivered.
+    pub delivery: Delivery,
+    /// What a write abort means.
+    pub abort: AbortBehaviour,
+}
+
+/// State of a PSMMU.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum State {
+    /// At rest; nothing of it runs.
+    Inactive,
+    /// Being brought up.
+    Activating,
+    /// Running.
+    Active,
+    /// It stopped answering, or stopped making sense. What it may still write to is never given back.
+    Failed,
+}
+
+impl State {
+    /// Refuses what a failed PSMMU cannot do.
+    pub(crate) const fn refuse_if_failed(self) -> Result<(), Refusal> {
+        match self {
+            Self::Failed => Err(Refusal::Failed),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Why a PSMMU does not serve a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// It is not active.
+    NotActive,
+    /// It has failed.
+    Failed,
+}
+
+/// The Realm side of one physical SMMU.
+///
+/// Locks are taken in the order of the fields.
+#[derive(Debug)]
+pub struct Psmmu<R, M> {
+    pub(crate) config: Config,
+    pub(crate) registers: R,
+    state: AtomicU8,
+    pub(crate) commands: Lock<Option<CommandQueue<M>>>,
+    pub(crate) errors: Lock<Errors>,
+    pub(crate) events: Lock<Option<EventQueue<M>>>,
+}
+
+impl<R: Registers, M> Psmmu<R, M> {
+    /// Takes the registers of a PSMMU and what the platform says of it. The device is not touched
+    /// before it is activated.
+    #[must_use]
+    pub const fn new(config: Config, registers: R) -> Self {
+        Self {
+            config,
+            registers,
+            state: AtomicU8::new(State::Inactive as u8),
+            commands: Lock::new(None),
+            errors: Lock::new(Errors::new()),
+            events: Lock::new(None),
+        }
+    }
+
+    /// Returns what the platform says of it.
+    #[must_use]
+    pub const fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// Returns the registers.
+    #[must_use]
+    pub const fn registers(&self) -> &R {
+        &self.registers
+    }
+
+    /// Returns the state, which may change at any moment.
+    #[must_use]
+    pub fn state(&self) -> State {
+        match self.state.load(Ordering::Acquire) {
+            state if state == State::Inactive as u8 => State::Inactive,
+            state if state == State::Activating as u8 => State::Activating,
+            state if state == State::Active as u8 => State::Active,
+            _ => State::Failed,
+        }
+    }
+
+    /// Moves from one state to another, or says in which state it is instead. Of several callers one
+    /// wins, and only the winner may [`set_state`](Self::set_state) from then on.
+    pub(crate) fn claim(&self, from: State, to: State) -> Result<(), State> {
+        self.state
+            .compare_exchange(from as u8, to as u8, Ordering::AcqRel, Ordering::Acquire)
+            .map(drop)
+            .map_err(|_| self.state())
+    }
+
+    /// Sets the state.
+    pub(crate) fn set_state(&self, state: State) {
+        self.state.store(state as u8, Ordering::Release);
+    }
+
+    /// Returns the state if it is one in which events are told.
+    #[inline]
+    pub(crate) fn serving_state(&self) -> Result<State, Refusal> {
+        match self.state() {
+            state @ (State::Active | State::Failed) => Ok(state),
+            State::Inactive | State::Activating => Err(Refusal::NotActive),
+        }
+    }
+
+    /// Returns how the host will be interrupted. The same in every state.
+    #[must_use]
+    pub const fn info(&self) -> PsmmuInfoFields {
+        let (delivery, gerror, eventq) = match self.config.delivery {
+            Delivery::Disabled => (IrqDelivery::Disabled, 0, 0),
+            Delivery::Wired { gerror, eventq } => (IrqDelivery::Wired, gerror, eventq),
+        };
+        // Page requests are not taken yet, and commands are completed by polling.
+        PsmmuInfoFields { delivery, gerror, eventq, priq: 0, cmdq_sync: 0 }
+    }
+}

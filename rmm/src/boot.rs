@@ -1,0 +1,160 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! The first words between EL3 and the RMM.
+//!
+//! EL3 enters the RMM once on the first CPU (cold) with the arguments below, and once on each other
+//! CPU (warm). The RMM ends each entry by the call `RMM_BOOT_COMPLETE` with a [`BootCode`].
+
+use psmmu_abi::{GRANULE_SIZE, Version};
+
+use crate::MAX_CPUS;
+use crate::manifest::ManifestError;
+
+/// `RMM_BOOT_COMPLETE`: X1 the code, X2 the activation token. Returns as the first call of the host.
+pub const RMM_BOOT_COMPLETE: u64 = 0xC400_01CF;
+
+/// `RMI_REQ_COMPLETE`: X1 to X8 what the host finds in X0 to X7. Returns as its next call.
+pub const RMI_REQ_COMPLETE: u64 = 0xC400_018F;
+
+/// How a boot went, as EL3 is told. After anything but success EL3 never enters the RMM again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(i64)]
+pub enum BootCode {
+    /// The RMM is ready.
+    Success = 0,
+    /// Something without a code of its own.
+    Unknown = -1,
+    /// The version of the interface is not one of ours.
+    Version = -2,
+    /// There are more CPUs than the RMM serves.
+    CpusOutOfRange = -3,
+    /// The index of this CPU is out of range.
+    CpuId = -4,
+    /// The shared buffer is missing or not aligned.
+    SharedBuffer = -5,
+    /// The version of the manifest is not one of ours.
+    ManifestVersion = -6,
+    /// The manifest contradicts itself.
+    ManifestData = -7,
+}
+
+impl From<ManifestError> for BootCode {
+    fn from(error: ManifestError) -> Self {
+        match error {
+            ManifestError::Version(_) => Self::ManifestVersion,
+            ManifestError::Placement | ManifestError::Checksum | ManifestError::Bank => {
+                Self::ManifestData
+            }
+        }
+    }
+}
+
+/// X0 to X4 of a cold boot, as EL3 left them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(C)]
+pub struct BootArguments {
+    /// Index of this CPU.
+    pub cpu: u64,
+    /// Version of the RMM-EL3 interface.
+    pub version: u64,
+    /// Most CPUs that the platform has.
+    pub max_cpus: u64,
+    /// PA of a granule of Realm memory that begins with the boot manifest.
+    pub shared_buffer: u64,
+    /// Activation token, from interface 2.0 on; before, anything.
+    pub token: u64,
+}
+
+/// What the arguments of a cold boot mean.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Interface {
+    /// Version of the RMM-EL3 interface.
+    pub version: Version,
+    /// Most CPUs that the platform has, 1 to [`MAX_CPUS`].
+    pub max_cpus: usize,
+    /// PA of the boot manifest.
+    pub manifest: u64,
+    /// What `RMM_BOOT_COMPLETE` gives back in X2; 0 before interface 2.0.
+    pub token: u64,
+}
+
+impl BootArguments {
+    /// Checks the arguments in the order that EL3 numbers its codes.
+    ///
+    /// Interfaces 0.2 to 2.x are known: all that this RMM calls is the same in them.
+    ///
+    /// # Errors
+    /// The code for EL3.
+    pub fn check(&self) -> Result<Interface, BootCode> {
+        let oldest = Version { major: 0, minor: 2 };
+        let version = Version::try_from(self.version)
+            .ok()
+            .filter(|&version| version >= oldest && version.major <= 2)
+            .ok_or(BootCode::Version)?;
+        let max_cpus = usize::try_from(self.max_cpus)
+            .ok()
+            .filter(|cpus| (1..=MAX_CPUS).contains(cpus))
+            .ok_or(BootCode::CpusOutOfRange)?;
+        if self.cpu >= self.max_cpus {
+            return Err(BootCode::CpuId);
+        }
+        let granule = GRANULE_SIZE as u64;
+        if self.shared_buffer == 0 || !self.shared_buffer.is_multiple_of(granule) {
+            return Err(BootCode::SharedBuffer);
+        }
+        let token = if version.major >= 2 { self.token } else { 0 };
+        Ok(Interface { version, max_cpus, manifest: self.shared_buffer, token })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What TF-A 2.12.1 passes on QEMU.
+    const QEMU: BootArguments = BootArguments {
+        cpu: 0,
+        version: 4,
+        max_cpus: 0x20,
+        shared_buffer: 0x418F_F000,
+        token: 0xDEAD,
+    };
+
+    #[test]
+    fn interfaces_from_0_2_to_2_x_are_accepted() {
+        for (word, accepted) in [
+            (0x0_0001, false),
+            (0x0_0002, true),
+            (0x0_0008, true),
+            (0x1_0000, true),
+            (0x2_0000, true),
+            (0x2_0007, true),
+            (0x3_0000, false),
+            (1 << 31 | 2, false),
+        ] {
+            let checked = BootArguments { version: word, ..QEMU }.check();
+            let expected = if accepted { Ok(()) } else { Err(BootCode::Version) };
+            assert_eq!(checked.map(drop), expected, "{word:#x}");
+        }
+    }
+
+    #[test]
+    fn the_token_counts_from_interface_2_0_on() {
+        assert_eq!(QEMU.check().unwrap().token, 0);
+        let newer = BootArguments { version: 0x2_0000, ..QEMU };
+        assert_eq!(newer.check().unwrap().token, 0xDEAD);
+    }
+
+    #[test]
+    fn each_bad_argument_has_its_own_code() {
+        for (arguments, code) in [
+            (BootArguments { max_cpus: 0, ..QEMU }, BootCode::CpusOutOfRange),
+            (BootArguments { max_cpus: 33, ..QEMU }, BootCode::CpusOutOfRange),
+            (BootArguments { cpu: 0x20, ..QEMU }, BootCode::CpuId),
+            (BootArguments { shared_buffer: 0, ..QEMU }, BootCode::SharedBuffer),
+            (BootArguments { shared_buffer: 0x418F_F008, ..QEMU }, BootCode::SharedBuffer),
+        ] {
+            assert_eq!(arguments.check(), Err(code), "{arguments:x?}");
+        }
+    }
+}

@@ -1,0 +1,113 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! DRAM: the only addresses at which a granule of the host can lie.
+//!
+//! An address that the host names is compared with these banks before it is touched. On some platforms
+//! touching one that is no memory takes the whole machine down.
+
+use heapless::Vec;
+use psmmu::HostGranule;
+use psmmu_abi::GRANULE_SIZE;
+
+/// A bank of DRAM.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Bank {
+    base: u64,
+    size: u64,
+}
+
+impl Bank {
+    /// Takes a bank by PA and size in bytes, both multiples of a granule. `None` if they are not, or if
+    /// the bank is empty or runs over the end of the address space.
+    #[must_use]
+    pub fn new(base: u64, size: u64) -> Option<Self> {
+        let granule = GRANULE_SIZE as u64;
+        let aligned = base.is_multiple_of(granule) && size.is_multiple_of(granule);
+        (aligned && size != 0 && base.checked_add(size).is_some()).then_some(Self { base, size })
+    }
+
+    /// Returns the PA of the first byte.
+    #[must_use]
+    pub const fn base(&self) -> u64 {
+        self.base
+    }
+
+    /// Returns the size in bytes.
+    #[must_use]
+    pub const fn size(&self) -> u64 {
+        self.size
+    }
+}
+
+/// All banks of DRAM.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Dram {
+    banks: Vec<Bank, { Self::MAX_BANKS }>,
+}
+
+impl Dram {
+    /// Most banks that are kept.
+    pub const MAX_BANKS: usize = 8;
+
+    /// Adds a bank; gives it back if there is no room.
+    ///
+    /// # Errors
+    /// The bank.
+    pub fn add(&mut self, bank: Bank) -> Result<(), Bank> {
+        self.banks.push(bank)
+    }
+
+    /// Returns the banks.
+    #[must_use]
+    pub fn banks(&self) -> &[Bank] {
+        &self.banks
+    }
+
+    /// Returns whether `granule` lies in a bank. It may still be anybody's.
+    #[inline]
+    #[must_use]
+    pub fn contains(&self, granule: HostGranule) -> bool {
+        // A granule's alignment keeps it from sticking out of a bank.
+        self.banks.iter().any(|bank| granule.address().wrapping_sub(bank.base) < bank.size)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn dram() -> Dram {
+        let mut dram = Dram::default();
+        dram.add(Bank::new(0x8000_0000, 0x1000_0000).unwrap()).unwrap();
+        dram.add(Bank::new(0x8_8000_0000, 0x1000).unwrap()).unwrap();
+        dram
+    }
+
+    #[test]
+    fn only_granules_inside_a_bank_count() {
+        let dram = dram();
+        for (address, inside) in [
+            (0x7FFF_F000, false),
+            (0x8000_0000, true),
+            (0x8FFF_F000, true),
+            (0x9000_0000, false),
+            (0x8_8000_0000, true),
+            (0x8_8000_1000, false),
+            (0, false),
+            (1 << 40, false),
+            (1 << 52, false),
+            (u64::MAX - 0xFFF, false),
+        ] {
+            let granule = HostGranule::new(address).unwrap();
+            assert_eq!(dram.contains(granule), inside, "{address:#x}");
+        }
+    }
+
+    #[test]
+    fn a_bank_is_whole_granules_and_ends_within_the_address_space() {
+        assert_eq!(Bank::new(0x800, 0x1000), None);
+        assert_eq!(Bank::new(0x1000, 0x800), None);
+        assert_eq!(Bank::new(0x1000, 0), None);
+        assert_eq!(Bank::new(u64::MAX - 0xFFF, 0x1000), None);
+    }
+}

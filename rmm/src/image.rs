@@ -1,0 +1,15 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! The image around the library, in the order in which it comes to life: [`entry`] takes the CPU from
+//! EL3, [`mmu`] lays out the address space, [`boot`] puts the RMM together, and from then on `entry`
+//! hands the calls of the host to it. [`exceptions`] has what should not happen, [`host_memory`] the
+//! one fault that may, [`console`] the log.
+
+mod boot;
+mod clock;
+mod console;
+mod entry;
+mod exceptions;
+mod host_memory;
+mod memory;
+mod mmu;

@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! The log: lines on a PL011 that EL3 has set up and that the host writes to as well.
+//!
+//! Nothing that a host or a device can cause is printed, so nobody can flood it; only boot and the end
+//! are.
+
+use core::fmt::{self, Write};
+use core::ptr::NonNull;
+
+use arm_pl011_uart::{PL011Registers, Uart};
+use psmmu::Clock;
+use safe_mmio::UniqueMmioPointer;
+use spin::Once;
+use spin::mutex::TicketMutex;
+
+use super::clock::PhysicalCounter;
+
+/// Longest wait for room in the transmit queue, in microseconds: a character at 9600 baud takes one
+/// tenth of it. Behind it characters are dropped.
+const PATIENCE: u64 = 10_000;
+
+/// Where the console is, once that is known.
+static CONSOLE: Once<Address> = Once::new();
+
+/// Keeps lines apart.
+static LINE: TicketMutex<()> = TicketMutex::new(());
+
+/// An address of mapped registers.
+#[derive(Clone, Copy)]
+struct Address(NonNull<PL011Registers>);
+
+// SAFETY: the address is only used to make a driver, under the lock or when all else has ended.
+unsafe impl Send for Address {}
+// SAFETY: as above.
+unsafe impl Sync for Address {}
+
+/// Logs to the PL011 at `base` from now on.
+///
+/// # Safety
+/// The registers at `base` stay mapped as device memory, writable, and no other part of the RMM uses
+/// them.
+pub unsafe fn open(base: NonNull<PL011Registers>) {
+    CONSOLE.call_once(|| Address(base));
+}
+
+/// Writes a line.
+pub fn line(arguments: fmt::Arguments<'_>) {
+    let _line = LINE.lock();
+    write_line(arguments);
+}
+
+/// Writes a line even if this CPU, or one that stands still, holds the lock. Lines may mix.
+pub fn last_words(arguments: fmt::Arguments<'_>) {
+    let _line = LINE.try_lock();
+    write_line(arguments);
+}
+
+fn write_line(arguments: fmt::Arguments<'_>) {
+    let Some(&Address(address)) = CONSOLE.get() else {
+        return;
+    };
+    // SAFETY: the registers are mapped and nobody else uses them (condition of `open`); the caller
+    // holds the lock or has nobody to share with.
+    let registers = unsafe { UniqueMmioPointer::new(address) };
+    let mut writer = Writer(Uart::new(registers));
+    // Neither writing nor formatting of our own types fails.
+    let _ = write!(writer, "rmm: {arguments}\r\n");
+}
+
+struct Writer<'a>(Uart<'a>);
+
+impl Write for Writer<'_> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        for byte in text.bytes() {
+            let start = PhysicalCounter.microseconds();
+            while self.0.is_tx_fifo_full() {
+                if PhysicalCounter.microseconds().wrapping_sub(start) > PATIENCE {
+                    return Ok(());
+                }
+            }
+            self.0.write_word(byte);
+        }
+        Ok(())
+    }
+}
+
+/// Writes a line to the log, in the way of `format!`.
+macro_rules! log {
+    ($($arguments:tt)*) => { $crate::image::console::line(format_args!($($arguments)*)) };
+}
+
+pub(crate) use log;

@@ -1,0 +1,160 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! The first instruction, and the loop that everything else happens in.
+//!
+//! EL3 enters at `rmm_entry` in R-EL2 with the MMU off, first on one CPU (cold), then on each other
+//! one (warm); no register tells which it is, so a flag does. Both ends meet in the loop: the answer to
+//! one call is an SMC that returns as the next call.
+//!
+//! The RMM runs on SP_EL0 and takes exceptions on SP_EL2, so that a stack that has run over can still
+//! be reported. EL3 keeps both, and X8 to X30, from call to call for each CPU.
+
+use core::arch::global_asm;
+
+use rmm::boot::{RMI_REQ_COMPLETE, RMM_BOOT_COMPLETE};
+use rmm::{BootCode, MAX_CPUS};
+
+use super::boot::{handle, rmm_cold_boot, rmm_warm_boot};
+use super::exceptions::{EXCEPTION_STACK_SIZE, EXCEPTION_STACKS};
+use super::memory::STACKS;
+use super::mmu::{MAIR, PAGE_TABLES, SCTLR, TCR, WINDOW, WINDOW_STACK_TOP, WINDOW_STRIDE, build};
+
+global_asm!(
+    r#"
+    .section .text.rmm_entry, "ax"
+    .global rmm_entry
+rmm_entry:
+    msr     daifset, #0xf
+    mov     x19, x0                     // X19 to X23: the arguments
+    mov     x20, x1
+    mov     x21, x2
+    mov     x22, x3
+    mov     x23, x4
+    mov     x1, #{bad_cpu}
+    cmp     x19, #{max_cpus}
+    b.hs    4f
+
+    msr     spsel, #1
+    adrp    x9, {exception_stacks}
+    add     x9, x9, :lo12:{exception_stacks}
+    mov     x10, #{exception_stack_size}
+    madd    x9, x19, x10, x9
+    add     sp, x9, x10
+    msr     spsel, #0
+    adrp    x9, {stacks}
+    add     x9, x9, x19, lsl #12
+    add     sp, x9, #4096
+
+    adrp    x24, rmm_is_warm
+    add     x24, x24, :lo12:rmm_is_warm
+    ldr     w25, [x24]                  // W25: not zero for a warm entry
+    cbnz    w25, 3f
+
+    // What caches may hold of the RMM's memory goes to memory before it is written behind their back.
+    mrs     x9, ctr_el0
+    ubfx    x9, x9, #16, #4
+    mov     x10, #4
+    lsl     x9, x10, x9
+    adrp    x10, image_start
+    adrp    x11, memory_end
+    add     x11, x11, :lo12:memory_end
+1:  dc      civac, x10
+    add     x10, x10, x9
+    cmp     x10, x11
+    b.lo    1b
+    dsb     sy
+
+    adrp    x10, bss_start
+    adrp    x11, bss_end
+2:  stp     xzr, xzr, [x10], #16
+    cmp     x10, x11
+    b.lo    2b
+
+    bl      {build}
+    mov     w9, #1
+    str     w9, [x24]
+    dsb     sy
+
+3:  adrp    x9, {page_tables}
+    msr     ttbr0_el2, x9
+    ldr     x9, ={mair}
+    msr     mair_el2, x9
+    ldr     x9, ={tcr}
+    mrs     x10, id_aa64mmfr0_el1       // TCR_EL2.PS: what the CPU has, 48 bits at most
+    and     x10, x10, #0xf
+    mov     x11, #5
+    cmp     x10, x11
+    csel    x10, x10, x11, lo
+    orr     x9, x9, x10, lsl #16
+    msr     tcr_el2, x9
+    adrp    x9, rmm_vectors
+    add     x9, x9, :lo12:rmm_vectors
+    msr     vbar_el2, x9
+    msr     tpidr_el2, x19              // TPIDR_EL2: index of this CPU
+    tlbi    alle2
+    ic      iallu
+    dsb     sy
+    isb
+    ldr     x9, ={sctlr}
+    msr     sctlr_el2, x9
+    isb
+
+    ldr     x9, ={window_stack_top}
+    mov     x10, #{window_stride}
+    madd    x9, x19, x10, x9
+    mov     sp, x9
+    mov     x29, xzr
+    mov     x30, xzr
+
+    cbnz    w25, 5f
+    stp     x19, x20, [sp, #-48]!
+    stp     x21, x22, [sp, #16]
+    str     x23, [sp, #32]
+    mov     x0, sp
+    bl      {cold_boot}                 // returns code and token
+    add     sp, sp, #48
+    b       6f
+5:  mov     x0, x20                     // X1 of a warm entry is the token
+    bl      {warm_boot}
+6:  mov     x2, x1
+    mov     x1, x0
+4:  ldr     x0, ={boot_complete}
+
+7:  smc     #0
+    sub     sp, sp, #64
+    stp     x0, x1, [sp]
+    stp     x2, x3, [sp, #16]
+    stp     x4, x5, [sp, #32]
+    stp     x6, x7, [sp, #48]
+    mov     x0, sp
+    bl      {handle}
+    ldp     x7, x8, [sp, #48]
+    ldp     x5, x6, [sp, #32]
+    ldp     x3, x4, [sp, #16]
+    ldp     x1, x2, [sp], #64
+    ldr     x0, ={req_complete}
+    b       7b
+
+    .section .data.rmm_is_warm, "aw"
+    .balign 4
+rmm_is_warm:
+    .word   0
+    "#,
+    bad_cpu = const BootCode::CpuId as i64,
+    max_cpus = const MAX_CPUS,
+    exception_stacks = sym EXCEPTION_STACKS,
+    exception_stack_size = const EXCEPTION_STACK_SIZE,
+    stacks = sym STACKS,
+    build = sym build,
+    page_tables = sym PAGE_TABLES,
+    mair = const MAIR,
+    tcr = const TCR,
+    sctlr = const SCTLR,
+    window_stack_top = const WINDOW + WINDOW_STACK_TOP,
+    window_stride = const WINDOW_STRIDE,
+    cold_boot = sym rmm_cold_boot,
+    warm_boot = sym rmm_warm_boot,
+    boot_complete = const RMM_BOOT_COMPLETE,
+    handle = sym handle,
+    req_complete = const RMI_REQ_COMPLETE,
+);

@@ -1,0 +1,176 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! Exceptions. One is survived: the copy of a host granule that faults. All others are bugs of the
+//! RMM: they are printed once and the CPU stops.
+
+use core::arch::{asm, global_asm};
+use core::cell::UnsafeCell;
+use core::panic::PanicInfo;
+
+use rmm::MAX_CPUS;
+
+use super::console::last_words;
+use super::mmu::{WINDOW, WINDOW_STACK_TOP, WINDOW_STRIDE};
+
+/// Bytes of an exception stack: a [`Frame`], a multiple of 16.
+pub const EXCEPTION_STACK_SIZE: usize = 288;
+
+/// A stack for exceptions for each CPU.
+pub static EXCEPTION_STACKS: ExceptionStacks =
+    ExceptionStacks(UnsafeCell::new([[0; EXCEPTION_STACK_SIZE]; MAX_CPUS]));
+
+/// Memory that only assembly touches.
+#[repr(C, align(16))]
+pub struct ExceptionStacks(UnsafeCell<[[u8; EXCEPTION_STACK_SIZE]; MAX_CPUS]>);
+
+// SAFETY: no Rust code ever makes a reference to the content.
+unsafe impl Sync for ExceptionStacks {}
+
+/// What the vectors save.
+#[repr(C)]
+pub struct Frame {
+    x: [u64; 31],
+    elr: u64,
+    esr: u64,
+    far: u64,
+    spsr: u64,
+    sp: u64,
+}
+
+const _: () = assert!(size_of::<Frame>() == EXCEPTION_STACK_SIZE);
+
+global_asm!(
+    r#"
+    .macro  vector number
+    .balign 128
+    sub     sp, sp, #{frame}
+    stp     x0, x1, [sp]
+    mov     x1, #\number
+    b       rmm_exception
+    .endm
+
+    .section .text.rmm_vectors, "ax"
+    .balign 2048
+    .global rmm_vectors
+rmm_vectors:
+    // From this level on SP_EL0: the RMM itself. A data abort of the copy of a host granule is not
+    // the end: it returns to where the copy says false.
+    .balign 128
+    sub     sp, sp, #{frame}
+    stp     x0, x1, [sp]
+    mrs     x0, esr_el2
+    ubfx    x1, x0, #26, #6
+    cmp     x1, #0x25                   // data abort of this level
+    b.ne    1f
+    and     x1, x0, #0x3f
+    cmp     x1, #0x28                   // granule protection fault
+    mov     x0, #0x10                   // external abort
+    ccmp    x1, x0, #4, ne
+    b.ne    1f
+    mrs     x0, elr_el2
+    adr     x1, rmm_host_copy_start
+    cmp     x0, x1
+    b.lo    1f
+    adr     x1, rmm_host_copy_end
+    cmp     x0, x1
+    b.hs    1f
+    adr     x0, rmm_host_copy_fault
+    msr     elr_el2, x0
+    ldp     x0, x1, [sp]
+    add     sp, sp, #{frame}
+    eret
+1:  mov     x1, #0
+    b       rmm_exception
+    vector  1
+    vector  2
+    vector  3
+    // From this level on SP_EL2: an exception while one is being saved. There is no stack to say so.
+    .rept   4
+    .balign 128
+    b       rmm_stop
+    .endr
+    // From lower levels, of which there are none.
+    vector  8
+    vector  9
+    vector  10
+    vector  11
+    vector  12
+    vector  13
+    vector  14
+    vector  15
+
+    .balign 128
+rmm_exception:
+    stp     x2, x3, [sp, #16]
+    stp     x4, x5, [sp, #32]
+    stp     x6, x7, [sp, #48]
+    stp     x8, x9, [sp, #64]
+    stp     x10, x11, [sp, #80]
+    stp     x12, x13, [sp, #96]
+    stp     x14, x15, [sp, #112]
+    stp     x16, x17, [sp, #128]
+    stp     x18, x19, [sp, #144]
+    stp     x20, x21, [sp, #160]
+    stp     x22, x23, [sp, #176]
+    stp     x24, x25, [sp, #192]
+    stp     x26, x27, [sp, #208]
+    stp     x28, x29, [sp, #224]
+    mrs     x2, elr_el2
+    mrs     x3, esr_el2
+    mrs     x4, far_el2
+    mrs     x5, spsr_el2
+    mrs     x6, sp_el0
+    stp     x30, x2, [sp, #240]
+    stp     x3, x4, [sp, #256]
+    stp     x5, x6, [sp, #272]
+    mov     x0, sp
+    // The stack may be what went wrong: begin it anew. Nothing returns from here.
+    mrs     x2, tpidr_el2
+    ldr     x3, ={window_stack_top}
+    mov     x4, #{window_stride}
+    madd    x3, x2, x4, x3
+    msr     spsel, #0
+    mov     sp, x3
+    mov     x29, xzr
+    mov     x30, xzr
+    b       {dump}
+
+    .global rmm_stop
+rmm_stop:
+    wfi
+    b       rmm_stop
+    "#,
+    frame = const EXCEPTION_STACK_SIZE,
+    window_stack_top = const WINDOW + WINDOW_STACK_TOP,
+    window_stride = const WINDOW_STRIDE,
+    dump = sym dump,
+);
+
+/// Prints an exception and stops this CPU.
+extern "C" fn dump(frame: &Frame, vector: u64) -> ! {
+    const KINDS: [&str; 4] = ["synchronous exception", "IRQ", "FIQ", "SError"];
+    let Frame { x, elr, esr, far, spsr, sp } = frame;
+    let kind = KINDS[vector as usize % KINDS.len()];
+    last_words(format_args!("STOPPED: CPU {}: {kind}, vector {vector}", super::boot::cpu()));
+    last_words(format_args!("ESR {esr:#018x}  ELR {elr:#018x}  FAR {far:#018x}"));
+    last_words(format_args!("SPSR {spsr:#010x}  SP {sp:#018x}"));
+    for (row, values) in x.chunks(4).enumerate() {
+        last_words(format_args!("X{:<2} {values:018x?}", 4 * row));
+    }
+    stop()
+}
+
+/// Prints the message of a panic and stops this CPU.
+#[panic_handler]
+fn panic(info: &PanicInfo<'_>) -> ! {
+    last_words(format_args!("STOPPED: {info}"));
+    stop()
+}
+
+/// Stops this CPU. EL3 knows no call by which an RMM could give up; the other CPUs go on.
+fn stop() -> ! {
+    loop {
+        // SAFETY: waits; interrupts are masked, so nothing is taken.
+        unsafe { asm!("wfi", options(nomem, nostack, preserves_flags)) };
+    }
+}

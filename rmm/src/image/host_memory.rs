@@ -1,0 +1,118 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! The one door to the host's memory.
+//!
+//! A granule is compared with the DRAM banks, mapped as Non-secure into the slot of this CPU, copied by
+//! one of two routines in assembly, and unmapped. The host can move the granule to another world at any
+//! moment, so the copy itself may fault: a granule protection fault or an external abort at exactly
+//! these routines, and nowhere else, makes them return false. See `rmm_vectors`.
+
+use core::arch::global_asm;
+
+use psmmu::{HostFault, HostGranule, HostMemory};
+use rmm::Dram;
+
+use super::mmu;
+
+global_asm!(
+    r#"
+    .section .text.rmm_host_copy, "ax"
+    .balign 4
+    .global rmm_host_copy_start
+rmm_host_copy_start:
+
+    // bool rmm_host_write(slot, words, count): count words, then zero to the end of the page
+rmm_host_write:
+    add     x3, x0, #4096
+    cbz     x2, 2f
+1:  ldr     x4, [x1], #8
+    str     x4, [x0], #8
+    subs    x2, x2, #1
+    b.ne    1b
+2:  tst     x0, #63
+    b.eq    4f
+    str     xzr, [x0], #8
+    b       2b
+3:  stp     xzr, xzr, [x0]
+    stp     xzr, xzr, [x0, #16]
+    stp     xzr, xzr, [x0, #32]
+    stp     xzr, xzr, [x0, #48]
+    add     x0, x0, #64
+4:  cmp     x0, x3
+    b.lo    3b
+    mov     w0, #1
+    ret
+
+    // bool rmm_host_read(slot, words, count)
+rmm_host_read:
+    cbz     x2, 6f
+5:  ldr     x4, [x0], #8
+    str     x4, [x1], #8
+    subs    x2, x2, #1
+    b.ne    5b
+6:  mov     w0, #1
+    ret
+
+    .global rmm_host_copy_end
+rmm_host_copy_end:
+    .global rmm_host_copy_fault
+rmm_host_copy_fault:
+    mov     w0, #0
+    ret
+    "#
+);
+
+unsafe extern "C" {
+    fn rmm_host_write(slot: usize, words: *const u64, count: usize) -> bool;
+    fn rmm_host_read(slot: usize, words: *mut u64, count: usize) -> bool;
+}
+
+/// The door.
+#[derive(Debug)]
+pub struct HostDoor {
+    dram: Dram,
+}
+
+impl HostDoor {
+    /// Opens it for granules in `dram`.
+    pub const fn new(dram: Dram) -> Self {
+        Self { dram }
+    }
+
+    /// Maps `granule` into the slot of this CPU while `copy` runs.
+    #[inline]
+    fn with_granule(
+        &self,
+        granule: HostGranule,
+        writable: bool,
+        copy: impl FnOnce(usize) -> bool,
+    ) -> Result<(), HostFault> {
+        if !self.dram.contains(granule) {
+            return Err(HostFault);
+        }
+        let copied = mmu::with_slot(mmu::host_descriptor(granule.address(), writable), copy);
+        if copied { Ok(()) } else { Err(HostFault) }
+    }
+}
+
+/// Words of a granule.
+const GRANULE_WORDS: usize = psmmu_abi::GRANULE_SIZE / 8;
+
+impl HostMemory for HostDoor {
+    fn read(&self, granule: HostGranule, words: &mut [u64]) -> Result<(), HostFault> {
+        let count = words.len().min(GRANULE_WORDS);
+        self.with_granule(granule, false, |slot| {
+            // SAFETY: the slot maps a page for this CPU and `count` words fit into it and into
+            // `words`; a fault on the page returns false.
+            unsafe { rmm_host_read(slot, words.as_mut_ptr(), count) }
+        })
+    }
+
+    fn write(&self, granule: HostGranule, words: &[u64]) -> Result<(), HostFault> {
+        let count = words.len().min(GRANULE_WORDS);
+        self.with_granule(granule, true, |slot| {
+            // SAFETY: as in `read`; the page belongs to nobody in this world.
+            unsafe { rmm_host_write(slot, words.as_ptr(), count) }
+        })
+    }
+}

@@ -1,0 +1,26 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! A small Realm Management Monitor around [`psmmu`].
+//!
+//! This library is what such an RMM decides: how it answers EL3 at boot ([`boot`], [`manifest`]), which
+//! memory is the host's ([`dram`]), which platforms there are ([`platform`]), and how each call of the
+//! host is answered ([`dispatch`]). It has no hardware in it and is tested on the build machine. The
+//! binary beside it is the image for Realm EL2: entry, page tables, exceptions, console.
+
+#![no_std]
+#![forbid(unsafe_code)]
+
+pub mod boot;
+pub mod dispatch;
+pub mod dram;
+pub mod manifest;
+pub mod platform;
+
+pub use boot::{BootArguments, BootCode, Interface};
+pub use dispatch::{Environment, Features, Rmm, RmmState};
+pub use dram::{Bank, Dram};
+pub use manifest::{Manifest, ManifestError};
+pub use platform::Platform;
+
+/// Most CPUs that this RMM serves, and so the most that EL3 may announce.
+pub const MAX_CPUS: usize = 32;

@@ -1,0 +1,644 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! The promises of the responder, each through the door that the host uses.
+
+use psmmu::staging::BATCH;
+use psmmu::{AbortBehaviour, Delivery, State};
+use psmmu_abi::{ErrorCause, Event, Function, IrqSet, ResultWord, Status};
+use psmmu_host::{RmiError, ServiceError};
+use responder_tests::{GERROR_INTERRUPT, HOST_PAGE, Machine, Options, PSMMU, input, inputs};
+
+const GERROR: u64 = IrqSet::GERROR.bits();
+const EVENTQ: u64 = IrqSet::EVENTQ.bits();
+const BOTH: u64 = GERROR | EVENTQ;
+
+const NOTHING: [u64; 6] = [0; 6];
+const PENDING: u64 = 1;
+const ERROR: u64 = 1 << 1;
+const EVENT: u64 = 2 << 1;
+
+const CMDQ_ERR: u32 = 1 << 0;
+const EVENTQ_ABT_ERR: u32 = 1 << 2;
+const MSI_EVENTQ_ABT_ERR: u32 = 1 << 5;
+
+/// What NOTIFY says of [`Device::fault`](responder_tests::Device::fault) at `address`.
+fn fault(address: u64, pending: u64) -> [u64; 6] {
+    [EVENT | pending, 0x10, 0, 0, address, 0b1010]
+}
+
+fn queue_of(log2: u32) -> Machine {
+    Machine::active(Options { event_queue: log2, ..Options::default() })
+}
+
+fn small() -> Machine {
+    queue_of(2)
+}
+
+// 1 and 2: nothing is lost in silence, and order is kept.
+
+#[test]
+fn every_record_is_reported_exactly_once_and_in_order_at_every_queue_size() {
+    for log2 in 0..=9 {
+        let machine = queue_of(log2);
+        let mut next = 0x1000;
+        // Often enough for the pointers to wrap more than once.
+        for burst in [1, 2, 3, 31, 32, 33, 200, 512, 512, 512] {
+            let burst = burst.min(1_u64 << log2);
+            let addresses: Vec<_> = (next..next + burst).collect();
+            next += burst;
+            for &address in &addresses {
+                machine.device().fault(address);
+            }
+            assert_eq!(inputs(&machine.service(IrqSet::EVENTQ)), addresses, "2^{log2}");
+        }
+        assert_eq!(machine.notify(EVENTQ), NOTHING);
+    }
+}
+
+#[test]
+fn a_loss_is_reported_behind_the_records_that_fitted_and_the_queue_goes_on() {
+    let machine = small();
+    (1..=6).for_each(|address| machine.device().fault(address));
+    let events = machine.service(IrqSet::EVENTQ);
+    assert_eq!(inputs(&events[..4]), [1, 2, 3, 4]);
+    assert_eq!(events[4..], [Event::Error(ErrorCause::EVENTQ_OVERFLOW)]);
+    machine.device().fault(7);
+    assert_eq!(inputs(&machine.service(IrqSet::EVENTQ)), [7]);
+    // The flag is a toggle: the second overflow is announced by its being clear.
+    (8..=12).for_each(|address| machine.device().fault(address));
+    let events = machine.service(IrqSet::EVENTQ);
+    assert_eq!(inputs(&events[..4]), [8, 9, 10, 11]);
+    assert_eq!(events[4..], [Event::Error(ErrorCause::EVENTQ_OVERFLOW)]);
+}
+
+#[test]
+fn a_loss_is_placed_behind_what_is_shown_after_its_acknowledgement() {
+    // A queue larger than a batch: freed slots are taken again before CONS is written, and what is
+    // lost then is announced by nothing but the flag that is already set.
+    let machine = queue_of(6);
+    (0..65).for_each(|address| machine.device().fault(address));
+    machine.device().before_cons_write(|device| device.fault(65));
+    let first = machine.notify(EVENTQ);
+    assert_eq!(first, fault(0, PENDING));
+    // Slots are free now; these records are behind the loss of 64 and 65.
+    machine.device().fault(66);
+    machine.device().fault(67);
+    let events = machine.service(IrqSet::EVENTQ);
+    let loss = events.iter().position(|event| input(event).is_err()).expect("the loss");
+    assert_eq!(inputs(&events[..loss]), (0..64).collect::<Vec<_>>());
+    assert_eq!(events[loss], Event::Error(ErrorCause::EVENTQ_OVERFLOW));
+    assert_eq!(inputs(&events[loss + 1..]), [66, 67]);
+}
+
+#[test]
+fn a_second_loss_before_the_place_of_the_first_is_reported_too() {
+    let machine = queue_of(6);
+    (0..65).for_each(|address| machine.device().fault(address));
+    // Between the acknowledging write and the read behind it the queue fills up and overflows again.
+    machine.device().before_prod_read(|_| ());
+    machine.device().before_cons_write(|_| ());
+    machine
+        .device()
+        .before_prod_read(|device| (100..133).for_each(|address| device.fault(address)));
+    let events = machine.service(IrqSet::EVENTQ);
+    let losses: Vec<_> = (0..events.len()).filter(|&at| input(&events[at]).is_err()).collect();
+    assert_eq!(losses, [96, 97], "64 and 32 records, then what was lost among and behind them");
+    let records: Vec<_> = events.into_iter().filter(|event| input(event).is_ok()).collect();
+    assert_eq!(inputs(&records), (0..64).chain(100..132).collect::<Vec<_>>());
+}
+
+// 3: NOTIFY peeks, CONSUME takes what was told.
+
+#[test]
+fn notify_repeated_tells_the_same_event_until_it_is_consumed() {
+    let machine = small();
+    machine.device().fault(1);
+    machine.device().fault(2);
+    for _ in 0..3 {
+        assert_eq!(machine.notify(EVENTQ), fault(1, PENDING));
+    }
+    machine.consume(EVENTQ);
+    for _ in 0..3 {
+        assert_eq!(machine.notify(EVENTQ), fault(2, 0));
+    }
+    machine.consume(EVENTQ);
+    assert_eq!(machine.notify(EVENTQ), NOTHING);
+}
+
+#[test]
+fn consume_without_a_told_event_takes_nothing() {
+    let machine = small();
+    machine.device().fault(1);
+    machine.device().fault(2);
+    machine.consume(EVENTQ);
+    assert_eq!(machine.notify(EVENTQ), fault(1, PENDING));
+    machine.consume(EVENTQ);
+    // The second event is staged, but was not told.
+    machine.consume(EVENTQ);
+    machine.consume(EVENTQ);
+    assert_eq!(machine.notify(EVENTQ), fault(2, 0));
+}
+
+#[test]
+fn consume_of_another_source_takes_nothing() {
+    let machine = small();
+    machine.device().fault(1);
+    assert_eq!(machine.notify(EVENTQ), fault(1, 0));
+    for set in [0, GERROR, IrqSet::PRIQ.bits(), IrqSet::CMDQ.bits(), !BOTH] {
+        machine.consume(set);
+    }
+    assert_eq!(machine.notify(EVENTQ), fault(1, 0));
+}
+
+// 4: no lost wake-up.
+
+#[test]
+fn a_record_between_notify_and_consume_raises_an_interrupt_of_its_own() {
+    let machine = small();
+    machine.device().fault(1);
+    assert_ne!(machine.device().take_interrupts(), 0);
+    assert_eq!(machine.notify(EVENTQ), fault(1, 0));
+    machine.device().fault(2);
+    assert_ne!(machine.device().take_interrupts(), 0, "the host was told that nothing is pending");
+    machine.consume(EVENTQ);
+    assert_eq!(inputs(&machine.service(IrqSet::EVENTQ)), [2]);
+}
+
+#[test]
+fn a_record_while_notify_stages_is_either_pending_or_raises_an_interrupt() {
+    for moment in 0..3 {
+        let machine = small();
+        machine.device().fault(1);
+        let mut device = machine.device();
+        assert_ne!(device.take_interrupts(), 0);
+        match moment {
+            0 => device.before_prod_read(|device| device.fault(2)),
+            1 => device.before_cons_write(|device| device.fault(2)),
+            _ => {
+                device.before_cons_write(|_| ());
+                device.before_prod_read(|device| device.fault(2));
+            }
+        }
+        drop(device);
+        let [flags, ..] = machine.notify(EVENTQ);
+        let raised = machine.device().take_interrupts() != 0;
+        assert!(flags & PENDING != 0 || raised, "moment {moment}");
+        assert_eq!(inputs(&machine.service(IrqSet::EVENTQ)), [1, 2], "moment {moment}");
+    }
+}
+
+#[test]
+fn two_cpus_that_serve_one_interrupt_each_leave_nothing_behind() {
+    let machine = small();
+    machine.device().fault(1);
+    // The first CPU is told of 1 and that nothing is pending; 2 comes with an interrupt that the
+    // second CPU takes. Both then consume, and the first one leaves.
+    assert_eq!(machine.notify(EVENTQ), fault(1, 0));
+    machine.device().fault(2);
+    let second = machine.notify(EVENTQ);
+    machine.consume(EVENTQ);
+    machine.consume(EVENTQ);
+    assert_eq!(second, fault(1, PENDING), "the second CPU must come back for 2");
+    assert_eq!(inputs(&machine.service(IrqSet::EVENTQ)), [2]);
+}
+
+#[test]
+fn what_was_recorded_during_activation_is_found_by_the_first_service() {
+    let machine = Machine::new(Options::default());
+    machine.rmi().rmm_activate().unwrap();
+    // The queue is enabled before the interrupts are, so this record raises none.
+    machine.device().before_irq_enable(|device| device.fault(1));
+    machine.rmi().psmmu_activate(PSMMU, HOST_PAGE).unwrap();
+    assert_eq!(machine.device().take_interrupts(), 0);
+    assert_eq!(inputs(&machine.service(IrqSet::EVENTQ)), [1]);
+}
+
+// 5: the host's loop ends.
+
+#[test]
+fn nothing_never_comes_with_pending() {
+    let machine = small();
+    assert_eq!(machine.notify(EVENTQ), NOTHING);
+    assert_eq!(machine.notify(BOTH), NOTHING);
+    // An overflow whose acknowledgement waits for an earlier one may be all that the queue has left;
+    // the records that come with it must be told in the same call.
+    (0..5).for_each(|address| machine.device().fault(address));
+    while machine.notify(EVENTQ) != NOTHING {
+        machine.consume(EVENTQ);
+    }
+    assert_eq!(machine.notify(EVENTQ), NOTHING);
+}
+
+#[test]
+fn a_host_that_consumes_reaches_the_end_in_as_many_calls_as_there_are_events() {
+    let machine = queue_of(9);
+    (0..512).for_each(|address| machine.device().fault(address));
+    let before = machine.calls();
+    assert_eq!(machine.service(IrqSet::EVENTQ).len(), 512);
+    assert_eq!(machine.calls() - before, 2 * 512);
+}
+
+#[test]
+fn empty_and_unknown_sets_report_nothing_and_touch_nothing() {
+    let machine = small();
+    machine.device().fault(1);
+    machine.device().forget_accesses();
+    for set in [0, IrqSet::PRIQ.bits(), IrqSet::CMDQ.bits(), !0xF, !BOTH] {
+        assert_eq!(machine.notify(set), NOTHING, "{set:#x}");
+    }
+    assert_eq!(machine.device().accesses(), (0, 0));
+    assert_eq!(machine.notify(EVENTQ | 1 << 63), fault(1, 0));
+}
+
+// 6: bounded work.
+
+#[test]
+fn a_burst_of_32_costs_three_register_accesses_to_the_end() {
+    let machine = queue_of(9);
+    (0..32).for_each(|address| machine.device().fault(address));
+    assert_eq!(machine.service(IrqSet::EVENTQ).len(), 32);
+    assert_eq!(machine.device().accesses(), (2, 1));
+}
+
+#[test]
+fn a_flood_is_staged_a_batch_at_a_time_with_two_reads_and_one_write_for_each() {
+    let machine = queue_of(9);
+    (0..512).for_each(|address| machine.device().fault(address));
+    let batch = u64::from(BATCH);
+    for address in 0..512 {
+        machine.device().forget_accesses();
+        let pending = if address == 511 { 0 } else { PENDING };
+        assert_eq!(machine.notify(EVENTQ), fault(address, pending));
+        machine.consume(EVENTQ);
+        // A batch for the first event, and again whenever one entry is left of the batch before.
+        let looks = address == 0 || address % batch == batch - 1 && address != 511;
+        assert_eq!(machine.device().accesses(), if looks { (2, 1) } else { (0, 0) }, "{address}");
+    }
+}
+
+#[test]
+fn nothing_new_costs_one_read() {
+    let machine = small();
+    machine.device().forget_accesses();
+    assert_eq!(machine.notify(EVENTQ), NOTHING);
+    assert_eq!(machine.device().accesses(), (1, 0));
+    machine.device().forget_accesses();
+    assert_eq!(machine.notify(GERROR), NOTHING);
+    assert_eq!(machine.device().accesses(), (1, 0));
+}
+
+// 7: bad input changes nothing.
+
+#[test]
+fn bad_names_and_states_get_their_status_zero_outputs_and_no_effect() {
+    let machine = Machine::new(Options::default());
+    let commands = [Function::PsmmuIrqNotify, Function::PsmmuEventConsume];
+    let call = |function: Function, x1, x2| {
+        let x = machine.call([function.id(), x1, x2, 3, 4, 5, 6, 7]);
+        assert_eq!(x[7], 7);
+        match function {
+            Function::PsmmuIrqNotify if x[0] != u64::MAX && x[0] != Status::ErrorGlobal as u64 => {
+                assert_eq!(x[1..7], NOTHING);
+            }
+            _ => assert_eq!(x[1..7], [0, 0, 0, 4, 5, 6]),
+        }
+        ResultWord::from_x0(x[0]).status()
+    };
+    for function in [Function::PsmmuInfo, Function::PsmmuActivate].into_iter().chain(commands) {
+        assert_eq!(call(function, PSMMU, HOST_PAGE), Ok(Status::ErrorGlobal));
+    }
+    machine.rmi().rmm_activate().unwrap();
+    for function in commands {
+        assert_eq!(call(function, PSMMU, EVENTQ), Ok(Status::ErrorInput), "not active");
+    }
+    machine.rmi().psmmu_activate(PSMMU, HOST_PAGE).unwrap();
+    machine.device().fault(1);
+    for name in [0, PSMMU + 1, PSMMU + 0x1000, !0, HOST_PAGE] {
+        for function in [Function::PsmmuInfo, Function::PsmmuActivate].into_iter().chain(commands) {
+            assert_eq!(call(function, name, HOST_PAGE), Ok(Status::ErrorInput), "{name:#x}");
+        }
+    }
+    assert_eq!(call(Function::PsmmuActivate, PSMMU, HOST_PAGE), Ok(Status::ErrorInput), "twice");
+    assert_eq!(machine.notify(EVENTQ), fault(1, 0));
+}
+
+#[test]
+fn a_bad_info_page_is_an_input_error_and_a_good_one_is_written_whole() {
+    let machine = Machine::new(Options::default());
+    machine.rmi().rmm_activate().unwrap();
+    let input_error = RmiError::Status(Function::PsmmuInfo, Status::ErrorInput);
+    machine.host.0.lock().unwrap().insert(HOST_PAGE, [0x55; 512]);
+    for page in [HOST_PAGE + 8, HOST_PAGE + 0x1000, 0, 1 << 40, 1 << 52, !0xFFF, !0] {
+        assert_eq!(machine.rmi().psmmu_info(PSMMU, page), Err(input_error), "{page:#x}");
+    }
+    assert_eq!(machine.host.0.lock().unwrap()[&HOST_PAGE], [0x55; 512]);
+    assert_eq!(machine.rmi().psmmu_info(PSMMU, HOST_PAGE), Ok(()));
+    let granules = machine.host.0.lock().unwrap();
+    assert_eq!(granules[&HOST_PAGE][..5], [1, 111, 106, 0, 0]);
+    assert_eq!(granules[&HOST_PAGE][5..], [0; 507]);
+}
+
+#[test]
+fn parameters_that_cannot_be_served_are_refused_before_the_device_is_touched() {
+    let machine = Machine::new(Options::default());
+    machine.rmi().rmm_activate().unwrap();
+    let refused = Err(RmiError::Status(Function::PsmmuActivate, Status::ErrorInput));
+    for flags in 1..8 {
+        machine.host.0.lock().unwrap().get_mut(&HOST_PAGE).unwrap()[0] = flags;
+        assert_eq!(machine.rmi().psmmu_activate(PSMMU, HOST_PAGE), refused, "flags {flags}");
+    }
+    for page in [HOST_PAGE + 1, 0, HOST_PAGE + 0x1000] {
+        assert_eq!(machine.rmi().psmmu_activate(PSMMU, page), refused, "{page:#x}");
+    }
+    assert_eq!(machine.device().accesses(), (0, 0));
+    // Bits that mean nothing are not the host's fault.
+    machine.host.0.lock().unwrap().get_mut(&HOST_PAGE).unwrap()[0] = 0xFF00;
+    assert_eq!(machine.rmi().psmmu_activate(PSMMU, HOST_PAGE), Ok(()));
+}
+
+// 8: errors are handled.
+
+#[test]
+fn exactly_the_told_errors_are_acknowledged_and_only_by_consume() {
+    let machine = small();
+    let (_, before) = machine.device().errors();
+    machine.device().raise(MSI_EVENTQ_ABT_ERR);
+    assert_eq!(machine.notify(GERROR), [ERROR, 0, 0, 0, 0, MSI_EVENTQ_ABT_ERR.into()]);
+    machine.device().raise(1 << 6);
+    // Told again it is the same event, but now more is waiting.
+    assert_eq!(machine.notify(GERROR), [ERROR | PENDING, 0, 0, 0, 0, MSI_EVENTQ_ABT_ERR.into()]);
+    assert_eq!(machine.device().errors().1, before);
+    machine.consume(GERROR);
+    assert_eq!(machine.device().errors().1, before ^ MSI_EVENTQ_ABT_ERR);
+    assert_eq!(machine.notify(GERROR), [ERROR, 0, 0, 0, 0, 1 << 6]);
+    machine.consume(GERROR);
+    assert_eq!(machine.notify(GERROR), NOTHING);
+    let (gerror, gerrorn) = machine.device().errors();
+    assert_eq!(gerror, gerrorn);
+}
+
+#[test]
+fn reserved_error_bits_are_neither_told_nor_toggled() {
+    let machine = small();
+    machine.device().raise(1 << 1 | 1 << 8 | 1 << 31 | MSI_EVENTQ_ABT_ERR);
+    assert_eq!(machine.notify(GERROR)[5], MSI_EVENTQ_ABT_ERR.into());
+    machine.consume(GERROR);
+    let (gerror, gerrorn) = machine.device().errors();
+    assert_eq!(gerror ^ gerrorn, 1 << 1 | 1 << 8 | 1 << 31);
+}
+
+#[test]
+fn a_command_error_is_repaired_at_once_and_told_until_it_is_consumed() {
+    let machine = small();
+    let ran = machine.device().commands.len();
+    machine.device().run_illegal_command();
+    assert_eq!(machine.device().take_interrupts() & GERROR_INTERRUPT, GERROR_INTERRUPT);
+    for _ in 0..2 {
+        assert_eq!(machine.notify(GERROR), [ERROR, 0, 0, 0, 0, CMDQ_ERR.into()]);
+        let (gerror, gerrorn) = machine.device().errors();
+        assert_eq!(gerror, gerrorn, "acknowledged, and not raised again by the same command");
+    }
+    assert_eq!(machine.device().commands[ran..], [0x46], "a SYNC stands in its place");
+    machine.consume(GERROR);
+    assert_eq!(machine.notify(GERROR), NOTHING);
+}
+
+#[test]
+fn a_write_abort_spoils_the_queue_unless_the_platform_says_otherwise() {
+    for (abort, kept) in
+        [(AbortBehaviour::SpoilsQueue, &[][..]), (AbortBehaviour::KeepsQueue, &[1, 2][..])]
+    {
+        let machine = Machine::active(Options { abort, ..Options::default() });
+        machine.device().fault(1);
+        machine.device().fault(2);
+        machine.device().raise(EVENTQ_ABT_ERR);
+        machine.device().fault(3);
+        let told = machine.service(IrqSet::GERROR);
+        assert_eq!(told, [Event::Error(ErrorCause::EVENTQ_ABT_ERR)]);
+        assert_eq!(inputs(&machine.service(IrqSet::EVENTQ)), kept);
+        machine.device().fault(4);
+        assert_eq!(inputs(&machine.service(IrqSet::EVENTQ)), [4], "events flow again");
+    }
+}
+
+#[test]
+fn what_was_staged_before_a_write_abort_is_still_told() {
+    let machine = queue_of(7);
+    (0..40).for_each(|address| machine.device().fault(address));
+    assert_eq!(machine.notify(EVENTQ), fault(0, PENDING));
+    machine.device().raise(EVENTQ_ABT_ERR);
+    assert_eq!(machine.service(IrqSet::GERROR).len(), 1);
+    let staged = machine.service(IrqSet::EVENTQ);
+    assert_eq!(inputs(&staged), (0..u64::from(BATCH)).collect::<Vec<_>>());
+}
+
+#[test]
+fn an_overflow_that_was_announced_before_a_write_abort_is_told_as_well() {
+    let machine = small();
+    (0..5).for_each(|address| machine.device().fault(address));
+    machine.device().raise(EVENTQ_ABT_ERR);
+    assert_eq!(machine.service(IrqSet::GERROR), [Event::Error(ErrorCause::EVENTQ_ABT_ERR)]);
+    assert_eq!(machine.service(IrqSet::EVENTQ), [Event::Error(ErrorCause::EVENTQ_OVERFLOW)]);
+}
+
+#[test]
+fn sources_are_told_and_consumed_in_the_order_errors_then_events() {
+    let machine = small();
+    machine.device().fault(1);
+    machine.device().raise(MSI_EVENTQ_ABT_ERR);
+    assert_eq!(machine.notify(BOTH), [ERROR | PENDING, 0, 0, 0, 0, MSI_EVENTQ_ABT_ERR.into()]);
+    // The record was staged but not told, so it must survive two CONSUMEs.
+    machine.consume(BOTH);
+    machine.consume(BOTH);
+    assert_eq!(machine.notify(BOTH), fault(1, 0));
+    machine.consume(BOTH);
+    assert_eq!(machine.notify(BOTH), NOTHING);
+}
+
+// 9: least disclosure.
+
+#[test]
+fn a_psmmu_event_never_discloses_the_stream() {
+    let machine = small();
+    machine.device().record([0xABCD_0000_FFFF_F810, u64::MAX, 0x1000, 0x2000]);
+    let [flags, number, stream, fetch, input, syndrome] = machine.notify(EVENTQ);
+    assert_eq!((flags, number, stream, fetch, input), (EVENT, 0x10, 0, 0, 0x1000));
+    assert_eq!(syndrome, 0b1111, "and no more than four bits of the rest");
+}
+
+// 10: hostile device.
+
+#[test]
+fn a_prod_that_makes_no_sense_is_told_once_as_an_error_and_the_queue_starts_over() {
+    for bad in [0x5, 0x7, 0x10, 0x4000_0000] {
+        let machine = small();
+        let good = machine.device().eventq_prod;
+        machine.device().eventq_prod = good ^ bad;
+        machine.device().before_prod_read(|_| ());
+        machine.device().before_cons_write(move |device| {
+            // The device comes to its senses where the driver meets it.
+            device.eventq_prod = (good ^ bad) & 0x8000_0007;
+        });
+        assert_eq!(machine.service(IrqSet::EVENTQ).len(), 1, "{bad:#x}");
+        machine.device().fault(9);
+        assert_eq!(inputs(&machine.service(IrqSet::EVENTQ)), [9], "{bad:#x}");
+    }
+}
+
+#[test]
+fn a_device_that_is_gone_is_told_once_and_refused_from_then_on() {
+    let machine = small();
+    machine.device().fault(1);
+    assert_eq!(inputs(&machine.service(IrqSet::EVENTQ)), [1]);
+    machine.device().gone = true;
+    assert_eq!(machine.notify(EVENTQ), [ERROR, 0, 0, 0, 0, EVENTQ_ABT_ERR.into()]);
+    assert_eq!(machine.notify(EVENTQ), [ERROR, 0, 0, 0, 0, EVENTQ_ABT_ERR.into()]);
+    machine.consume(EVENTQ);
+    let refused = |function| RmiError::Status(function, Status::ErrorDevice);
+    for set in [IrqSet::EVENTQ, IrqSet::GERROR, IrqSet::all()] {
+        assert_eq!(
+            machine.try_service(set),
+            Err(ServiceError::Rmi(refused(Function::PsmmuIrqNotify)))
+        );
+        let consumed = machine.rmi().event_consume(PSMMU, set);
+        assert_eq!(consumed, Err(refused(Function::PsmmuEventConsume)));
+    }
+    machine.device().forget_accesses();
+    assert_eq!(
+        machine.rmi().psmmu_activate(PSMMU, HOST_PAGE),
+        Err(refused(Function::PsmmuActivate))
+    );
+    assert_eq!(machine.device().accesses(), (0, 0), "nothing spins on it");
+}
+
+// Bring-up.
+
+#[test]
+fn activation_leaves_queues_translation_and_interrupts_on_and_caches_invalid() {
+    let machine = Machine::active(Options::default());
+    let device = machine.device();
+    assert_eq!(device.enables(), (true, 0b101));
+    assert_eq!(device.commands, [0x04, 0x30, 0x46]);
+    // Two levels, split 6, StreamIDs of 16 bits.
+    assert_eq!(device.stream_table(), (1 << 62 | 0x9000_0000, 0x1_0190));
+    let (gerror, gerrorn) = device.errors();
+    assert_eq!(gerror, gerrorn, "what an earlier user left is acknowledged");
+}
+
+#[test]
+fn without_delivery_the_device_never_interrupts_and_polling_finds_everything() {
+    let machine = Machine::active(Options { delivery: Delivery::Disabled, ..Options::default() });
+    machine.device().fault(1);
+    machine.device().raise(MSI_EVENTQ_ABT_ERR);
+    assert_eq!(machine.device().take_interrupts(), 0);
+    assert_eq!(machine.service(IrqSet::all()).len(), 2);
+}
+
+#[test]
+fn a_device_that_does_not_acknowledge_fails_activation_within_the_time_bound() {
+    let machine = Machine::new(Options::default());
+    machine.rmi().rmm_activate().unwrap();
+    machine.device().deaf = true;
+    let failed = Err(RmiError::Status(Function::PsmmuActivate, Status::ErrorDevice));
+    assert_eq!(machine.rmi().psmmu_activate(PSMMU, HOST_PAGE), failed);
+    // The clock steps a tenth of a second at a time, a wait takes a second.
+    assert!(machine.device().accesses().0 < 20);
+    assert_eq!(machine.state(), State::Failed);
+    assert_eq!(machine.rmi().psmmu_activate(PSMMU, HOST_PAGE), failed);
+}
+
+// A reference: the plain list of what must be told.
+
+/// A generator of numbers; the same ones in every run.
+struct Numbers(u64);
+
+impl Numbers {
+    fn below(&mut self, bound: u64) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        (self.0 >> 11) % bound
+    }
+}
+
+/// Where a CPU of the host is in its loop.
+#[derive(Clone, Copy, Debug)]
+enum Handler {
+    Idle,
+    Asking,
+    Consuming { pending: bool },
+}
+
+#[test]
+fn hosts_that_act_on_interrupts_are_told_everything_whatever_the_order_of_steps() {
+    for seed in 1..=600 {
+        let mut numbers = Numbers(0x9E37_79B9_7F4A_7C15_u64.wrapping_mul(seed));
+        let log2 = (seed % 8) as u32;
+        let machine = queue_of(log2);
+        // What was recorded and not consumed, whether the first of it was told, the last number.
+        let mut expected = std::collections::VecDeque::new();
+        let (mut told, mut last) = (false, 0);
+        // Two CPUs, each of which goes on asking as long as it is told that more is waiting.
+        let mut handlers = [Handler::Idle; 2];
+        for step in 0.. {
+            assert!(step < 10_000, "seed {seed}: the host does not come to an end");
+            let stopped = step > 400;
+            let handler = &mut handlers[numbers.below(2) as usize];
+            match numbers.below(8) {
+                // Staging only makes room, so as long as no more is unconsumed than the queue holds,
+                // nothing overflows.
+                0..=2 if !stopped && (expected.len() as u64) < 1 << log2 => {
+                    last += 1;
+                    machine.device().fault(last);
+                    expected.push_back(last);
+                }
+                // A CONSUME that nothing was told before, or that another CPU was told for.
+                3 => take(&machine, &mut told, &mut expected),
+                // A poll.
+                4 if !stopped && matches!(handler, Handler::Idle) => *handler = Handler::Asking,
+                _ => match *handler {
+                    Handler::Idle => {
+                        if machine.device().take_interrupts() != 0 {
+                            *handler = Handler::Asking;
+                        }
+                    }
+                    Handler::Asking => {
+                        let answer = machine.notify(EVENTQ);
+                        told = check(&answer, expected.front(), seed);
+                        let pending = answer[0] & PENDING != 0;
+                        *handler =
+                            if told { Handler::Consuming { pending } } else { Handler::Idle };
+                    }
+                    Handler::Consuming { pending } => {
+                        take(&machine, &mut told, &mut expected);
+                        *handler = if pending { Handler::Asking } else { Handler::Idle };
+                    }
+                },
+            }
+            let idle = handlers.iter().all(|handler| matches!(handler, Handler::Idle));
+            if stopped && idle && machine.device().interrupts == 0 {
+                break;
+            }
+        }
+        assert!(expected.is_empty(), "seed {seed}: {expected:?} left behind");
+    }
+}
+
+/// Consumes, and drops the first expected record if it was told.
+fn take(machine: &Machine, told: &mut bool, expected: &mut std::collections::VecDeque<u64>) {
+    machine.consume(EVENTQ);
+    if std::mem::take(told) {
+        expected.pop_front();
+    }
+}
+
+/// Checks an answer against the first record that is not consumed, and says whether it tells one.
+fn check(answer: &[u64; 6], first: Option<&u64>, seed: u64) -> bool {
+    match first {
+        None => assert_eq!(*answer, NOTHING, "seed {seed}"),
+        Some(&first) => {
+            assert_eq!((answer[0] & !PENDING, answer[4]), (EVENT, first), "seed {seed}")
+        }
+    }
+    first.is_some()
+}
