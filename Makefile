@@ -1,0 +1,68 @@
+# SPDX-License-Identifier: MIT OR Apache-2.0
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+# The steps share build/ and target/; cargo and TF-A use all cores by themselves.
+.NOTPARALLEL:
+MAKEFLAGS += --no-print-directory
+
+BUILD ?= $(CURDIR)/build
+export BUILD
+
+# A backstop: the boot runner has its own, shorter limit for each boot.
+limit := timeout --foreground -k 10
+
+.PHONY: help run test image setup host-test boot-test fmt clippy doc clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-11s %s\n", $$1, $$2 }' Makefile
+
+run: ## boot the RMM and a host that takes a device's fault through it; BL33=<raw image> boots that instead
+	@if [[ -n "$${BL33-}" ]]; then \
+		code=0; tools/run-bl33 "$$BL33" || code=$$?; \
+		((code == 0)) || echo "run: exit status $$code (make's own is 2: tools/run-bl33 $$BL33 gives the exact one)" >&2; \
+		exit "$$code"; \
+	fi; \
+	tools/setup; tools/image -q qemu; $(limit) 300 tools/host-cargo run -q -p boot-runner -- story
+
+test: ## everything: format, lints, host tests, images, boot tests
+	@tools/setup test
+	@tools/host-cargo fmt --all --check
+	@tools/lint
+	@$(limit) 1800 tools/host-cargo test
+	@tools/image
+	@$(limit) 1800 tools/host-cargo test -p boot-runner
+
+image: ## build build/qemu/flash.bin and build/qemu-plain/flash.bin, print the RMM's size
+	@tools/setup
+	@tools/image
+
+setup: ## install what is missing (asks for root only if something is)
+	@tools/setup test
+
+host-test: ## the tests that need only cargo
+	@tools/setup test
+	@$(limit) 1800 tools/host-cargo test
+
+boot-test: ## the tests that boot QEMU
+	@tools/setup
+	@tools/image -q
+	@$(limit) 1800 tools/host-cargo test -p boot-runner
+
+fmt: ## format the source
+	@tools/setup test
+	@tools/host-cargo fmt --all
+
+clippy: ## lints, for the build machine and for the firmware's target
+	@tools/setup test
+	@tools/lint
+
+doc: ## the crates' documentation, in target/doc
+	@tools/setup
+	@RUSTDOCFLAGS="-D warnings" tools/host-cargo doc -q --no-deps
+	@echo "target/doc/"
+
+clean: ## remove what was built (downloads in build/setup stay)
+	@rm -rf target
+	@if [[ -d "$$BUILD" ]]; then find "$$BUILD" -mindepth 1 -maxdepth 1 ! -name setup -exec rm -rf {} +; fi
