@@ -45,6 +45,7 @@ impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
     }
 
     /// Repairs and acknowledges the told errors, and says whether there were any.
+    #[inline(never)]
     fn consume_errors(&self) -> bool {
         let mut errors = self.errors.lock();
         if errors.reported.is_empty() {

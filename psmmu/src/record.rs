@@ -8,7 +8,7 @@
 
 #![forbid(unsafe_code)]
 
-use psmmu_abi::{Event, EventNumber, FaultClass, Syndrome};
+use psmmu_abi::{Event, EventNumber, Syndrome};
 
 use crate::queue::DeviceMemory;
 
@@ -19,17 +19,57 @@ pub const WORDS: usize = 4;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Record([u64; WORDS]);
 
-impl Record {
-    /// RnW of the second word: the access was a read.
-    const READ: u64 = 1 << 35;
-    /// S2 of the second word: the fault is one of stage 2.
-    const STAGE_2: u64 = 1 << 39;
-    /// CLASS, two bits of the second word.
-    const CLASS_SHIFT: u32 = 40;
+/// Which fields the records of an event have, as masks of what is told.
+#[derive(Clone, Copy)]
+struct Fields {
+    syndrome: u8,
+    input: u64,
+    fetch: u64,
+}
+
+impl Fields {
     /// FetchAddr, bits 55:3 of the fourth word.
     const FETCH_ADDRESS: u64 = 0x00FF_FFFF_FFFF_FFF8;
     /// The input address of events that have only its page.
     const PAGE: u64 = !0xFFF;
+
+    /// All that any event can have, for events without a name.
+    const ALL: Self = Self { syndrome: 0b1111, input: u64::MAX, fetch: Self::FETCH_ADDRESS };
+
+    /// Numbers up to this have a place in [`TABLE`](Self::TABLE); the architecture names none above.
+    const NUMBERS: usize = 0x26;
+
+    const TABLE: [Self; Self::NUMBERS] = {
+        let mut table = [Self::ALL; Self::NUMBERS];
+        let mut at = 0;
+        while at < EventNumber::ALL.len() {
+            let event = EventNumber::ALL[at];
+            table[event as usize] = Self::of(event);
+            at += 1;
+        }
+        table
+    };
+
+    const fn of(event: EventNumber) -> Self {
+        let input = match event {
+            EventNumber::BadAtsRequest | EventNumber::PageRequest => Self::PAGE,
+            _ if event.has_input_address() => u64::MAX,
+            _ => 0,
+        };
+        let class = if event.has_class() { 0b1100 } else { 0 };
+        Self {
+            syndrome: event.has_access() as u8 | (event.has_stage() as u8) << 1 | class,
+            input,
+            fetch: if event.has_fetch_address() { Self::FETCH_ADDRESS } else { 0 },
+        }
+    }
+}
+
+impl Record {
+    /// RnW, bit 35 of the second word, becomes bit 0 of the syndrome.
+    const READ_SHIFT: u32 = 35;
+    /// S2, bit 39, and CLASS, bits 41:40, become bits 1 and 3:2.
+    const STAGE_AND_CLASS_SHIFT: u32 = 38;
 
     /// Takes the four words of a record.
     #[must_use]
@@ -58,34 +98,19 @@ impl Record {
 
     /// Returns what the host may learn. A number that the architecture does not name is reported with
     /// its fields as they are.
+    #[inline(always)]
     #[must_use]
     pub fn event(&self) -> Event {
+        static TABLE: [Fields; Fields::NUMBERS] = Fields::TABLE;
         let [_, flags, input, fetch] = self.0;
-        let event = EventNumber::try_from(self.number()).ok();
-        let has = |field: fn(EventNumber) -> bool| event.is_none_or(field);
-
-        let class = match flags >> Self::CLASS_SHIFT & 3 {
-            _ if !has(EventNumber::has_class) => FaultClass::ContextDescriptor,
-            0 => FaultClass::ContextDescriptor,
-            1 => FaultClass::TableWalk,
-            2 => FaultClass::Input,
-            _ => FaultClass::Reserved,
-        };
-        let read = has(EventNumber::has_access) && flags & Self::READ != 0;
-        let stage_2 = has(EventNumber::has_stage) && flags & Self::STAGE_2 != 0;
-        let input_mask = match event {
-            Some(EventNumber::BadAtsRequest | EventNumber::PageRequest) => Self::PAGE,
-            _ => u64::MAX,
-        };
+        let fields = TABLE.get(usize::from(self.number())).unwrap_or(&Fields::ALL);
+        let syndrome =
+            flags >> Self::READ_SHIFT & 1 | flags >> Self::STAGE_AND_CLASS_SHIFT & 0b1110;
         Event::Psmmu {
             number: self.number(),
-            fetch_address: if has(EventNumber::has_fetch_address) {
-                fetch & Self::FETCH_ADDRESS
-            } else {
-                0
-            },
-            input_address: if has(EventNumber::has_input_address) { input & input_mask } else { 0 },
-            syndrome: Syndrome::new(read, stage_2, class),
+            fetch_address: fetch & fields.fetch,
+            input_address: input & fields.input,
+            syndrome: Syndrome::from_bits(syndrome & u64::from(fields.syndrome)),
         }
     }
 }

@@ -16,7 +16,7 @@ use crate::staging::{EventQueue, Staged, Waiting};
 
 impl<M: DeviceMemory> EventQueue<M> {
     /// Tells the first staged entry and remembers that it was told.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn tell(&mut self) -> Event {
         match self.staged.front() {
             None => Event::None,
@@ -42,20 +42,25 @@ impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
     /// [`Refusal`] when the PSMMU is not active, or has failed and all of its events are consumed.
     #[inline]
     pub fn notify(&self, set: IrqSet) -> Result<Notification, Refusal> {
+        // What the events of a burst but for the first are asked with: it touches no device.
+        if set == IrqSet::EVENTQ
+            && self.state() == State::Active
+            && let Some(events) = self.events.lock().as_mut()
+            && let Some(waiting) = events.waiting_without_a_look()
+        {
+            return Ok(Notification { pending: waiting.more, event: events.tell() });
+        }
+        self.notify_sources(set)
+    }
+
+    /// As [`notify`](Self::notify).
+    #[inline(never)]
+    fn notify_sources(&self, set: IrqSet) -> Result<Notification, Refusal> {
         let state = self.serving_state()?;
         let mut told = Notification::NONE;
 
         if set.contains(IrqSet::GERROR) && state == State::Active {
-            let mut errors = self.errors.lock();
-            let mut active = errors.active(&self.registers);
-            if active.contains(Gerror::CMDQ_ERR) {
-                drop(errors);
-                self.repair_commands();
-                errors = self.errors.lock();
-                active = errors.active(&self.registers);
-            }
-            let waiting = errors.waiting(active);
-            tell(&mut told, waiting, || Event::Error(errors.tell(active)));
+            told = self.notify_errors();
         }
         if set.contains(IrqSet::EVENTQ)
             && let Some(events) = self.events.lock().as_mut()
@@ -71,6 +76,23 @@ impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
             return Err(Refusal::Failed);
         }
         Ok(told)
+    }
+
+    /// Tells the global errors. A command error is repaired at once, since the command queue stands
+    /// still until it is.
+    fn notify_errors(&self) -> Notification {
+        let mut errors = self.errors.lock();
+        let mut active = errors.active(&self.registers);
+        if active.contains(Gerror::CMDQ_ERR) {
+            drop(errors);
+            self.repair_commands();
+            errors = self.errors.lock();
+            active = errors.active(&self.registers);
+        }
+        let waiting = errors.waiting(active);
+        let mut told = Notification::NONE;
+        tell(&mut told, waiting, || Event::Error(errors.tell(active)));
+        told
     }
 
     /// Makes the command queue run again. If somebody waits for his commands there, nothing is done:

@@ -24,6 +24,14 @@ pub struct Notified {
     pub outputs: [u64; 6],
 }
 
+impl Notified {
+    /// The answer that tells nothing but `status`.
+    #[must_use]
+    pub const fn failed(status: Status) -> Self {
+        Self { result: ResultWord::of(status), outputs: Notification::NONE.registers() }
+    }
+}
+
 /// Answers the host for a set of PSMMUs.
 #[derive(Debug)]
 pub struct Responder<'a, R, M, H> {
@@ -83,9 +91,7 @@ impl<'a, R: Registers, M: DeviceMemory, H: HostMemory> Responder<'a, R, M, H> {
             Ok(notification) => {
                 Notified { result: ResultWord::SUCCESS, outputs: notification.registers() }
             }
-            Err(status) => {
-                Notified { result: status.into(), outputs: Notification::NONE.registers() }
-            }
+            Err(status) => Notified::failed(status),
         }
     }
 

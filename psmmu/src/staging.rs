@@ -91,18 +91,30 @@ impl<M: DeviceMemory> EventQueue<M> {
     /// that contradict each other, one read and one write more.
     ///
     /// The answer is never "nothing, but more".
-    #[inline]
     pub(crate) fn look(&mut self, registers: &impl Registers) -> Waiting {
         if self.has_reason_to_look()
             && let Err(Inconsistent(prod)) = self.take_over(registers)
         {
             self.start_over(registers, prod);
         }
-        Waiting { any: !self.staged.is_empty(), more: self.staged.len() > 1 || !self.drained }
+        self.waiting()
+    }
+
+    /// As [`look`](Self::look), or `None` if there is a reason to look.
+    #[inline]
+    pub(crate) fn waiting_without_a_look(&self) -> Option<Waiting> {
+        (!self.has_reason_to_look()).then(|| self.waiting())
+    }
+
+    #[inline]
+    fn waiting(&self) -> Waiting {
+        let staged = self.staged.len();
+        Waiting { any: staged != 0, more: staged > 1 || !self.drained }
     }
 
     /// One entry alone, fresh from a queue that was seen empty behind it, can be told as the last one:
     /// what came since has raised an interrupt. Told again, it is asked for by that interrupt.
+    #[inline]
     fn has_reason_to_look(&self) -> bool {
         match self.staged.len() {
             _ if self.failed => false,
@@ -113,7 +125,6 @@ impl<M: DeviceMemory> EventQueue<M> {
     }
 
     /// Stages what PROD shows, frees the slots, and looks again.
-    #[inline]
     fn take_over(&mut self, registers: &impl Registers) -> Result<(), Inconsistent> {
         let mut prod = registers.read32(Register32::EVENTQ_PROD);
         for _ in 0..2 {

@@ -11,9 +11,11 @@
 use core::sync::atomic::{AtomicU8, Ordering};
 
 use psmmu::{
-    Clock, DeviceMemory, HostFault, HostGranule, HostMemory, Memory, Psmmu, Registers, Responder,
+    Clock, DeviceMemory, HostFault, HostGranule, HostMemory, Memory, Notified, Psmmu, Registers,
+    Responder,
 };
 use psmmu_abi::features::{Register0, Register1, Register2};
+use psmmu_abi::function::SVE_HINT;
 use psmmu_abi::result::SMCCC_NOT_SUPPORTED;
 use psmmu_abi::{Function, ResultWord, Status, Version};
 
@@ -68,16 +70,18 @@ enum Gate {
     Only(RmmState),
 }
 
-/// Returns in which states `function` is allowed, or `None` if this RMM does not have it.
+/// Returns in which states `function` is allowed, or `None` if this RMM does not have it. Those that
+/// are asked for each event are not here: [`Rmm::handle`] answers them itself.
 const fn gate(function: Function) -> Option<Gate> {
     match function {
         Function::Version | Function::Features | Function::RmmConfigGet => Some(Gate::Any),
         Function::RmmConfigSet | Function::RmmActivate => Some(Gate::Only(RmmState::Init)),
-        Function::PsmmuInfo
-        | Function::PsmmuActivate
-        | Function::PsmmuIrqNotify
-        | Function::PsmmuEventConsume => Some(Gate::Only(RmmState::Active)),
-        Function::PsmmuDeactivate | Function::PsmmuStL2Create | Function::PsmmuStL2Destroy => None,
+        Function::PsmmuInfo | Function::PsmmuActivate => Some(Gate::Only(RmmState::Active)),
+        Function::PsmmuIrqNotify
+        | Function::PsmmuEventConsume
+        | Function::PsmmuDeactivate
+        | Function::PsmmuStL2Create
+        | Function::PsmmuStL2Destroy => None,
     }
 }
 
@@ -119,28 +123,47 @@ impl<'a, E: Environment> Rmm<'a, E> {
     /// May be called on several CPUs at once.
     #[inline]
     pub fn handle(&self, x: &mut [u64; 8]) {
+        const IRQ_NOTIFY: u64 = Function::PsmmuIrqNotify.id();
+        const EVENT_CONSUME: u64 = Function::PsmmuEventConsume.id();
         let [function, x1, x2, ..] = *x;
         x[1..4].fill(0);
+        // The two that a host asks for each event come first.
+        let result = match function & !SVE_HINT {
+            IRQ_NOTIFY => {
+                let notified = match self.state() {
+                    RmmState::Active => self.responder.irq_notify(x1, x2),
+                    RmmState::Init => Notified::failed(Status::ErrorGlobal),
+                };
+                x[1..7].copy_from_slice(&notified.outputs);
+                notified.result
+            }
+            EVENT_CONSUME => match self.state() {
+                RmmState::Active => self.responder.event_consume(x1, x2),
+                RmmState::Init => Status::ErrorGlobal.into(),
+            },
+            _ => self.handle_rare(function, x1, x2, x),
+        };
+        x[0] = result.x0();
+    }
+
+    /// Answers what is not asked for each event.
+    #[inline(never)]
+    fn handle_rare(&self, function: u64, x1: u64, x2: u64, x: &mut [u64; 8]) -> ResultWord {
         let function = Function::try_from(function).ok();
         let Some((function, gate)) = function.and_then(|f| Some((f, gate(f)?))) else {
-            x[0] = SMCCC_NOT_SUPPORTED;
-            return;
+            return ResultWord::from_x0(SMCCC_NOT_SUPPORTED);
         };
         if let Gate::Only(state) = gate
             && self.state() != state
         {
-            x[0] = ResultWord::of(Status::ErrorGlobal).x0();
-            return;
+            return Status::ErrorGlobal.into();
         }
-        let result = match function {
-            Function::PsmmuIrqNotify => {
-                let notified = self.responder.irq_notify(x1, x2);
-                x[1..7].copy_from_slice(&notified.outputs);
-                notified.result
-            }
-            Function::PsmmuEventConsume => self.responder.event_consume(x1, x2),
+        match function {
             Function::PsmmuInfo => self.responder.info(x1, x2),
-            Function::PsmmuActivate => self.psmmu_activate(x1, x2),
+            Function::PsmmuActivate => {
+                let memory = |psmmu: &_| self.environment.psmmu_memory(psmmu);
+                self.responder.activate(x1, x2, self.environment.clock(), memory)
+            }
             Function::Version => version(x1, x),
             Function::Features => {
                 x[1] = self.features(x1);
@@ -149,19 +172,13 @@ impl<'a, E: Environment> Rmm<'a, E> {
             Function::RmmConfigSet => self.config_set(x1),
             Function::RmmConfigGet => self.config_get(x1),
             Function::RmmActivate => self.activate(),
-            // `gate` has none of them.
-            Function::PsmmuDeactivate | Function::PsmmuStL2Create | Function::PsmmuStL2Destroy => {
-                ResultWord::from_x0(SMCCC_NOT_SUPPORTED)
-            }
-        };
-        x[0] = result.x0();
-    }
-
-    /// `RMI_PSMMU_ACTIVATE`; statuses of [`Responder::activate`].
-    #[inline(never)]
-    fn psmmu_activate(&self, psmmu: u64, params: u64) -> ResultWord {
-        let memory = |psmmu: &_| self.environment.psmmu_memory(psmmu);
-        self.responder.activate(psmmu, params, self.environment.clock(), memory)
+            // Those that `gate` does not have.
+            Function::PsmmuIrqNotify
+            | Function::PsmmuEventConsume
+            | Function::PsmmuDeactivate
+            | Function::PsmmuStL2Create
+            | Function::PsmmuStL2Destroy => ResultWord::from_x0(SMCCC_NOT_SUPPORTED),
+        }
     }
 
     /// `RMI_FEATURES`: returns feature register `index`, zero where there is none. Never fails.
