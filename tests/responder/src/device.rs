@@ -61,6 +61,8 @@ pub struct Device {
     pub eventq_prod: u32,
     eventq_cons: u32,
     strtab: (u64, u32),
+    /// GERROR_IRQ_CFG0 and EVENTQ_IRQ_CFG0.
+    doorbells: [u64; 2],
     /// Interrupts since they were last looked at, as bits of IRQ_CTRL. They coalesce.
     pub interrupts: u32,
     /// Does not acknowledge anything any more.
@@ -104,6 +106,7 @@ impl StandIn {
             eventq_prod: 0x8000_0777,
             eventq_cons: 0x0000_0555,
             strtab: (u64::MAX, u32::MAX),
+            doorbells: [u64::MAX; 2],
             interrupts: 0,
             deaf: false,
             gone: false,
@@ -334,8 +337,15 @@ impl Registers for &'static StandIn {
                 device.guard(SMMUEN | EVENTQEN | CMDQEN, "CR1");
                 assert_eq!(value, 0xD75);
             }
-            (Page::Realm0, CR2) => device.guard(SMMUEN, "CR2"),
-            (Page::Realm0, IRQ_CTRL) => device.irq_ctrl = value,
+            (Page::Realm0, CR2) => {
+                device.guard(SMMUEN, "CR2");
+                // RECINVSID and PTM.
+                assert_eq!(value, 0b110);
+            }
+            (Page::Realm0, IRQ_CTRL) => {
+                assert!(value == 0 || device.doorbells == [0, 0], "messages would go anywhere");
+                device.irq_ctrl = value;
+            }
             (Page::Realm0, GERRORN) => {
                 let inactive = (device.gerrorn ^ value) & !(device.gerror ^ device.gerrorn);
                 assert_eq!(inactive, 0, "an inactive error was acknowledged");
@@ -396,8 +406,9 @@ impl Registers for &'static StandIn {
                 device.guard(EVENTQEN, "EVENTQ_BASE");
                 device.eventq_base = value;
             }
-            (Page::Realm0, GERROR_IRQ_CFG0 | EVENTQ_IRQ_CFG0) => {
-                assert_eq!((device.irq_ctrl, value), (0, 0), "messages are not used");
+            (Page::Realm0, offset @ (GERROR_IRQ_CFG0 | EVENTQ_IRQ_CFG0)) => {
+                assert_eq!(device.irq_ctrl, 0, "a doorbell was written while it is in use");
+                device.doorbells[usize::from(offset == EVENTQ_IRQ_CFG0)] = value;
             }
             other => panic!("write of {other:x?}"),
         }

@@ -220,12 +220,18 @@ fn nothing_never_comes_with_pending() {
     let machine = small();
     assert_eq!(machine.notify(EVENTQ), NOTHING);
     assert_eq!(machine.notify(BOTH), NOTHING);
-    // An overflow whose acknowledgement waits for an earlier one may be all that the queue has left;
-    // the records that come with it must be told in the same call.
-    (0..5).for_each(|address| machine.device().fault(address));
-    while machine.notify(EVENTQ) != NOTHING {
-        machine.consume(EVENTQ);
-    }
+    // An overflow is announced and no record is there, but some come before its place is known: they
+    // must be told in the same call.
+    let mut device = machine.device();
+    device.eventq_prod ^= 1 << 31;
+    device.before_prod_read(|_| ());
+    device.before_cons_write(|_| ());
+    device.before_prod_read(|device| device.fault(1));
+    drop(device);
+    assert_eq!(machine.notify(EVENTQ), fault(1, PENDING));
+    machine.consume(EVENTQ);
+    assert_eq!(machine.notify(EVENTQ), [ERROR, 0, 0, 0, 0, 1 << 32]);
+    machine.consume(EVENTQ);
     assert_eq!(machine.notify(EVENTQ), NOTHING);
 }
 
@@ -436,6 +442,19 @@ fn an_overflow_that_was_announced_before_a_write_abort_is_told_as_well() {
     machine.device().raise(EVENTQ_ABT_ERR);
     assert_eq!(machine.service(IrqSet::GERROR), [Event::Error(ErrorCause::EVENTQ_ABT_ERR)]);
     assert_eq!(machine.service(IrqSet::EVENTQ), [Event::Error(ErrorCause::EVENTQ_OVERFLOW)]);
+}
+
+#[test]
+fn an_overflow_whose_place_is_spoiled_by_a_write_abort_is_told_as_well() {
+    let machine = queue_of(6);
+    (0..65).for_each(|address| machine.device().fault(address));
+    // Acknowledged, and its place is behind 32 records that are still in the queue.
+    assert_eq!(machine.notify(EVENTQ), fault(0, PENDING));
+    machine.device().raise(EVENTQ_ABT_ERR);
+    assert_eq!(machine.service(IrqSet::GERROR).len(), 1);
+    let events = machine.service(IrqSet::EVENTQ);
+    assert_eq!(inputs(&events[..32]), (0..32).collect::<Vec<_>>());
+    assert_eq!(events[32..], [Event::Error(ErrorCause::EVENTQ_OVERFLOW)]);
 }
 
 #[test]
