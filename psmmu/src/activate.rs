@@ -84,14 +84,21 @@ struct Sizes {
 }
 
 impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
-    /// Brings the PSMMU up on `memory`.
+    /// Brings the PSMMU up on what `memory` gives. It is asked only once nobody else can bring the same
+    /// PSMMU up, so it may prepare the memory that it gives.
     ///
     /// # Errors
     /// [`ActivateError`]. The PSMMU is at rest again, or has failed if it did not answer; only when it
     /// is at rest may the memory be used for something else.
-    pub fn activate(&self, memory: Memory<M>, clock: &impl Clock) -> Result<(), ActivateError> {
+    pub fn activate(
+        &self,
+        memory: impl FnOnce() -> Option<Memory<M>>,
+        clock: &impl Clock,
+    ) -> Result<(), ActivateError> {
         self.claim(State::Inactive, State::Activating).map_err(ActivateError::State)?;
-        let result = match self.bring_up(memory, clock) {
+        let brought_up =
+            memory().ok_or(ActivateError::Memory).and_then(|memory| self.bring_up(memory, clock));
+        let result = match brought_up {
             Err(error) if error != ActivateError::TimedOut => {
                 self.quiesce(clock).map_err(ActivateError::from).and(Err(error))
             }

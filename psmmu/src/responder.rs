@@ -129,8 +129,7 @@ impl<'a, R: Registers, M: DeviceMemory, H: HostMemory> Responder<'a, R, M, H> {
                 if !offered.contains(flags & known) {
                     return Err(Status::ErrorInput);
                 }
-                let memory = memory(psmmu).ok_or(Status::ErrorInput)?;
-                psmmu.activate(memory, clock).map_err(activate_error)
+                psmmu.activate(|| memory(psmmu), clock).map_err(activate_error)
             })
             .into_result()
     }
