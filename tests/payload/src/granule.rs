@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! Pages that the RMM reads or writes.
+
+use core::sync::atomic::{AtomicU64, Ordering};
+
+use psmmu_abi::PsmmuInfo;
+use psmmu_host::Page;
+use zerocopy::{Immutable, IntoBytes};
+
+const WORDS: usize = psmmu_abi::GRANULE_SIZE / 8;
+
+/// One granule. Its words are atomic since the RMM writes them while nobody here does.
+#[repr(C, align(4096))]
+pub struct Granule([AtomicU64; WORDS]);
+
+impl Granule {
+    /// A granule of zeroes.
+    pub const fn new() -> Self {
+        Self([const { AtomicU64::new(0) }; WORDS])
+    }
+
+    /// Returns its PA, which is its VA.
+    pub fn address(&self) -> u64 {
+        core::ptr::from_ref(self) as u64
+    }
+
+    /// Writes `value` into each word.
+    pub fn fill(&self, value: u64) {
+        for word in &self.0 {
+            word.store(value, Ordering::Relaxed);
+        }
+    }
+
+    /// Fills it with numbers of which no two are equal.
+    pub fn scribble(&self) {
+        for (index, word) in self.0.iter().enumerate() {
+            word.store(scribbled(index), Ordering::Relaxed);
+        }
+    }
+
+    /// Returns the first word that [`scribble`](Self::scribble) did not write.
+    pub fn changed(&self) -> Option<usize> {
+        (0..WORDS).find(|&index| self.word(index) != scribbled(index))
+    }
+
+    /// Returns one word.
+    pub fn word(&self, index: usize) -> u64 {
+        self.0[index].load(Ordering::Relaxed)
+    }
+
+    /// Sets one word.
+    pub fn set_word(&self, index: usize, value: u64) {
+        self.0[index].store(value, Ordering::Relaxed);
+    }
+
+    /// Returns all words.
+    pub fn words(&self) -> [u64; WORDS] {
+        core::array::from_fn(|index| self.word(index))
+    }
+
+    /// Fills it with a structure of the ABI.
+    pub fn store<T: IntoBytes + Immutable>(&self, value: &T) {
+        for (word, bytes) in self.0.iter().zip(value.as_bytes().chunks_exact(8)) {
+            let bytes = bytes.try_into().expect("chunks of eight");
+            word.store(u64::from_le_bytes(bytes), Ordering::Relaxed);
+        }
+    }
+}
+
+const fn scribbled(index: usize) -> u64 {
+    0x5CB1_B1E0_0000_0000 | (index as u64) << 16 | !(index as u64) & 0xFFFF
+}
+
+/// Lends a granule to the host driver.
+pub struct Lent(pub &'static Granule);
+
+impl Page for Lent {
+    fn address(&self) -> u64 {
+        self.0.address()
+    }
+
+    fn clear(&mut self) {
+        self.0.fill(0);
+    }
+
+    fn info(&self) -> PsmmuInfo {
+        zerocopy::transmute!(self.0.words())
+    }
+}

@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! What one boot is for. Each scenario fails with an exit code of its own.
+//!
+//! | code | meaning |
+//! |---|---|
+//! | 0 | the scenario passed |
+//! | 1 | a panic, or an exception that nobody expected |
+//! | 2 | no scenario of that name, or arguments that it cannot use |
+//! | 10.. | a check of that scenario failed, see [`SCENARIOS`] |
+
+use heapless::{String, Vec};
+
+use crate::events::Counts;
+use crate::exit::{self, WORD};
+use crate::{check, console, events};
+
+mod bad_input;
+mod bad_stream;
+mod between;
+mod burst;
+mod cmdq_error;
+mod config;
+mod overflow;
+mod peek;
+mod quiet;
+mod raw;
+mod smp;
+mod story;
+mod two_devices;
+
+/// The words behind the scenario's name.
+type Arguments = Vec<String<WORD>, 4>;
+
+struct Scenario {
+    name: &'static str,
+    code: u8,
+    run: fn(&Arguments),
+}
+
+const fn scenario(name: &'static str, code: u8, run: fn(&Arguments)) -> Scenario {
+    Scenario { name, code, run }
+}
+
+/// All scenarios, with their exit codes. The first one runs when none is named.
+static SCENARIOS: [Scenario; 12] = [
+    scenario("story", 10, story::run),
+    scenario("burst", 11, burst::run),
+    scenario("two-devices", 12, two_devices::run),
+    scenario("between", 13, between::run),
+    scenario("overflow", 14, overflow::run),
+    scenario("cmdq-error", 15, cmdq_error::run),
+    scenario("bad-input", 16, bad_input::run),
+    scenario("config", 17, config::run),
+    scenario("peek", 18, peek::run),
+    scenario("smp", 19, smp::run),
+    scenario("bad-stream", 20, bad_stream::run),
+    scenario("quiet", 21, quiet::run),
+];
+
+/// Runs the scenario that the command line names, and ends QEMU.
+pub fn run() -> ! {
+    let mut arguments = exit::arguments();
+    let chosen = if arguments.is_empty() {
+        &SCENARIOS[0]
+    } else {
+        let name = arguments.remove(0);
+        match SCENARIOS.iter().find(|scenario| scenario.name == name) {
+            Some(scenario) => scenario,
+            None => {
+                console::print_last(format_args!("FAIL no scenario is called '{name}'"));
+                exit::exit(exit::USAGE);
+            }
+        }
+    };
+    check::begin(chosen.name, chosen.code);
+    (chosen.run)(&arguments);
+    let Counts { events, errors, interrupts } = events::counts();
+    say!(
+        "PASS {}: {events} events, {errors} errors, {interrupts} interrupts, {} checks",
+        chosen.name,
+        check::count()
+    );
+    exit::exit(exit::PASS)
+}
+
+/// Ends the boot because of arguments.
+fn usage(text: &str) -> ! {
+    console::print_last(format_args!("FAIL usage: {text}"));
+    exit::exit(exit::USAGE)
+}

@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! `story`: each device that is there faults in a few ways, and the host prints what it hears. For
+//! people; what is promised is checked by the other scenarios.
+
+use core::fmt::Write;
+
+use heapless::{String, Vec};
+use psmmu_abi::Event;
+use psmmu_host::Described;
+
+use super::{Arguments, bad_stream, usage};
+use crate::edu::{Access, Dma, Edu};
+use crate::{bring_up, events};
+
+/// The first device's burst, in words.
+const BURST: u32 = 4;
+/// Width of the column of events.
+const LINE: usize = 64;
+
+pub fn run(arguments: &Arguments) {
+    if !arguments.is_empty() {
+        usage("story");
+    }
+    let mut bench = bring_up::all();
+    for (index, edu) in bench.edus.iter_mut().enumerate() {
+        tell(edu, Access::Write, 1);
+        if edu.stream < bad_stream::FIRST {
+            tell(edu, Access::Read, 1);
+        }
+        if index == 0 {
+            tell(edu, Access::Write, BURST);
+        }
+    }
+    events::expect_no_more_than(events::count());
+}
+
+/// Has the device fault, prints the events and checks them.
+fn tell(edu: &mut Edu, access: Access, words: u32) {
+    let dma = Dma::new(access, words);
+    let first = events::count();
+    edu.run(dma);
+    events::wait_for(first + words as usize);
+    for index in first..events::count() {
+        let event = events::entry(index).event;
+        let mut line: String<LINE> = String::new();
+        // A line that is too long for its column stands out anyway.
+        let _ = write!(line, "{}", Described(&event));
+        say!("{line:<LINE$}by stream {}", edu.stream);
+    }
+    let wanted: Vec<Event, { BURST as usize }> = if edu.stream < bad_stream::FIRST {
+        dma.events().collect()
+    } else {
+        dma.events().map(|_| bad_stream::EVENT).collect()
+    };
+    let came: Vec<Event, { BURST as usize }> =
+        (first..events::count()).map(|index| events::entry(index).event).collect();
+    expect_eq!(came, wanted, "what the host heard of stream {}", edu.stream);
+}

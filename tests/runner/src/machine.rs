@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! The machine that is booted, as QEMU's command line.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+/// What differs from boot to boot.
+#[derive(Clone, Debug)]
+pub struct Machine {
+    /// BL1 and the FIP.
+    pub flash: PathBuf,
+    /// Number of CPUs.
+    pub cpus: u32,
+    /// PCI slots of the `edu` devices; a device's StreamID is eight times its slot.
+    pub edus: Vec<u32>,
+    /// The host's command line, by semihosting; its first word is the image's name.
+    pub words: Vec<String>,
+}
+
+/// Where a serial port goes.
+#[derive(Clone, Copy, Debug)]
+pub enum Serial<'a> {
+    /// QEMU's own standard input and output.
+    Stdio,
+    /// A file.
+    File(&'a Path),
+}
+
+impl Machine {
+    /// Returns QEMU's arguments. `serial` is the UART that EL3, RMM and host share; `secure` the one that
+    /// EL3 dumps to when it crashes.
+    #[must_use]
+    pub fn arguments(&self, serial: Serial<'_>, secure: &Path) -> Vec<OsString> {
+        let mut arguments: Vec<OsString> = [
+            // The SMMU cannot be had without IOMMU; ACPI tables and a network card nobody needs.
+            "-M",
+            "virt,virtualization=on,secure=on,gic-version=3,iommu=smmuv3,acpi=off",
+            "-cpu",
+            "max,x-rme=on",
+            "-m",
+            "2G",
+            "-nic",
+            "none",
+            "-display",
+            "none",
+            "-monitor",
+            "none",
+            "-parallel",
+            "none",
+            "-smp",
+        ]
+        .map(OsString::from)
+        .to_vec();
+        arguments.push(self.cpus.to_string().into());
+        arguments.extend(["-bios".into(), self.flash.clone().into()]);
+        for slot in &self.edus {
+            // A DMA mask of fewer bits would be cut out of the addresses.
+            let device = format!("edu,dma_mask=0xffffffffffffffff,addr={slot:#x}");
+            arguments.extend(["-device".into(), device.into()]);
+        }
+        let mut semihosting = String::from("enable=on,target=native");
+        for word in &self.words {
+            semihosting += ",arg=";
+            semihosting += &word.replace(',', ",,");
+        }
+        arguments.extend(["-semihosting-config".into(), semihosting.into()]);
+        for port in [serial, Serial::File(secure)] {
+            arguments.push("-serial".into());
+            arguments.push(match port {
+                Serial::Stdio => "stdio".into(),
+                Serial::File(path) => {
+                    let mut port = OsString::from("file:");
+                    port.push(path);
+                    port
+                }
+            });
+        }
+        arguments
+    }
+}

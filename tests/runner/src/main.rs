@@ -1,0 +1,95 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! `boot-runner story`, and `boot-runner raw` for images of other people.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use boot_runner::story::{self, EDUS, Story};
+use boot_runner::{Boot, BootError};
+
+const USAGE: &str = "\
+usage: boot-runner story
+           boots the host test image and tells what happened
+       boot-runner raw --flash FILE [--smp CPUS] [--limit SECONDS]
+           boots FILE with the same devices and semihosting; its serial port is this
+           program's standard input and output, QEMU's exit code this program's";
+
+/// Exit code of a boot that lasted too long, as `timeout` has it.
+const TIMED_OUT: u8 = 124;
+/// Exit code when nothing was booted.
+const NO_BOOT: u8 = 2;
+
+/// Long enough to work in what was booted.
+const RAW_LIMIT: Duration = Duration::from_secs(600);
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let result = match words.as_slice() {
+        ["story"] => tell_story(),
+        ["raw", options @ ..] => match raw_options(options) {
+            Ok(boot) => raw(&boot),
+            Err(why) => return usage(&why),
+        },
+        ["help" | "--help" | "-h"] => {
+            println!("{USAGE}");
+            return ExitCode::SUCCESS;
+        }
+        _ => return usage("story or raw?"),
+    };
+    result.unwrap_or_else(|error| {
+        eprintln!("boot-runner: {error}");
+        ExitCode::from(NO_BOOT)
+    })
+}
+
+fn usage(why: &str) -> ExitCode {
+    eprintln!("boot-runner: {why}\n{USAGE}");
+    ExitCode::from(NO_BOOT)
+}
+
+fn tell_story() -> Result<ExitCode, BootError> {
+    let outcome = story::boot()?.run()?;
+    println!("{}", Story { qemu: &story::qemu_version(), outcome: &outcome });
+    Ok(match outcome {
+        ref outcome if outcome.passed() => ExitCode::SUCCESS,
+        outcome if outcome.timed_out => ExitCode::from(TIMED_OUT),
+        // A host that ends with 0 and without PASS has not passed.
+        outcome => exit_code(outcome.code.max(1)),
+    })
+}
+
+fn raw_options(options: &[&str]) -> Result<Boot, String> {
+    let (mut flash, mut cpus, mut limit) = (None, 1, RAW_LIMIT);
+    for option in options.chunks(2) {
+        let &[name, value] = option else { return Err(format!("{} wants a value", option[0])) };
+        let number = || value.parse().map_err(|_| format!("{name} {value}: no number"));
+        match name {
+            "--flash" => flash = Some(PathBuf::from(value)),
+            "--smp" => cpus = number()?,
+            "--limit" => limit = Duration::from_secs(number()?.into()),
+            _ => return Err(format!("{name}: no such option")),
+        }
+    }
+    let flash = flash.ok_or("raw wants --flash FILE")?;
+    Ok(Boot::new("raw", flash).cpus(cpus).edus(&EDUS).limit(limit))
+}
+
+fn raw(boot: &Boot) -> Result<ExitCode, BootError> {
+    let (code, timed_out) = boot.pass_through()?;
+    if timed_out {
+        eprintln!("boot-runner: the time limit is over");
+        return Ok(ExitCode::from(TIMED_OUT));
+    }
+    Ok(exit_code(code))
+}
+
+/// Passes on what a process can: the low eight bits, and never a failure as 0.
+fn exit_code(code: i32) -> ExitCode {
+    match code.to_le_bytes()[0] {
+        0 if code != 0 => ExitCode::FAILURE,
+        code => ExitCode::from(code),
+    }
+}

@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! Where images and logs are.
+
+use std::env;
+use std::path::{Path, PathBuf};
+
+/// Where QEMU is, unless it is the one in PATH.
+pub const QEMU_VARIABLE: &str = "QEMU";
+/// The build folder, unless it is `build` in the workspace. A relative path begins at the workspace.
+pub const BUILD_VARIABLE: &str = "BUILD";
+
+/// A folder that is not there.
+#[derive(Debug)]
+pub struct NoWorkspace;
+
+/// Returns the build folder.
+///
+/// # Errors
+/// When `BUILD` is no absolute path and neither cargo nor the current folder tells where the workspace
+/// is.
+pub fn build() -> Result<PathBuf, NoWorkspace> {
+    let build = env::var_os(BUILD_VARIABLE).filter(|build| !build.is_empty());
+    let build = build.map_or_else(|| PathBuf::from("build"), PathBuf::from);
+    if build.is_absolute() { Ok(build) } else { Ok(workspace()?.join(build)) }
+}
+
+/// Returns the flash image of the RMM whose streams fault.
+///
+/// # Errors
+/// As [`build`].
+pub fn flash() -> Result<PathBuf, NoWorkspace> {
+    Ok(build()?.join("qemu/flash.bin"))
+}
+
+/// Returns the flash image of the RMM as it ships.
+///
+/// # Errors
+/// As [`build`].
+pub fn plain_flash() -> Result<PathBuf, NoWorkspace> {
+    Ok(build()?.join("qemu-plain/flash.bin"))
+}
+
+/// Returns the QEMU to run.
+#[must_use]
+pub fn qemu() -> PathBuf {
+    let qemu = env::var_os(QEMU_VARIABLE).filter(|qemu| !qemu.is_empty());
+    qemu.map_or_else(|| PathBuf::from("qemu-system-aarch64"), PathBuf::from)
+}
+
+/// Returns `path` as a person would type it: from the current folder or the workspace, if it is below.
+#[must_use]
+pub fn shown(path: &Path) -> String {
+    let bases = [env::current_dir().ok(), workspace().ok()];
+    let short = bases.iter().flatten().find_map(|base| path.strip_prefix(base).ok());
+    short.unwrap_or(path).display().to_string()
+}
+
+/// Asked at run time: the folder in which this was compiled may be gone.
+fn workspace() -> Result<PathBuf, NoWorkspace> {
+    let package = env::var_os("CARGO_MANIFEST_DIR").map(PathBuf::from);
+    let start = package.or_else(|| env::current_dir().ok()).ok_or(NoWorkspace)?;
+    let is_workspace = |folder: &&Path| folder.join("tests/runner/Cargo.toml").is_file();
+    start.ancestors().find(is_workspace).map(Path::to_path_buf).ok_or(NoWorkspace)
+}
