@@ -25,8 +25,8 @@ use crate::{arch, cpus, events, time};
 const ROUNDS: u32 = 2000;
 /// So many do when they take longer than [`PATIENCE`]: where the build machine has fewer CPUs than this
 /// one, a lock that is handed on in turn waits for the build machine's scheduler each time.
-const FEWEST_ROUNDS: u32 = 100;
-const PATIENCE: u32 = 3000;
+const FEWEST_ROUNDS: u32 = 50;
+const PATIENCE: u32 = 2000;
 /// Turns at consuming by each CPU in the second part.
 const TURNS: u32 = 100;
 /// DMAs of each device in each part.
@@ -93,7 +93,7 @@ pub fn run(arguments: &Arguments) {
 fn rounds(bench: &mut Bench, dmas: &mut Vec<Dma, 32>) {
     for round in 0..DMAS {
         for (index, edu) in bench.edus.iter_mut().enumerate() {
-            let dma = Dma::new(Access::Write, (1 + 37 * round + 11 * index) as u32);
+            let dma = Dma::new(Access::Write, (1 + 13 * round + 5 * index) as u32);
             edu.start(dma);
             require!(dmas.push(dma).is_ok(), "too many DMAs");
         }
@@ -132,7 +132,7 @@ fn work(index: usize) {
     let mut turns = 0;
     while PART.load(Ordering::Acquire) != END {
         check_version();
-        // Not waiting for a turn, for the same reason.
+        // Not waiting for a turn: see FEWEST_ROUNDS.
         if events::try_poll(IrqSet::EVENTQ) && events::try_poll(IrqSet::GERROR) {
             turns += 1;
         }
