@@ -91,9 +91,16 @@ impl Errors {
     }
 }
 
-// The causes that the host is told are the bits of GERROR.
-static_assertions::const_assert!(
-    ErrorCause::CMDQ_ERR.bits() == Gerror::CMDQ_ERR.bits() as u64
-        && ErrorCause::EVENTQ_ABT_ERR.bits() == Gerror::EVENTQ_ABT_ERR.bits() as u64
-        && ErrorCause::DPT_ERR.bits() == Gerror::DPT_ERR.bits() as u64
+// The causes that the host is told are the bits of GERROR, but for the one that this side never sees.
+static_assertions::const_assert_eq!(
+    Gerror::all().bits() as u64,
+    ErrorCause::CMDQ_ERR.bits()
+        | ErrorCause::EVENTQ_ABT_ERR.bits()
+        | ErrorCause::PRIQ_ABT_ERR.bits()
+        | ErrorCause::MSI_CMDQ_ABT_ERR.bits()
+        | ErrorCause::MSI_EVENTQ_ABT_ERR.bits()
+        | ErrorCause::MSI_PRIQ_ABT_ERR.bits()
+        | ErrorCause::MSI_GERROR_ABT_ERR.bits()
+        | ErrorCause::CMDQP_ERR.bits()
+        | ErrorCause::DPT_ERR.bits()
 );
