@@ -13,7 +13,7 @@ export BUILD
 # A backstop: the boot runner has its own, shorter limit for each boot.
 limit := timeout --foreground -k 10
 
-.PHONY: help run test image setup host-test boot-test fmt clippy doc clean
+.PHONY: help run test bench image setup host-test boot-test no-panic fmt clippy doc clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-11s %s\n", $$1, $$2 }' Makefile
@@ -31,8 +31,14 @@ test: ## everything: format, lints, host tests, images, boot tests
 	@tools/host-cargo fmt --all --check
 	@tools/lint
 	@$(limit) 1800 tools/host-cargo test
+	@tools/no-panic
 	@tools/image
 	@$(limit) 1800 tools/host-cargo test -p boot-runner
+
+bench: ## count instructions and register accesses, compare with goals and peers; build/bench.json
+	@tools/setup
+	@tools/image -q qemu plain null
+	@$(limit) 600 tools/host-cargo run -q -p bench
 
 image: ## build build/qemu/flash.bin and build/qemu-plain/flash.bin, print the RMM's size
 	@tools/setup
@@ -49,6 +55,10 @@ boot-test: ## the tests that boot QEMU
 	@tools/setup
 	@tools/image -q
 	@$(limit) 1800 tools/host-cargo test -p boot-runner
+
+no-panic: ## check that no panic can be reached from the event path
+	@tools/setup
+	@tools/no-panic
 
 fmt: ## format the source
 	@tools/setup test

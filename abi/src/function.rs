@@ -32,8 +32,12 @@ macro_rules! functions {
             /// Reads a function identifier as it came in X0. The [`SVE_HINT`] is ignored; any other
             /// surplus bit makes the identifier unknown.
             fn try_from(x0: u64) -> Result<Self, Unknown> {
-                match x0 & !SVE_HINT {
-                    $(id if id == Self::$name.id() => Ok(Self::$name),)*
+                let id = x0 & !SVE_HINT;
+                if id >> 16 != BASE as u64 >> 16 {
+                    return Err(Unknown(x0));
+                }
+                match id as u16 {
+                    $($number => Ok(Self::$name),)*
                     _ => Err(Unknown(x0)),
                 }
             }

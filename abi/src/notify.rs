@@ -94,6 +94,7 @@ impl Notification {
 
     /// Returns X1 to X6: flags, event number, StreamID, fetch address, input address, syndrome. What
     /// an event kind does not have is zero.
+    #[inline(always)]
     #[must_use]
     pub const fn registers(&self) -> [u64; 6] {
         let flags = (self.event.kind() as u64) << FLAG_KIND_SHIFT

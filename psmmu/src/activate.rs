@@ -9,16 +9,17 @@
 
 use crate::command::{self, Command, CommandError, CommandQueue};
 use crate::gerror::Errors;
+use crate::page_request::PageRequest;
 use crate::queue::{DeviceMemory, Log2Size};
-use crate::record;
+use crate::record::{Entry, Record};
 use crate::registers::{
     BASE_ADDRESS, BASE_ALLOCATE, CR1_WRITE_BACK_INNER_SHAREABLE, Clock, Cr0, Cr2, IDR0_COHACC,
-    IDR0_HYP, IDR0_MSI, IDR0_ST_LEVEL_SHIFT, IDR1_CMDQS_SHIFT, IDR1_EVENTQS_SHIFT, IDR1_PRESET,
-    IDR1_SIDSIZE_MASK, IrqCtrl, REALM_IDR1_RME_DA_IMPL, Register32, Register64, Registers,
-    TimedOut, wait,
+    IDR0_HYP, IDR0_MSI, IDR0_PRI, IDR0_ST_LEVEL_SHIFT, IDR1_CMDQS_SHIFT, IDR1_EVENTQS_SHIFT,
+    IDR1_PRESET, IDR1_PRIQS_SHIFT, IDR1_SIDSIZE_MASK, IrqCtrl, REALM_IDR1_RME_DA_IMPL, Register32,
+    Register64, Registers, TimedOut, wait,
 };
 use crate::smmu::{Delivery, Interface, Psmmu, State};
-use crate::staging::EventQueue;
+use crate::staging::{EventQueue, PriQueue};
 use crate::stream_table;
 
 /// What a PSMMU runs on: memory that is its own until it is at rest again.
@@ -33,6 +34,11 @@ pub struct Memory<M> {
     pub command_queue: M,
     /// Event queue, 32 bytes an entry.
     pub event_queue: M,
+    /// PRI queue, 16 bytes an entry, if page requests are to be taken.
+    pub pri_queue: Option<M>,
+    /// One word of Realm memory by which a device that has messages says that commands are done, so
+    /// that a wait reads memory and not registers. Without it, or without messages, CONS is polled.
+    pub completion: Option<M>,
 }
 
 /// Why a PSMMU was not activated.
@@ -40,8 +46,10 @@ pub struct Memory<M> {
 pub enum ActivateError {
     /// It is in this state, and not inactive.
     State(State),
-    /// The memory does not fit.
+    /// There is no memory, or it does not fit.
     Memory,
+    /// Page requests are wanted, and the device has none.
+    PageRequests,
     /// The device lacks something: a Realm side, coherent access, two-level stream tables, or bases
     /// that can be chosen.
     Unsupported,
@@ -62,7 +70,7 @@ impl From<CommandError> for ActivateError {
         match error {
             CommandError::TimedOut => Self::TimedOut,
             CommandError::Refused => Self::Refused,
-            CommandError::TooMany => Self::Memory,
+            CommandError::TooMany | CommandError::NotActive => Self::Memory,
         }
     }
 }
@@ -71,8 +79,10 @@ impl From<CommandError> for ActivateError {
 struct Limits {
     has_msi: bool,
     has_el2: bool,
+    has_pri: bool,
     commands: u32,
     events: u32,
+    requests: u32,
     sid_bits: u32,
 }
 
@@ -80,6 +90,7 @@ struct Limits {
 struct Sizes {
     commands: Log2Size,
     events: Log2Size,
+    requests: Option<Log2Size>,
     sid_bits: u32,
 }
 
@@ -96,9 +107,11 @@ impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
         clock: &impl Clock,
     ) -> Result<(), ActivateError> {
         self.claim(State::Inactive, State::Activating).map_err(ActivateError::State)?;
-        let brought_up =
-            memory().ok_or(ActivateError::Memory).and_then(|memory| self.bring_up(memory, clock));
-        let result = match brought_up {
+        let Some(memory) = memory() else {
+            self.set_state(State::Inactive);
+            return Err(ActivateError::Memory);
+        };
+        let result = match self.bring_up(memory, clock) {
             Err(error) if error != ActivateError::TimedOut => {
                 self.quiesce(clock).map_err(ActivateError::from).and(Err(error))
             }
@@ -107,40 +120,54 @@ impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
         if result.is_err() {
             *self.commands.lock() = None;
             *self.events.lock() = None;
+            *self.requests.lock() = None;
+            *self.errors.lock() = Errors::new();
         }
-        self.set_state(match result {
-            Ok(()) => State::Active,
-            Err(ActivateError::TimedOut) => State::Failed,
-            Err(_) => State::Inactive,
-        });
+        match result {
+            Ok(()) => self.set_state(State::Active),
+            Err(ActivateError::TimedOut) => self.set_failed(),
+            Err(_) => self.set_state(State::Inactive),
+        }
         result
     }
 
     fn bring_up(&self, memory: Memory<M>, clock: &impl Clock) -> Result<(), ActivateError> {
         let limits = self.limits()?;
+        if memory.pri_queue.is_some() && !limits.has_pri {
+            return Err(ActivateError::PageRequests);
+        }
         let sizes = Sizes::choose(&memory, &limits).ok_or(ActivateError::Memory)?;
         self.quiesce(clock)?;
 
-        let mut errors = Errors::new();
-        errors.reset(&self.registers);
+        self.errors.lock().reset(&self.registers);
         self.program(&memory, &sizes, &limits);
-        let mut commands = CommandQueue::new(memory.command_queue, sizes.commands);
+        let completion = memory.completion.filter(|_| limits.has_msi);
+        let commands = CommandQueue::new(memory.command_queue, sizes.commands, completion);
+        *self.commands.lock() = Some(commands);
+        *self.events.lock() = Some(EventQueue::new(memory.event_queue, sizes.events));
+        let requests = memory.pri_queue.zip(sizes.requests);
+        *self.requests.lock() = requests.map(|(memory, size)| PriQueue::new(memory, size));
 
         // The device starts to read what the giver of the memory wrote.
         self.registers.write_barrier();
-        self.set_cr0(Cr0::CMDQEN, clock)?;
-        self.set_cr0(Cr0::CMDQEN | Cr0::EVENTQEN, clock)?;
+        let mut enables = Cr0::CMDQEN;
+        self.set_cr0(enables, clock)?;
+        enables |= Cr0::EVENTQEN;
+        self.set_cr0(enables, clock)?;
         let invalidate = [Command::CFGI_ALL, Command::TLBI_NSNH_ALL, Command::TLBI_EL2_ALL];
         let count = if limits.has_el2 { 3 } else { 2 };
-        commands.run(&self.registers, clock, &mut errors, &invalidate[..count])?;
+        self.run(clock, &invalidate[..count])?;
 
-        *self.commands.lock() = Some(commands);
-        *self.errors.lock() = errors;
-        *self.events.lock() = Some(EventQueue::new(memory.event_queue, sizes.events));
-        if self.config.delivery != Delivery::Disabled {
-            self.set_irq_ctrl(IrqCtrl::GERROR | IrqCtrl::EVENTQ, clock)?;
+        let mut interrupts = IrqCtrl::GERROR | IrqCtrl::EVENTQ;
+        if sizes.requests.is_some() {
+            enables |= Cr0::PRIQEN;
+            self.set_cr0(enables, clock)?;
+            interrupts |= IrqCtrl::PRIQ;
         }
-        self.set_cr0(Cr0::CMDQEN | Cr0::EVENTQEN | Cr0::SMMUEN, clock).map_err(Into::into)
+        if self.config.delivery != Delivery::Disabled {
+            self.set_irq_ctrl(interrupts, clock)?;
+        }
+        self.set_cr0(enables | Cr0::SMMUEN, clock).map_err(Into::into)
     }
 
     /// Reads what the device allows, and refuses one that cannot serve.
@@ -157,18 +184,21 @@ impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
         if !has_realm_side || !is_coherent || !has_two_levels || has_preset_bases {
             return Err(ActivateError::Unsupported);
         }
+        let realm_idr0 = read(Register32::IDR0);
         Ok(Limits {
-            has_msi: read(Register32::IDR0) & IDR0_MSI != 0,
+            has_msi: realm_idr0 & IDR0_MSI != 0,
+            has_pri: realm_idr0 & IDR0_PRI != 0,
             has_el2: idr0 & IDR0_HYP != 0,
             commands: idr1 >> IDR1_CMDQS_SHIFT & 0x1F,
             events: idr1 >> IDR1_EVENTQS_SHIFT & 0x1F,
+            requests: idr1 >> IDR1_PRIQS_SHIFT & 0x1F,
             sid_bits: idr1 & IDR1_SIDSIZE_MASK,
         })
     }
 
     /// Stops translation, interrupts and queues, in this order, each acknowledged.
     fn quiesce(&self, clock: &impl Clock) -> Result<(), TimedOut> {
-        let queues = Cr0::CMDQEN | Cr0::EVENTQEN;
+        let queues = Cr0::CMDQEN | Cr0::EVENTQEN | Cr0::PRIQEN;
         let on = Cr0::from_bits_truncate(self.registers.read32(Register32::CR0));
         self.set_cr0(on & queues, clock)?;
         self.set_irq_ctrl(IrqCtrl::empty(), clock)?;
@@ -198,10 +228,19 @@ impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
         registers.write32(Register32::EVENTQ_PROD, 0);
         registers.write32(Register32::EVENTQ_CONS, 0);
 
+        if let (Some(memory), Some(size)) = (&memory.pri_queue, sizes.requests) {
+            registers.write64(Register64::PRIQ_BASE, base(memory, size.log2().into()));
+            registers.write32(Register32::PRIQ_PROD, 0);
+            registers.write32(Register32::PRIQ_CONS, 0);
+        }
+
         // Without messages these registers do not exist; with them they hold anything after reset.
         if limits.has_msi {
             registers.write64(Register64::GERROR_IRQ_CFG0, 0);
             registers.write64(Register64::EVENTQ_IRQ_CFG0, 0);
+            if limits.has_pri {
+                registers.write64(Register64::PRIQ_IRQ_CFG0, 0);
+            }
         }
     }
 
@@ -231,7 +270,11 @@ impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
 impl Sizes {
     fn choose<M: DeviceMemory>(memory: &Memory<M>, limits: &Limits) -> Option<Self> {
         let commands = Log2Size::choose(&memory.command_queue, command::WORDS, limits.commands)?;
-        let events = Log2Size::choose(&memory.event_queue, record::WORDS, limits.events)?;
+        let events = Log2Size::choose(&memory.event_queue, Record::WORDS, limits.events)?;
+        let requests = match &memory.pri_queue {
+            Some(queue) => Some(Log2Size::choose(queue, PageRequest::WORDS, limits.requests)?),
+            None => None,
+        };
         // One word of the level-1 table for each 64 streams, so its size is found like a queue's.
         let tables = Log2Size::choose(
             &memory.stream_table,
@@ -239,6 +282,11 @@ impl Sizes {
             limits.sid_bits.saturating_sub(stream_table::SPLIT),
         )?;
         let sid_bits = limits.sid_bits.min(u32::from(tables.log2()) + stream_table::SPLIT);
-        (commands.entries() >= command::MIN_ENTRIES).then_some(Self { commands, events, sid_bits })
+        (commands.entries() >= command::MIN_ENTRIES).then_some(Self {
+            commands,
+            events,
+            requests,
+            sid_bits,
+        })
     }
 }

@@ -1,19 +1,26 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The command queue. Commands are issued with a SYNC behind them and waited for, so the queue is
-//! empty whenever its lock is free.
+//! The command queue.
+//!
+//! Commands that something depends on are issued with a SYNC behind them and waited for, by one CPU at
+//! a time; answers to page requests are posted and left to the device. The queue's lock is held for a
+//! few steps only and never while waiting, so nobody who posts or repairs waits for the device.
 
 #![forbid(unsafe_code)]
 
-use crate::gerror::Errors;
+use crate::counters::Trouble;
 use crate::queue::{DeviceMemory, Log2Size};
 use crate::registers::{Clock, Gerror, Register32, Registers, wait};
+use crate::smmu::{Psmmu, State};
 
 /// 64-bit words of a command.
 pub const WORDS: usize = 2;
 
 /// Fewest entries of a command queue: what bring-up issues at once, and its SYNC.
 pub const MIN_ENTRIES: u32 = 4;
+
+/// Times in a row that the device may fail to fetch one command before it is given up.
+const FETCH_RETRIES: u8 = 8;
 
 /// A command, two words.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,17 +35,67 @@ impl Command {
     pub const TLBI_NSNH_ALL: Self = Self([0x30, 0]);
     /// CMD_SYNC with CS = 0: done when CONS has passed it.
     pub const SYNC: Self = Self([0x46, 0]);
+
+    /// CMD_SYNC with CS = 1: when it is done the device writes `data` to the word at PA `address` of
+    /// Realm memory, a multiple of 4, as inner shareable write-back memory.
+    #[must_use]
+    pub const fn sync_with_message(address: u64, data: u32) -> Self {
+        const INTERRUPT: u64 = 1 << 12;
+        const INNER_SHAREABLE: u64 = 3 << 22;
+        const WRITE_BACK: u64 = 0xF << 24;
+        const ADDRESS: u64 = 0x00FF_FFFF_FFFF_FFFC;
+        let [opcode, _] = Self::SYNC.0;
+        let first = opcode | INTERRUPT | INNER_SHAREABLE | WRITE_BACK | (data as u64) << 32;
+        Self([first, address & ADDRESS])
+    }
+
+    /// CMD_PRI_RESP with a failure: answers a group of page requests.
+    #[must_use]
+    pub const fn pri_failure(stream: u32, substream: Option<u32>, group: u16) -> Self {
+        const OPCODE: u64 = 0x41;
+        const HAS_SUBSTREAM: u64 = 1 << 11;
+        const SUBSTREAM_SHIFT: u32 = 12;
+        const STREAM_SHIFT: u32 = 32;
+        let substream = match substream {
+            Some(substream) => HAS_SUBSTREAM | (substream as u64 & 0xF_FFFF) << SUBSTREAM_SHIFT,
+            None => 0,
+        };
+        Self([OPCODE | substream | (stream as u64) << STREAM_SHIFT, group as u64 & 0x1FF])
+    }
+
+    /// Returns the two words, the first one lowest.
+    #[must_use]
+    pub const fn words(&self) -> [u64; WORDS] {
+        self.0
+    }
 }
 
 /// Why commands did not run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CommandError {
+    /// There is no command queue.
+    NotActive,
     /// The device refused one of them; the others have run.
     Refused,
-    /// The device does not get through them in time.
+    /// The device does not get through them in time, and is given up.
     TimedOut,
     /// There are more of them than the queue has places.
     TooMany,
+}
+
+/// Looks at memory for each look at the registers while a message is awaited, should it get lost.
+const LOOKS_AT_MEMORY: u32 = 16;
+
+/// There are fewer free places than commands.
+struct Full;
+
+/// Whether the device can go on behind a command error.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Repair {
+    /// It can, once the error is acknowledged.
+    Done,
+    /// It fails to fetch the same command again and again.
+    Hopeless,
 }
 
 /// The command queue of one PSMMU.
@@ -48,6 +105,20 @@ pub struct CommandQueue<M> {
     size: Log2Size,
     /// CMDQ_PROD as last written.
     prod: u32,
+    /// The pointer of CMDQ_CONS as last read.
+    cons: u32,
+    /// From the first command that somebody waits for to behind its SYNC.
+    waited: Option<(u32, u32)>,
+    /// One of those was refused.
+    refused: bool,
+    /// The command that could not be fetched, and how often in a row.
+    unfetched: (u32, u8),
+    /// Where the device writes when a SYNC is done, if it can.
+    completion: Option<M>,
+    /// What the latest SYNC writes there.
+    awaited: u32,
+    /// Looks for the end of what is waited for.
+    looks: u32,
 }
 
 impl<M: DeviceMemory> CommandQueue<M> {
@@ -62,62 +133,128 @@ impl<M: DeviceMemory> CommandQueue<M> {
     const ERROR_ATC_INV_SYNC: u32 = 3;
 
     /// Starts with PROD and CONS zero, as they must be in the device.
-    pub(crate) const fn new(memory: M, size: Log2Size) -> Self {
-        Self { memory, size, prod: 0 }
+    pub(crate) const fn new(memory: M, size: Log2Size, completion: Option<M>) -> Self {
+        Self {
+            memory,
+            size,
+            prod: 0,
+            cons: 0,
+            waited: None,
+            refused: false,
+            unfetched: (0, 0),
+            completion,
+            awaited: 0,
+            looks: 0,
+        }
     }
 
-    /// Issues `commands` and a SYNC, and waits until the device is through.
-    ///
-    /// # Errors
-    /// [`CommandError`]. A command error is repaired on the way, whatever caused it.
-    pub(crate) fn run(
-        &mut self,
-        registers: &impl Registers,
-        clock: &impl Clock,
-        errors: &mut Errors,
-        commands: &[Command],
-    ) -> Result<(), CommandError> {
-        if commands.len() >= self.size.entries() as usize {
-            return Err(CommandError::TooMany);
+    /// Puts `commands` into the queue and lets the device see them. One register write, and a read
+    /// when there seems to be no room.
+    fn put(&mut self, registers: &impl Registers, commands: &[Command]) -> Result<(), Full> {
+        if self.room() < commands.len() {
+            self.cons = self.size.pointer(registers.read32(Register32::CMDQ_CONS));
+            if self.room() < commands.len() {
+                return Err(Full);
+            }
         }
-        for command in commands.iter().chain([&Command::SYNC]) {
+        for command in commands {
             self.write(self.prod, *command);
             self.prod = self.size.advance(self.prod, 1);
         }
         registers.write_barrier();
         registers.write32(Register32::CMDQ_PROD, self.prod);
-
-        let mut refused = false;
-        let done = wait(clock, || {
-            let cons = registers.read32(Register32::CMDQ_CONS);
-            if errors.active(registers).contains(Gerror::CMDQ_ERR) {
-                refused = true;
-                errors.repair_commands(registers, self);
-                return None;
-            }
-            (self.size.pointer(cons) == self.prod).then_some(())
-        });
-        match done {
-            Err(_) => Err(CommandError::TimedOut),
-            Ok(()) if refused => Err(CommandError::Refused),
-            Ok(()) => {
-                registers.read_barrier();
-                Ok(())
-            }
-        }
+        Ok(())
     }
 
-    /// Puts a SYNC in the place of the command that failed, unless the device is to try that one
-    /// again. Acknowledging the error then makes the device go on. One register read.
-    pub(crate) fn skip_failed(&self, registers: &impl Registers) {
-        let cons = registers.read32(Register32::CMDQ_CONS);
-        match cons >> Self::ERROR_SHIFT & Self::ERROR_MASK {
-            Self::ERROR_NONE | Self::ERROR_ABORT | Self::ERROR_ATC_INV_SYNC => {}
-            _ => {
-                self.write(cons, Command::SYNC);
-                registers.write_barrier();
+    /// Returns the number of free places; none if the pointers contradict each other.
+    fn room(&self) -> usize {
+        self.size.entries().saturating_sub(self.size.used(self.prod, self.cons)) as usize
+    }
+
+    /// Issues `commands` and a SYNC behind them, for somebody who will wait.
+    fn issue(&mut self, registers: &impl Registers, commands: &[Command]) -> Result<(), Full> {
+        let sync = match &self.completion {
+            None => Command::SYNC,
+            Some(memory) => {
+                self.awaited = self.awaited.wrapping_add(1);
+                Command::sync_with_message(memory.address(), self.awaited)
             }
+        };
+        let mut batch =
+            heapless::Vec::<_, { MIN_ENTRIES as usize }>::from_slice(commands).map_err(|_| Full)?;
+        batch.push(sync).map_err(|_| Full)?;
+
+        let first = self.prod;
+        self.put(registers, &batch)?;
+        self.waited = Some((first, self.prod));
+        self.refused = false;
+        self.looks = 0;
+        Ok(())
+    }
+
+    /// Posts one command that nobody waits for, and says whether there was room.
+    pub(crate) fn post(&mut self, registers: &impl Registers, command: Command) -> bool {
+        self.put(registers, &[command]).is_ok()
+    }
+
+    /// Returns whether it is time to look at the registers. While a message is awaited that is now and
+    /// then; without, always.
+    fn is_time_for_registers(&mut self) -> bool {
+        self.looks = self.looks.wrapping_add(1);
+        self.completion.is_none() || self.looks.is_multiple_of(LOOKS_AT_MEMORY)
+    }
+
+    /// Returns how the commands that are waited for have ended, if the device has sent the message of
+    /// their SYNC. No register access.
+    fn ended_by_message(&mut self, registers: &impl Registers) -> Option<Result<(), CommandError>> {
+        let memory = self.completion.as_ref()?;
+        let (_, end) = self.waited?;
+        if memory.load(0) as u32 != self.awaited {
+            return None;
         }
+        self.cons = end;
+        Some(self.end(registers))
+    }
+
+    /// Returns how the commands that are waited for have ended, once they have. One register read.
+    fn ended(&mut self, registers: &impl Registers) -> Option<Result<(), CommandError>> {
+        self.cons = self.size.pointer(registers.read32(Register32::CMDQ_CONS));
+        let (_, end) = self.waited?;
+        // What is behind the SYNC was posted meanwhile. The device is through with the SYNC when no
+        // more than that is left.
+        let is_over = self.size.used(self.prod, self.cons) <= self.size.used(self.prod, end);
+        is_over.then(|| self.end(registers))
+    }
+
+    fn end(&mut self, registers: &impl Registers) -> Result<(), CommandError> {
+        registers.read_barrier();
+        self.waited = None;
+        if self.refused { Err(CommandError::Refused) } else { Ok(()) }
+    }
+
+    /// Prepares the device to go on behind the command that failed, and tells whoever waits for it.
+    /// Unless the device is to try it again, a SYNC takes its place. One register read.
+    pub(crate) fn repair(&mut self, registers: &impl Registers) -> (Repair, u32) {
+        let word = registers.read32(Register32::CMDQ_CONS);
+        let failed = self.size.pointer(word);
+        self.cons = failed;
+        let error = word >> Self::ERROR_SHIFT & Self::ERROR_MASK;
+        if error == Self::ERROR_ABORT {
+            let (command, times) = self.unfetched;
+            let times = if command == failed { times.saturating_add(1) } else { 1 };
+            self.unfetched = (failed, times);
+            let hopeless = times > FETCH_RETRIES;
+            return (if hopeless { Repair::Hopeless } else { Repair::Done }, word);
+        }
+        let is_waited_for = self
+            .waited
+            .is_some_and(|(first, end)| self.size.used(failed, first) < self.size.used(end, first));
+        self.refused |= is_waited_for && error != Self::ERROR_NONE;
+        if error != Self::ERROR_NONE && error != Self::ERROR_ATC_INV_SYNC {
+            self.write(failed, Command::SYNC);
+            registers.write_barrier();
+        }
+        (Repair::Done, word)
     }
 
     fn write(&self, pointer: u32, command: Command) {
@@ -125,5 +262,90 @@ impl<M: DeviceMemory> CommandQueue<M> {
         for (word, value) in command.0.into_iter().enumerate() {
             self.memory.store(first + word, value);
         }
+    }
+}
+
+impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
+    /// Runs `commands` and waits until the device is through with them, at most twice
+    /// [`DEVICE_TIMEOUT`](crate::registers::DEVICE_TIMEOUT): for room, and for the end. Other CPUs that
+    /// run commands of the same PSMMU wait for their turn; nobody else does.
+    ///
+    /// # Errors
+    /// [`CommandError`]. After a timeout the PSMMU has failed.
+    pub(crate) fn run(&self, clock: &impl Clock, commands: &[Command]) -> Result<(), CommandError> {
+        if commands.len() >= MIN_ENTRIES as usize {
+            return Err(CommandError::TooMany);
+        }
+        let _turn = self.turn.lock();
+        let issued = wait(clock, || match self.commands.lock().as_mut() {
+            None => Some(Err(CommandError::NotActive)),
+            Some(queue) => queue.issue(&self.registers, commands).ok().map(Ok),
+        });
+        let ended = match issued {
+            Ok(Ok(())) => wait(clock, || self.commands_ended()),
+            Ok(Err(error)) => return Err(error),
+            Err(timed_out) => Err(timed_out),
+        };
+        ended.unwrap_or_else(|_| {
+            self.give_up(Gerror::CMDQ_ERR);
+            Err(CommandError::TimedOut)
+        })
+    }
+
+    /// Looks once how the commands that are waited for have ended, and repairs the queue if it stands
+    /// still.
+    fn commands_ended(&self) -> Option<Result<(), CommandError>> {
+        let look_at_registers = match self.commands.lock().as_mut() {
+            None => return Some(Err(CommandError::NotActive)),
+            Some(queue) => {
+                if let Some(end) = queue.ended_by_message(&self.registers) {
+                    return Some(end);
+                }
+                queue.is_time_for_registers()
+            }
+        };
+        if !look_at_registers {
+            return None;
+        }
+        self.repair_commands();
+        if self.state() == State::Failed {
+            return Some(Err(CommandError::TimedOut));
+        }
+        self.commands.lock().as_mut()?.ended(&self.registers)
+    }
+
+    /// Makes the command queue run again if it stands still because of an error, and keeps the error
+    /// to be told. One register read if it does not.
+    pub(crate) fn repair_commands(&self) {
+        if let Some(commands) = self.commands.lock().as_mut() {
+            let mut errors = self.errors.lock();
+            let active = errors.active(&self.registers);
+            if !active.contains(Gerror::CMDQ_ERR) {
+                return;
+            }
+            let (repair, cons) = commands.repair(&self.registers);
+            self.counters.trace.push(Trouble::CommandRefused(cons));
+            errors.acknowledge_at_once(&self.registers, Gerror::CMDQ_ERR);
+            drop(errors);
+            if repair == Repair::Hopeless {
+                self.give_up(Gerror::CMDQ_ERR);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn commands_have_the_words_of_the_architecture() {
+        assert_eq!(Command::SYNC.words(), [0x46, 0]);
+        assert_eq!(Command::CFGI_ALL.words(), [0x04, 0x1F]);
+        assert_eq!(
+            Command::sync_with_message(0x8000_2000, 0xAB).words(),
+            [0x0000_00AB_0FC0_1046, 0x8000_2000]
+        );
+        assert_eq!(Command::pri_failure(8, Some(3), 0x1F).words(), [0x0000_0008_0000_3841, 0x1F]);
     }
 }

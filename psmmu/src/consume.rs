@@ -6,20 +6,22 @@
 
 use psmmu_abi::IrqSet;
 
+use crate::counters::Trouble;
+use crate::page_request::PageRequest;
 use crate::queue::DeviceMemory;
-use crate::registers::{Gerror, Registers};
+use crate::record::Entry;
+use crate::registers::{Gerror, Register64, Registers};
 use crate::smmu::{AbortBehaviour, Psmmu, Refusal};
-use crate::staging::EventQueue;
+use crate::staging::{Queue, Staged, Told};
 
-impl<M> EventQueue<M> {
-    /// Drops the first staged entry if it was told, and says whether it was.
+impl<M, E> Queue<M, E> {
+    /// Drops the first staged entry if it was told, and returns it with what it was told as.
     #[inline]
-    pub(crate) fn consume(&mut self) -> bool {
-        let told = core::mem::take(&mut self.reported);
-        if told {
-            self.staged.pop_front();
+    pub(crate) fn consume(&mut self) -> Option<(Staged<E>, Told)> {
+        match core::mem::replace(&mut self.told, Told::No) {
+            Told::No => None,
+            told => self.staged.pop_front().map(|entry| (entry, told)),
         }
-        told
     }
 }
 
@@ -37,30 +39,82 @@ impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
         }
         if set.contains(IrqSet::EVENTQ)
             && let Some(events) = self.events.lock().as_mut()
-            && events.consume()
+            && events.consume().is_some()
         {
+            self.counters.events.consumed.add(1);
+            return Ok(());
+        }
+        if set.contains(IrqSet::PRIQ) && self.consume_request() {
             return Ok(());
         }
         state.refuse_if_failed()
+    }
+
+    /// Drops the told page request, answers it if that is ours to do, and says whether there was one.
+    #[inline(never)]
+    fn consume_request(&self) -> bool {
+        // The lock is not held while the answer is posted, as that takes another one.
+        let consumed = self.requests.lock().as_mut().and_then(Queue::consume);
+        let Some((entry, told)) = consumed else {
+            return false;
+        };
+        self.counters.page_requests.consumed.add(1);
+        if let (Staged::Record(request), Told::AsPsmmu) = (entry, told) {
+            self.answer(&request);
+        }
+        true
+    }
+
+    /// Answers the group of a page request that nobody owns with a failure, if it is its last.
+    fn answer(&self, request: &PageRequest) {
+        let Some(failure) = request.failure() else {
+            return;
+        };
+        let posted = match self.commands.lock().as_mut() {
+            Some(commands) => commands.post(&self.registers, failure),
+            None => false,
+        };
+        if posted {
+            self.counters.failures_answered.add(1);
+        } else {
+            self.counters.unanswered.add(1);
+            self.counters.trace.push(Trouble::Unanswered(request.stream_id()));
+        }
     }
 
     /// Repairs and acknowledges the told errors, and says whether there were any.
     #[inline(never)]
     fn consume_errors(&self) -> bool {
         let mut errors = self.errors.lock();
-        if errors.reported.is_empty() {
+        if errors.told.is_empty() {
             return false;
         }
         let acknowledge = errors.consume();
-        if acknowledge.contains(Gerror::EVENTQ_ABT_ERR)
-            && self.config.abort == AbortBehaviour::SpoilsQueue
-            && let Some(events) = self.events.lock().as_mut()
-        {
-            events.discard(&self.registers);
+        if acknowledge.is_empty() || self.refuse_if_failed().is_err() {
+            return true;
         }
-        if !acknowledge.is_empty() {
-            errors.acknowledge(&self.registers, acknowledge);
+        let has = |error| acknowledge.contains(error);
+        let is_spoiled = self.config.abort == AbortBehaviour::SpoilsQueue;
+        if let Some(events) = self.events.lock().as_mut() {
+            if has(Gerror::EVENTQ_ABT_ERR) && is_spoiled {
+                events.discard(&self.registers, &self.counters.events);
+            } else if has(Gerror::MSI_EVENTQ_ABT_ERR) {
+                // The message that should have told of these is lost, and none will follow as long as
+                // the hardware queue is not empty.
+                events.look(&self.registers, &self.counters.events);
+            }
         }
+        if let Some(requests) = self.requests.lock().as_mut() {
+            if has(Gerror::PRIQ_ABT_ERR) && is_spoiled {
+                requests.discard(&self.registers, &self.counters.page_requests);
+            } else if has(Gerror::MSI_PRIQ_ABT_ERR) {
+                requests.look(&self.registers, &self.counters.page_requests);
+            }
+        }
+        if has(Gerror::DPT_ERR) {
+            self.registers.write64(Register64::DPT_CFG_FAR, 0);
+        }
+        errors.acknowledge(&self.registers, acknowledge);
         true
     }
 }

@@ -10,8 +10,6 @@
 
 use psmmu_abi::ErrorCause;
 
-use crate::command::CommandQueue;
-use crate::queue::DeviceMemory;
 use crate::registers::{Gerror, Register32, Registers};
 use crate::staging::Waiting;
 
@@ -20,16 +18,16 @@ use crate::staging::Waiting;
 pub struct Errors {
     /// GERRORN as last written. Never read back.
     acknowledged: u32,
-    /// Acknowledged already, and still to be told or consumed.
-    repaired: Gerror,
+    /// Not active any more, and still to be told or consumed.
+    kept: Gerror,
     /// Told to the host.
-    pub(crate) reported: Gerror,
+    pub(crate) told: Gerror,
 }
 
 impl Errors {
     /// Starts with nothing active and nothing told.
     pub(crate) const fn new() -> Self {
-        Self { acknowledged: 0, repaired: Gerror::empty(), reported: Gerror::empty() }
+        Self { acknowledged: 0, kept: Gerror::empty(), told: Gerror::empty() }
     }
 
     /// Forgets all errors, those included that an earlier user of the device left active.
@@ -51,42 +49,41 @@ impl Errors {
         registers.write32(Register32::GERRORN, self.acknowledged);
     }
 
-    /// Makes the command queue run again after a command error, and keeps the error to be told.
-    /// One register read and one write.
-    #[cold]
-    pub(crate) fn repair_commands<M: DeviceMemory>(
-        &mut self,
-        registers: &impl Registers,
-        commands: &CommandQueue<M>,
-    ) {
-        commands.skip_failed(registers);
-        self.acknowledge(registers, Gerror::CMDQ_ERR);
-        self.repaired |= Gerror::CMDQ_ERR;
+    /// Acknowledges `errors` before the host was told, and keeps them to be told.
+    pub(crate) fn acknowledge_at_once(&mut self, registers: &impl Registers, errors: Gerror) {
+        self.acknowledge(registers, errors);
+        self.keep(errors);
+    }
+
+    /// Keeps `errors`, which are not active, to be told.
+    pub(crate) fn keep(&mut self, errors: Gerror) {
+        self.kept |= errors;
     }
 
     /// Says what is waiting, `active` being what was just read.
     pub(crate) fn waiting(&self, active: Gerror) -> Waiting {
-        let known = active | self.repaired;
+        let known = active | self.kept;
         Waiting {
-            any: !(known | self.reported).is_empty(),
-            more: !self.reported.is_empty() && !self.reported.contains(known),
+            any: !(known | self.told).is_empty(),
+            more: !self.told.is_empty() && !self.told.contains(known),
         }
     }
 
-    /// Tells the errors that were told before, else all that are there.
-    pub(crate) fn tell(&mut self, active: Gerror) -> ErrorCause {
-        if self.reported.is_empty() {
-            self.reported = active | self.repaired;
+    /// Tells the errors that were told before, else all that are there. Says whether they are new.
+    pub(crate) fn tell(&mut self, active: Gerror) -> (ErrorCause, bool) {
+        let new = self.told.is_empty();
+        if new {
+            self.told = active | self.kept;
         }
-        ErrorCause::from_bits_retain(self.reported.bits().into())
+        (ErrorCause::from_bits_retain(self.told.bits().into()), new)
     }
 
     /// Drops the told errors and returns those among them that are still to be acknowledged. A command
     /// error never is: it is acknowledged by its repair.
     pub(crate) fn consume(&mut self) -> Gerror {
-        let told = core::mem::replace(&mut self.reported, Gerror::empty());
-        let unacknowledged = told - self.repaired - Gerror::CMDQ_ERR;
-        self.repaired -= told;
+        let told = core::mem::replace(&mut self.told, Gerror::empty());
+        let unacknowledged = told - self.kept - Gerror::CMDQ_ERR;
+        self.kept -= told;
         unacknowledged
     }
 }

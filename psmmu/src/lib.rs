@@ -17,12 +17,15 @@
 //! 5. [`report`]: the event is told to the host, as often as it asks.
 //! 6. [`consume`]: the host is done and the event is dropped.
 //!
-//! Beside the way lie [`gerror`] (errors of the SMMU itself), [`command`] (the command queue),
-//! [`stream_table`], [`activate`] (bring-up) and [`responder`] (the commands as the host sees them).
+//! Beside the way lie [`page_request`] (what the PRI queue holds; it is staged, reported and consumed
+//! by the same code), [`gerror`] (errors of the SMMU itself), [`command`] (the command queue),
+//! [`stream_table`], [`activate`] (bring-up), [`responder`] (the commands as the host sees them) and
+//! [`counters`] (for the embedder to read).
 //!
 //! # What the embedder gives
 //! [`Registers`] of each SMMU, [`DeviceMemory`] for its queues and tables, [`HostMemory`] as the door
-//! to the host's granules, and a [`Clock`], since no wait is without a bound. All dispatch is static.
+//! to the host's granules, [`StreamOwners`] who know the streams of virtual SMMUs, and a [`Clock`],
+//! since no wait is without a bound. All dispatch is static.
 //!
 //! # Locks
 //! Each source has a lock of its own, held for a bounded number of steps, so that a flood on one never
@@ -34,10 +37,13 @@
 pub mod activate;
 pub mod command;
 pub mod consume;
+pub mod counters;
 pub mod gerror;
 pub mod host_memory;
 #[expect(unsafe_code, reason = "the one file that touches the device")]
 pub mod mmio;
+pub mod owner;
+pub mod page_request;
 pub mod queue;
 pub mod record;
 pub mod registers;
@@ -49,8 +55,10 @@ pub mod stream_table;
 pub mod sync;
 
 pub use activate::{ActivateError, Memory};
+pub use counters::Counters;
 pub use host_memory::{HostFault, HostGranule, HostMemory};
 pub use mmio::MmioRegisters;
+pub use owner::{NoOwners, StreamOwners};
 pub use queue::{DeviceMemory, Granules};
 pub use registers::{Clock, Registers};
 pub use responder::{Notified, Responder};

@@ -94,21 +94,24 @@ impl Log2Size {
     }
 
     /// Returns the number of entries.
+    ///
+    /// None of this arithmetic can overflow, since the log2 is at most 19; it is written so that the
+    /// compiler need not know that, and leaves no panic behind.
     #[must_use]
     pub const fn entries(self) -> u32 {
-        1 << self.0
+        1_u32.wrapping_shl(self.0 as u32)
     }
 
     /// Returns the entry that `pointer` points at.
     #[must_use]
     pub const fn index(self, pointer: u32) -> usize {
-        (pointer & (self.entries() - 1)) as usize
+        (pointer & self.entries().wrapping_sub(1)) as usize
     }
 
     /// Returns `pointer` without what lies above its wrap bit.
     #[must_use]
     pub const fn pointer(self, pointer: u32) -> u32 {
-        pointer & (2 * self.entries() - 1)
+        pointer & self.entries().wrapping_mul(2).wrapping_sub(1)
     }
 
     /// Returns `pointer` moved on by `entries`.

@@ -8,12 +8,37 @@
 
 #![forbid(unsafe_code)]
 
-use psmmu_abi::{Event, EventNumber, Syndrome};
+use psmmu_abi::{ErrorCause, Event, EventNumber, Syndrome};
 
 use crate::queue::DeviceMemory;
+use crate::registers::Register32;
 
 /// 64-bit words of a record.
-pub const WORDS: usize = 4;
+const WORDS: usize = 4;
+
+/// What a queue that the device fills holds: event records, or
+/// [`PageRequest`](crate::page_request::PageRequest)s.
+pub trait Entry: Copy + core::fmt::Debug + PartialEq {
+    /// 64-bit words of an entry.
+    const WORDS: usize;
+    /// The queue's producer.
+    const PROD: Register32;
+    /// The queue's consumer.
+    const CONS: Register32;
+    /// What an overflow of the queue is told as.
+    const OVERFLOW: ErrorCause;
+    /// What a queue that makes no sense is told as.
+    const ABORT: ErrorCause;
+
+    /// Copies entry `index` out of the queue in `memory`.
+    fn read(memory: &impl DeviceMemory, index: usize) -> Self;
+
+    /// Returns the StreamID. It stays inside the RMM unless a virtual SMMU owns the stream.
+    fn stream_id(&self) -> u32;
+
+    /// Returns what the host may learn of it when nobody owns the stream.
+    fn event(&self) -> Event;
+}
 
 /// A copy of an event record: four words, the first one lowest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,30 +102,34 @@ impl Record {
         Self(words)
     }
 
-    /// Copies entry `index` out of the queue in `memory`.
-    #[inline]
-    pub(crate) fn read(memory: &impl DeviceMemory, index: usize) -> Self {
-        let first = index * WORDS;
-        Self([0, 1, 2, 3].map(|word| memory.load(first + word)))
-    }
-
     /// Returns the event number.
     #[must_use]
     pub const fn number(&self) -> u8 {
         self.0[0] as u8
     }
+}
 
-    /// Returns the StreamID. It stays inside the RMM.
-    #[must_use]
-    pub const fn stream_id(&self) -> u32 {
+impl Entry for Record {
+    const WORDS: usize = WORDS;
+    const PROD: Register32 = Register32::EVENTQ_PROD;
+    const CONS: Register32 = Register32::EVENTQ_CONS;
+    const OVERFLOW: ErrorCause = ErrorCause::EVENTQ_OVERFLOW;
+    const ABORT: ErrorCause = ErrorCause::EVENTQ_ABT_ERR;
+
+    #[inline]
+    fn read(memory: &impl DeviceMemory, index: usize) -> Self {
+        let first = index * WORDS;
+        Self([0, 1, 2, 3].map(|word| memory.load(first + word)))
+    }
+
+    #[inline]
+    fn stream_id(&self) -> u32 {
         (self.0[0] >> 32) as u32
     }
 
-    /// Returns what the host may learn. A number that the architecture does not name is reported with
-    /// its fields as they are.
+    /// A number that the architecture does not name is reported with its fields as they are.
     #[inline(always)]
-    #[must_use]
-    pub fn event(&self) -> Event {
+    fn event(&self) -> Event {
         static TABLE: [Fields; Fields::NUMBERS] = Fields::TABLE;
         let [_, flags, input, fetch] = self.0;
         let fields = TABLE.get(usize::from(self.number())).unwrap_or(&Fields::ALL);

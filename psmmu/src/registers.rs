@@ -93,6 +93,10 @@ table! { Register32, 4:
     EVENTQ_PROD = Realm1 + 0x0A8;
     /// Consumer of events.
     EVENTQ_CONS = Realm1 + 0x0AC;
+    /// Producer of page requests.
+    PRIQ_PROD = Realm1 + 0x0C8;
+    /// Consumer of page requests.
+    PRIQ_CONS = Realm1 + 0x0CC;
 }
 
 table! { Register64, 8:
@@ -106,6 +110,12 @@ table! { Register64, 8:
     EVENTQ_BASE = Realm0 + 0x0A0;
     /// Doorbell of the message for the event queue; 0 leaves only the wire.
     EVENTQ_IRQ_CFG0 = Realm0 + 0x0B0;
+    /// PRI queue.
+    PRIQ_BASE = Realm0 + 0x0C0;
+    /// Doorbell of the message for the PRI queue; 0 leaves only the wire.
+    PRIQ_IRQ_CFG0 = Realm0 + 0x0D0;
+    /// The device permission table lookup that failed; a write clears it.
+    DPT_CFG_FAR = Realm0 + 0x210;
 }
 
 /// Reaches the registers of one SMMU.
@@ -158,7 +168,7 @@ pub(crate) fn wait<T>(
         if late {
             return Err(TimedOut);
         }
-        core::hint::spin_loop();
+        crate::sync::spin_loop();
     }
 }
 
@@ -168,6 +178,8 @@ bitflags! {
     pub struct Cr0: u32 {
         /// Transactions are translated.
         const SMMUEN = 1 << 0;
+        /// Page requests are recorded.
+        const PRIQEN = 1 << 1;
         /// Events are recorded.
         const EVENTQEN = 1 << 2;
         /// Commands are processed.
@@ -179,6 +191,8 @@ bitflags! {
     pub struct IrqCtrl: u32 {
         /// Global errors.
         const GERROR = 1 << 0;
+        /// PRI queue.
+        const PRIQ = 1 << 1;
         /// Event queue.
         const EVENTQ = 1 << 2;
     }
@@ -220,7 +234,7 @@ bitflags! {
 /// CR1: tables and queues in write-back, inner shareable memory, as the CPUs map them.
 pub const CR1_WRITE_BACK_INNER_SHAREABLE: u32 = 0xD75;
 
-/// STRTAB_BASE, CMDQ_BASE, EVENTQ_BASE bit 62: a hint to allocate in caches.
+/// STRTAB_BASE, CMDQ_BASE, EVENTQ_BASE, PRIQ_BASE bit 62: a hint to allocate in caches.
 pub const BASE_ALLOCATE: u64 = 1 << 62;
 
 /// Address bits of the base registers, 55:5. The stream table needs 55:6, which its size implies.
@@ -232,6 +246,8 @@ pub const IDR0_COHACC: u32 = 1 << 4;
 pub const IDR0_HYP: u32 = 1 << 9;
 /// IDR0 bit 13, MSI: the *_IRQ_CFG registers exist.
 pub const IDR0_MSI: u32 = 1 << 13;
+/// IDR0 bit 16, PRI: there are page requests.
+pub const IDR0_PRI: u32 = 1 << 16;
 /// NS_IDR0 bits 28:27, ST_LEVEL: 1 for two-level stream tables.
 pub const IDR0_ST_LEVEL_SHIFT: u32 = 27;
 /// NS_IDR1 bits 30:29, TABLES_PRESET and QUEUES_PRESET: bases that cannot be chosen.
@@ -240,6 +256,8 @@ pub const IDR1_PRESET: u32 = 0b11 << 29;
 pub const IDR1_CMDQS_SHIFT: u32 = 21;
 /// NS_IDR1 bits 20:16, EVENTQS: log2 of the largest number of events.
 pub const IDR1_EVENTQS_SHIFT: u32 = 16;
+/// NS_IDR1 bits 15:11, PRIQS: log2 of the largest number of page requests.
+pub const IDR1_PRIQS_SHIFT: u32 = 11;
 /// NS_IDR1 bits 5:0, SIDSIZE: bits of a StreamID, 0 to 32.
 pub const IDR1_SIDSIZE_MASK: u32 = 0x3F;
 /// IDR1 of the Realm page, bit 31, RME_DA_IMPL: there is a Realm side.
@@ -268,8 +286,12 @@ mod tests {
         for (register, offset) in table {
             assert_eq!((register.page(), register.offset()), (Page::Realm0, offset));
         }
-        for (register, offset) in [(Register32::EVENTQ_PROD, 0xA8), (Register32::EVENTQ_CONS, 0xAC)]
-        {
+        for (register, offset) in [
+            (Register32::EVENTQ_PROD, 0xA8),
+            (Register32::EVENTQ_CONS, 0xAC),
+            (Register32::PRIQ_PROD, 0xC8),
+            (Register32::PRIQ_CONS, 0xCC),
+        ] {
             assert_eq!((register.page(), register.offset()), (Page::Realm1, offset));
         }
         let wide = [
@@ -278,6 +300,9 @@ mod tests {
             (Register64::CMDQ_BASE, 0x90),
             (Register64::EVENTQ_BASE, 0xA0),
             (Register64::EVENTQ_IRQ_CFG0, 0xB0),
+            (Register64::PRIQ_BASE, 0xC0),
+            (Register64::PRIQ_IRQ_CFG0, 0xD0),
+            (Register64::DPT_CFG_FAR, 0x210),
         ];
         for (register, offset) in wide {
             assert_eq!((register.page(), register.offset()), (Page::Realm0, offset));

@@ -9,22 +9,37 @@
 
 use psmmu_abi::{Event, IrqSet, Notification};
 
+use crate::counters::QueueCounters;
+use crate::gerror::Errors;
+use crate::owner::StreamOwners;
 use crate::queue::DeviceMemory;
+use crate::record::Entry;
 use crate::registers::{Gerror, Registers};
 use crate::smmu::{Psmmu, Refusal, State};
-use crate::staging::{EventQueue, Staged, Waiting};
+use crate::staging::{Queue, Staged, Told, Waiting};
+use crate::sync::Lock;
 
-impl<M: DeviceMemory> EventQueue<M> {
-    /// Tells the first staged entry and remembers that it was told.
+impl<M: DeviceMemory, E: Entry> Queue<M, E> {
+    /// Tells the first staged entry and remembers as what.
     #[inline(always)]
-    pub(crate) fn tell(&mut self) -> Event {
+    pub(crate) fn tell(&mut self, owners: &impl StreamOwners) -> Event {
         match self.staged.front() {
             None => Event::None,
-            Some(staged) => {
-                self.reported = true;
-                match staged {
-                    Staged::Record(record) => record.event(),
-                    Staged::Loss(cause) => Event::Error(*cause),
+            Some(Staged::Loss(cause)) => {
+                self.told = Told::AsPsmmu;
+                Event::Error(*cause)
+            }
+            Some(Staged::Record(record)) => {
+                let is_owned = match self.told {
+                    Told::No => owners.is_owned(record.stream_id()),
+                    told => told == Told::AsVsmmu,
+                };
+                if is_owned {
+                    self.told = Told::AsVsmmu;
+                    Event::Vsmmu { stream_id: record.stream_id() }
+                } else {
+                    self.told = Told::AsPsmmu;
+                    record.event()
                 }
             }
         }
@@ -32,46 +47,58 @@ impl<M: DeviceMemory> EventQueue<M> {
 }
 
 impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
-    /// Tells the first event of the sources in `set`, in the order global errors, event queue, and
-    /// whether more is waiting on any of them.
+    /// Tells the first event of the sources in `set`, in the order global errors, event queue, PRI
+    /// queue, and whether more is waiting on any of them. Events of streams that `owners` know are
+    /// told as theirs.
     ///
     /// "Nothing" always comes with nothing pending. Without a pending event whatever happens next
-    /// raises a new interrupt.
+    /// raises a new interrupt; a host that is told of one must ask again.
     ///
     /// # Errors
     /// [`Refusal`] when the PSMMU is not active, or has failed and all of its events are consumed.
     #[inline]
-    pub fn notify(&self, set: IrqSet) -> Result<Notification, Refusal> {
-        // What the events of a burst but for the first are asked with: it touches no device.
-        if set == IrqSet::EVENTQ
-            && self.state() == State::Active
-            && let Some(events) = self.events.lock().as_mut()
-            && let Some(waiting) = events.waiting_without_a_look()
-        {
-            return Ok(Notification { pending: waiting.more, event: events.tell() });
+    pub fn notify(&self, set: IrqSet, owners: &impl StreamOwners) -> Result<Notification, Refusal> {
+        match self.notify_staged(set, owners) {
+            Some(told) => Ok(told),
+            None => self.notify_sources(set, owners),
         }
-        self.notify_sources(set)
     }
 
-    /// As [`notify`](Self::notify).
+    /// As [`notify`](Self::notify), for what the events of a burst but for the first are asked with: it
+    /// touches no device. `None` if it is something else.
+    #[inline(always)]
+    pub(crate) fn notify_staged(
+        &self,
+        set: IrqSet,
+        owners: &impl StreamOwners,
+    ) -> Option<Notification> {
+        if set != IrqSet::EVENTQ || self.state() != State::Active {
+            return None;
+        }
+        let mut events = self.events.lock();
+        let events = events.as_mut()?;
+        let waiting = events.waiting_without_a_look()?;
+        Some(Notification { pending: waiting.more, event: events.tell(owners) })
+    }
+
+    /// As [`notify`](Self::notify), for everything.
     #[inline(never)]
-    fn notify_sources(&self, set: IrqSet) -> Result<Notification, Refusal> {
+    pub(crate) fn notify_sources(
+        &self,
+        set: IrqSet,
+        owners: &impl StreamOwners,
+    ) -> Result<Notification, Refusal> {
         let state = self.serving_state()?;
         let mut told = Notification::NONE;
-
-        if set.contains(IrqSet::GERROR) && state == State::Active {
-            told = self.notify_errors();
+        if set.contains(IrqSet::GERROR) {
+            self.notify_errors(&mut told);
         }
-        if set.contains(IrqSet::EVENTQ)
-            && let Some(events) = self.events.lock().as_mut()
-        {
-            let waiting = events.look(&self.registers);
-            if events.has_failed() {
-                self.set_state(State::Failed);
-            }
-            tell(&mut told, waiting, || events.tell());
+        if set.contains(IrqSet::EVENTQ) {
+            self.notify_queue(&mut told, &self.events, &self.counters.events, owners);
         }
-
+        if set.contains(IrqSet::PRIQ) {
+            self.notify_queue(&mut told, &self.requests, &self.counters.page_requests, owners);
+        }
         if state == State::Failed && told.event == Event::None {
             return Err(Refusal::Failed);
         }
@@ -80,32 +107,47 @@ impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
 
     /// Tells the global errors. A command error is repaired at once, since the command queue stands
     /// still until it is.
-    fn notify_errors(&self) -> Notification {
+    fn notify_errors(&self, told: &mut Notification) {
+        // What a failed device shows means nothing any more.
+        let read = |errors: &Errors| match self.state() {
+            State::Active => errors.active(&self.registers),
+            _ => Gerror::empty(),
+        };
         let mut errors = self.errors.lock();
-        let mut active = errors.active(&self.registers);
+        let mut active = read(&errors);
         if active.contains(Gerror::CMDQ_ERR) {
             drop(errors);
             self.repair_commands();
             errors = self.errors.lock();
-            active = errors.active(&self.registers);
+            active = read(&errors) - Gerror::CMDQ_ERR;
         }
         let waiting = errors.waiting(active);
-        let mut told = Notification::NONE;
-        tell(&mut told, waiting, || Event::Error(errors.tell(active)));
-        told
+        tell(told, waiting, || {
+            let (causes, is_new) = errors.tell(active);
+            if is_new {
+                self.counters.found_errors(causes);
+            }
+            Event::Error(causes)
+        });
     }
 
-    /// Makes the command queue run again. If somebody waits for his commands there, nothing is done:
-    /// he sees the error and repairs it himself.
-    #[cold]
-    fn repair_commands(&self) {
-        if let Some(mut commands) = self.commands.try_lock()
-            && let Some(commands) = commands.as_mut()
-        {
-            let mut errors = self.errors.lock();
-            if errors.active(&self.registers).contains(Gerror::CMDQ_ERR) {
-                errors.repair_commands(&self.registers, commands);
+    /// Tells a queue.
+    fn notify_queue<E: Entry>(
+        &self,
+        told: &mut Notification,
+        queue: &Lock<Option<Queue<M, E>>>,
+        counters: &QueueCounters,
+        owners: &impl StreamOwners,
+    ) {
+        if let Some(queue) = queue.lock().as_mut() {
+            let waiting = match self.state() {
+                State::Active => queue.look(&self.registers, counters),
+                _ => queue.waiting(),
+            };
+            if queue.has_failed() {
+                self.set_failed();
             }
+            tell(told, waiting, || queue.tell(owners));
         }
     }
 }

@@ -11,6 +11,7 @@ use psmmu_abi::{IrqSet, Notification, PsmmuParamsFields, PsmmuParamsFlags, Resul
 
 use crate::activate::{ActivateError, Memory};
 use crate::host_memory::{HostFault, HostGranule, HostMemory};
+use crate::owner::StreamOwners;
 use crate::queue::DeviceMemory;
 use crate::registers::{Clock, Registers};
 use crate::smmu::{Psmmu, Refusal};
@@ -25,6 +26,12 @@ pub struct Notified {
 }
 
 impl Notified {
+    /// The answer that tells `notification`.
+    #[inline(always)]
+    const fn told(notification: &Notification) -> Self {
+        Self { result: ResultWord::SUCCESS, outputs: notification.registers() }
+    }
+
     /// The answer that tells nothing but `status`.
     #[must_use]
     pub const fn failed(status: Status) -> Self {
@@ -34,15 +41,23 @@ impl Notified {
 
 /// Answers the host for a set of PSMMUs.
 #[derive(Debug)]
-pub struct Responder<'a, R, M, H> {
+pub struct Responder<'a, R, M, H, O> {
     psmmus: &'a [Psmmu<R, M>],
     host: H,
+    owners: O,
 }
 
-impl<'a, R: Registers, M: DeviceMemory, H: HostMemory> Responder<'a, R, M, H> {
-    /// Answers for `psmmus`, which may be none, through the door `host`.
-    pub const fn new(psmmus: &'a [Psmmu<R, M>], host: H) -> Self {
-        Self { psmmus, host }
+impl<'a, R, M, H, O> Responder<'a, R, M, H, O>
+where
+    R: Registers,
+    M: DeviceMemory,
+    H: HostMemory,
+    O: StreamOwners,
+{
+    /// Answers for `psmmus`, which may be none, through the door `host`; `owners` know the streams of
+    /// virtual SMMUs.
+    pub const fn new(psmmus: &'a [Psmmu<R, M>], host: H, owners: O) -> Self {
+        Self { psmmus, host, owners }
     }
 
     /// Returns the PSMMUs.
@@ -82,16 +97,25 @@ impl<'a, R: Registers, M: DeviceMemory, H: HostMemory> Responder<'a, R, M, H> {
     /// Success, or `ErrorNotSupported` when there are no PSMMUs, `ErrorInput` when `name` is none of
     /// them or it is not active, `ErrorDevice` when it has failed and that was told and consumed.
     /// Reserved bits of `set` are ignored.
-    #[inline]
+    #[inline(always)]
     pub fn irq_notify(&self, name: u64, set: u64) -> Notified {
-        let notification = self
-            .find(name)
-            .and_then(|psmmu| psmmu.notify(IrqSet::from_bits_truncate(set)).map_err(refusal));
-        match notification {
-            Ok(notification) => {
-                Notified { result: ResultWord::SUCCESS, outputs: notification.registers() }
-            }
+        let set = IrqSet::from_bits_truncate(set);
+        match self.find(name) {
             Err(status) => Notified::failed(status),
+            Ok(psmmu) => match psmmu.notify_staged(set, &self.owners) {
+                Some(notification) => Notified::told(&notification),
+                None => self.look_and_notify(psmmu, set),
+            },
+        }
+    }
+
+    /// The part of [`irq_notify`](Self::irq_notify) that may touch the device, out of the way of the
+    /// part that does not.
+    #[inline(never)]
+    fn look_and_notify(&self, psmmu: &Psmmu<R, M>, set: IrqSet) -> Notified {
+        match psmmu.notify_sources(set, &self.owners) {
+            Ok(notification) => Notified::told(&notification),
+            Err(error) => Notified::failed(refusal(error)),
         }
     }
 
@@ -108,15 +132,16 @@ impl<'a, R: Registers, M: DeviceMemory, H: HostMemory> Responder<'a, R, M, H> {
     /// `params`, on the memory that `memory` gives for it.
     ///
     /// Success, or `ErrorNotSupported` when there are no PSMMUs, `ErrorInput` when `name` is none of
-    /// them, when `params` is not a granule of the host or asks for messages, ATS or page requests,
-    /// when the PSMMU is not inactive or there is no memory that fits; `ErrorDevice` when the device
+    /// them, when `params` is not a granule of the host or asks for messages or ATS, or for page
+    /// requests that the device does not have, when the PSMMU is not inactive or there is no memory
+    /// that fits what was asked for; `ErrorDevice` when the device
     /// does not answer or lacks what is needed. On failure the PSMMU is as before, or has failed.
     pub fn activate(
         &self,
         name: u64,
         params: u64,
         clock: &impl Clock,
-        memory: impl FnOnce(&Psmmu<R, M>) -> Option<Memory<M>>,
+        memory: impl FnOnce(&Psmmu<R, M>, PsmmuParamsFlags) -> Option<Memory<M>>,
     ) -> ResultWord {
         self.find(name)
             .and_then(|psmmu| {
@@ -124,12 +149,10 @@ impl<'a, R: Registers, M: DeviceMemory, H: HostMemory> Responder<'a, R, M, H> {
                 let mut words = [0; PsmmuParamsFields::WORDS];
                 self.host.read(params, &mut words).map_err(host_fault)?;
                 let flags = PsmmuParamsFields::from_words(words).flags;
-                let offered = PsmmuParamsFlags::empty();
-                let known = PsmmuParamsFlags::MSI | PsmmuParamsFlags::ATS | PsmmuParamsFlags::PRI;
-                if !offered.contains(flags & known) {
+                if flags.intersects(PsmmuParamsFlags::MSI | PsmmuParamsFlags::ATS) {
                     return Err(Status::ErrorInput);
                 }
-                psmmu.activate(|| memory(psmmu), clock).map_err(activate_error)
+                psmmu.activate(|| memory(psmmu, flags), clock).map_err(activate_error)
             })
             .into_result()
     }
@@ -158,7 +181,9 @@ const fn refusal(refusal: Refusal) -> Status {
 const fn activate_error(error: ActivateError) -> Status {
     match error {
         ActivateError::State(crate::State::Failed) => Status::ErrorDevice,
-        ActivateError::State(_) | ActivateError::Memory => Status::ErrorInput,
+        ActivateError::State(_) | ActivateError::Memory | ActivateError::PageRequests => {
+            Status::ErrorInput
+        }
         ActivateError::Unsupported | ActivateError::Refused | ActivateError::TimedOut => {
             Status::ErrorDevice
         }

@@ -7,9 +7,10 @@
 use psmmu_abi::{IrqDelivery, PsmmuInfoFields};
 
 use crate::command::CommandQueue;
+use crate::counters::{Counters, Trouble};
 use crate::gerror::Errors;
-use crate::registers::Registers;
-use crate::staging::EventQueue;
+use crate::registers::{Gerror, Registers};
+use crate::staging::{EventQueue, PriQueue};
 use crate::sync::{AtomicU8, Lock, Ordering};
 
 /// How interrupts of the Realm side reach the host.
@@ -23,10 +24,12 @@ pub enum Delivery {
         gerror: u32,
         /// Event queue.
         eventq: u32,
+        /// PRI queue.
+        priq: u32,
     },
 }
 
-/// What a write abort on the event queue (EVENTQ_ABT_ERR) means for the records that are in it.
+/// What a write abort on a queue (EVENTQ_ABT_ERR, PRIQ_ABT_ERR) means for the records that are in it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum AbortBehaviour {
     /// PROD may have moved over records that never arrived, so none can be trusted.
@@ -75,6 +78,7 @@ pub enum State {
 
 impl State {
     /// Refuses what a failed PSMMU cannot do.
+    #[inline]
     pub(crate) const fn refuse_if_failed(self) -> Result<(), Refusal> {
         match self {
             Self::Failed => Err(Refusal::Failed),
@@ -100,9 +104,14 @@ pub struct Psmmu<R, M> {
     pub(crate) config: Config,
     pub(crate) registers: R,
     state: AtomicU8,
+    /// Whose turn it is to issue commands and wait for them. The one lock that is held while waiting
+    /// for the device; NOTIFY and CONSUME never take it.
+    pub(crate) turn: Lock<()>,
     pub(crate) commands: Lock<Option<CommandQueue<M>>>,
     pub(crate) errors: Lock<Errors>,
     pub(crate) events: Lock<Option<EventQueue<M>>>,
+    pub(crate) requests: Lock<Option<PriQueue<M>>>,
+    pub(crate) counters: Counters,
 }
 
 impl<R: Registers, M> Psmmu<R, M> {
@@ -114,9 +123,12 @@ impl<R: Registers, M> Psmmu<R, M> {
             config,
             registers,
             state: AtomicU8::new(State::Inactive as u8),
+            turn: Lock::new(()),
             commands: Lock::new(None),
             errors: Lock::new(Errors::new()),
             events: Lock::new(None),
+            requests: Lock::new(None),
+            counters: Counters::new(),
         }
     }
 
@@ -130,6 +142,12 @@ impl<R: Registers, M> Psmmu<R, M> {
     #[must_use]
     pub const fn registers(&self) -> &R {
         &self.registers
+    }
+
+    /// Returns what happened so far.
+    #[must_use]
+    pub const fn counters(&self) -> &Counters {
+        &self.counters
     }
 
     /// Returns the state, which may change at any moment.
@@ -157,6 +175,25 @@ impl<R: Registers, M> Psmmu<R, M> {
         self.state.store(state as u8, Ordering::Release);
     }
 
+    /// Gives the PSMMU up. What is staged can still be told.
+    #[cold]
+    pub(crate) fn set_failed(&self) {
+        self.set_state(State::Failed);
+        self.counters.trace.push(Trouble::Failed);
+    }
+
+    /// Gives the PSMMU up because of `error`, which is told once.
+    #[cold]
+    pub(crate) fn give_up(&self, error: Gerror) {
+        self.errors.lock().keep(error);
+        self.set_failed();
+    }
+
+    /// Refuses what a failed PSMMU cannot do.
+    pub(crate) fn refuse_if_failed(&self) -> Result<(), Refusal> {
+        self.state().refuse_if_failed()
+    }
+
     /// Returns the state if it is one in which events are told.
     #[inline]
     pub(crate) fn serving_state(&self) -> Result<State, Refusal> {
@@ -169,11 +206,11 @@ impl<R: Registers, M> Psmmu<R, M> {
     /// Returns how the host will be interrupted. The same in every state.
     #[must_use]
     pub const fn info(&self) -> PsmmuInfoFields {
-        let (delivery, gerror, eventq) = match self.config.delivery {
-            Delivery::Disabled => (IrqDelivery::Disabled, 0, 0),
-            Delivery::Wired { gerror, eventq } => (IrqDelivery::Wired, gerror, eventq),
+        let (delivery, gerror, eventq, priq) = match self.config.delivery {
+            Delivery::Disabled => (IrqDelivery::Disabled, 0, 0, 0),
+            Delivery::Wired { gerror, eventq, priq } => (IrqDelivery::Wired, gerror, eventq, priq),
         };
-        // Page requests are not taken yet, and commands are completed by polling.
-        PsmmuInfoFields { delivery, gerror, eventq, priq: 0, cmdq_sync: 0 }
+        // Commands are completed by polling.
+        PsmmuInfoFields { delivery, gerror, eventq, priq, cmdq_sync: 0 }
     }
 }

@@ -5,16 +5,21 @@
 //! The device interrupts only when its queue goes from empty to non-empty, and the host decides
 //! whether to ask again before it consumes. Were a slot freed only when the host consumes, a record
 //! that arrives in between would find the queue non-empty, raise no interrupt, and stay until the next
-//! one. So each NOTIFY first takes over what the hardware holds; see [`EventQueue::look`].
+//! one. So each NOTIFY first takes over what the hardware holds; see [`Queue::look`].
+//!
+//! The PRI queue is staged in the same way. Its overflow differs in that the device writes nothing more
+//! until it is acknowledged, which makes the place of the loss no less true.
 
 #![forbid(unsafe_code)]
 
 use heapless::Deque;
 use psmmu_abi::ErrorCause;
 
+use crate::counters::QueueCounters;
+use crate::page_request::PageRequest;
 use crate::queue::{DeviceMemory, Log2Size, OVERFLOW};
-use crate::record::Record;
-use crate::registers::{Register32, Registers};
+use crate::record::{Entry, Record};
+use crate::registers::Registers;
 
 /// Records that one NOTIFY takes over at most.
 pub const BATCH: u32 = 32;
@@ -26,9 +31,9 @@ const CAPACITY: usize = 1 + BATCH as usize + 2 + 2 + 1;
 
 /// What waits to be told to the host.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Staged {
+pub(crate) enum Staged<E> {
     /// A record.
-    Record(Record),
+    Record(E),
     /// The hardware said that records were lost here.
     Loss(ErrorCause),
 }
@@ -45,16 +50,33 @@ pub(crate) struct Waiting {
 /// A PROD that contradicts CONS or itself.
 struct Inconsistent(u32);
 
-/// The event queue of one PSMMU: what is in hardware, and what is staged.
+/// Whether the first staged entry has been told to the host, and as what. That stays until it is
+/// consumed, whoever owns the stream by then.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Told {
+    /// It has not.
+    No,
+    /// As an event of the PSMMU, or an error.
+    AsPsmmu,
+    /// As an event for the virtual SMMU that owned the stream.
+    AsVsmmu,
+}
+
+/// The event queue of one PSMMU.
+pub type EventQueue<M> = Queue<M, Record>;
+
+/// The PRI queue of one PSMMU.
+pub type PriQueue<M> = Queue<M, PageRequest>;
+
+/// A queue that the device fills: what is in hardware, and what is staged.
 #[derive(Debug)]
-pub struct EventQueue<M> {
+pub struct Queue<M, E> {
     memory: M,
     size: Log2Size,
-    /// EVENTQ_CONS as last written: pointer and acknowledged overflow flag. Never read back.
+    /// CONS as last written: pointer and acknowledged overflow flag. Never read back.
     cons: u32,
-    pub(crate) staged: Deque<Staged, CAPACITY>,
-    /// The first staged entry has been told to the host.
-    pub(crate) reported: bool,
+    pub(crate) staged: Deque<Staged<E>, CAPACITY>,
+    pub(crate) told: Told,
     /// A PROD read after the last CONS write showed nothing new, so that whatever comes later raises
     /// an interrupt.
     drained: bool,
@@ -64,7 +86,7 @@ pub struct EventQueue<M> {
     failed: bool,
 }
 
-impl<M: DeviceMemory> EventQueue<M> {
+impl<M: DeviceMemory, E: Entry> Queue<M, E> {
     /// Starts with PROD and CONS zero, as they must be in the device.
     pub(crate) const fn new(memory: M, size: Log2Size) -> Self {
         Self {
@@ -72,7 +94,7 @@ impl<M: DeviceMemory> EventQueue<M> {
             size,
             cons: 0,
             staged: Deque::new(),
-            reported: false,
+            told: Told::No,
             drained: false,
             loss: None,
             failed: false,
@@ -91,42 +113,46 @@ impl<M: DeviceMemory> EventQueue<M> {
     /// that contradict each other, one read and one write more.
     ///
     /// The answer is never "nothing, but more".
-    pub(crate) fn look(&mut self, registers: &impl Registers) -> Waiting {
+    pub(crate) fn look(&mut self, registers: &impl Registers, counters: &QueueCounters) -> Waiting {
         if self.has_reason_to_look()
-            && let Err(Inconsistent(prod)) = self.take_over(registers)
+            && let Err(Inconsistent(prod)) = self.take_over(registers, counters)
         {
-            self.start_over(registers, prod);
+            self.start_over(registers, counters, prod);
         }
         self.waiting()
     }
 
     /// As [`look`](Self::look), or `None` if there is a reason to look.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn waiting_without_a_look(&self) -> Option<Waiting> {
         (!self.has_reason_to_look()).then(|| self.waiting())
     }
 
+    /// Says what is waiting without a look at the device.
     #[inline]
-    fn waiting(&self) -> Waiting {
+    pub(crate) fn waiting(&self) -> Waiting {
         let staged = self.staged.len();
         Waiting { any: staged != 0, more: staged > 1 || !self.drained }
     }
 
     /// One entry alone, fresh from a queue that was seen empty behind it, can be told as the last one:
     /// what came since has raised an interrupt. Told again, it is asked for by that interrupt.
-    #[inline]
+    #[inline(always)]
     fn has_reason_to_look(&self) -> bool {
         match self.staged.len() {
-            _ if self.failed => false,
-            0 => true,
-            1 => self.reported || !self.drained,
+            0 => !self.failed,
+            1 => !self.failed && (self.told != Told::No || !self.drained),
             _ => false,
         }
     }
 
     /// Stages what PROD shows, frees the slots, and looks again.
-    fn take_over(&mut self, registers: &impl Registers) -> Result<(), Inconsistent> {
-        let mut prod = registers.read32(Register32::EVENTQ_PROD);
+    fn take_over(
+        &mut self,
+        registers: &impl Registers,
+        counters: &QueueCounters,
+    ) -> Result<(), Inconsistent> {
+        let mut prod = registers.read32(E::PROD);
         for _ in 0..2 {
             let shown = self.shown(prod)?;
             let overflowed = self.has_overflowed(prod);
@@ -137,17 +163,19 @@ impl<M: DeviceMemory> EventQueue<M> {
             if shown != 0 {
                 registers.read_barrier();
                 self.copy(shown.min(BATCH));
+                counters.staged(shown.min(BATCH), shown);
             }
             // While the place of one loss is still ahead, the next is left unacknowledged: the device
             // holds it as one announcement until its own place can be found.
             let acknowledge = overflowed && self.loss.is_none();
             if acknowledge {
                 self.cons ^= OVERFLOW;
+                counters.overflowed();
             }
             registers.write_barrier();
-            registers.write32(Register32::EVENTQ_CONS, self.cons);
+            registers.write32(E::CONS, self.cons);
 
-            prod = registers.read32(Register32::EVENTQ_PROD);
+            prod = registers.read32(E::PROD);
             let behind = self.shown(prod)?;
             if acknowledge {
                 // What was lost between the first PROD read and the acknowledging write will not be
@@ -169,7 +197,7 @@ impl<M: DeviceMemory> EventQueue<M> {
     #[inline]
     fn copy(&mut self, count: u32) {
         for _ in 0..count {
-            let record = Record::read(&self.memory, self.size.index(self.cons));
+            let record = E::read(&self.memory, self.size.index(self.cons));
             self.push(Staged::Record(record));
             self.cons = self.cons & OVERFLOW | self.size.advance(self.cons, 1);
             self.place_loss();
@@ -181,17 +209,18 @@ impl<M: DeviceMemory> EventQueue<M> {
     fn place_loss(&mut self) {
         if self.loss == Some(self.size.pointer(self.cons)) {
             self.loss = None;
-            self.push(Staged::Loss(ErrorCause::EVENTQ_OVERFLOW));
+            self.push(Staged::Loss(E::OVERFLOW));
         }
     }
 
     /// Drops what the hardware holds, because it cannot be trusted; the caller reports why. An
     /// overflow that was announced is reported all the same.
-    pub(crate) fn discard(&mut self, registers: &impl Registers) {
-        let prod = registers.read32(Register32::EVENTQ_PROD);
+    pub(crate) fn discard(&mut self, registers: &impl Registers, counters: &QueueCounters) {
+        let prod = registers.read32(E::PROD);
         if self.has_overflowed(prod) || self.loss.is_some() {
-            self.push_loss(ErrorCause::EVENTQ_OVERFLOW);
+            self.push_loss(E::OVERFLOW);
         }
+        counters.discarded();
         self.drop_hardware(registers, prod);
         self.drained = false;
     }
@@ -199,13 +228,14 @@ impl<M: DeviceMemory> EventQueue<M> {
     /// Starts over behind a PROD that makes no sense: drops what the hardware holds, reports that as
     /// a spoiled queue, and gives the queue up if the next PROD makes no sense either.
     #[cold]
-    fn start_over(&mut self, registers: &impl Registers, prod: u32) {
+    fn start_over(&mut self, registers: &impl Registers, counters: &QueueCounters, prod: u32) {
         if self.loss.is_some() {
-            self.push_loss(ErrorCause::EVENTQ_OVERFLOW);
+            self.push_loss(E::OVERFLOW);
         }
-        self.push_loss(ErrorCause::EVENTQ_ABT_ERR);
+        self.push_loss(E::ABORT);
+        counters.discarded();
         self.drop_hardware(registers, prod);
-        let prod = registers.read32(Register32::EVENTQ_PROD);
+        let prod = registers.read32(E::PROD);
         match self.shown(prod) {
             Ok(shown) => self.drained = shown == 0 && !self.has_overflowed(prod),
             Err(Inconsistent(_)) => {
@@ -220,7 +250,7 @@ impl<M: DeviceMemory> EventQueue<M> {
         self.loss = None;
         self.cons = prod & OVERFLOW | self.size.pointer(prod);
         registers.write_barrier();
-        registers.write32(Register32::EVENTQ_CONS, self.cons);
+        registers.write32(E::CONS, self.cons);
     }
 
     /// Returns how many records `prod` shows beyond CONS.
@@ -244,7 +274,7 @@ impl<M: DeviceMemory> EventQueue<M> {
     /// still to be told.
     fn push_loss(&mut self, cause: ErrorCause) {
         let loss = Staged::Loss(cause);
-        let told = self.reported && self.staged.len() == 1;
+        let told = self.told != Told::No && self.staged.len() == 1;
         if told || self.staged.back() != Some(&loss) {
             self.push(loss);
         }
@@ -252,7 +282,7 @@ impl<M: DeviceMemory> EventQueue<M> {
 
     /// Stages an entry; [`CAPACITY`] says why there is a place.
     #[inline]
-    fn push(&mut self, entry: Staged) {
+    fn push(&mut self, entry: Staged<E>) {
         let pushed = self.staged.push_back(entry);
         debug_assert!(pushed.is_ok());
     }

@@ -12,12 +12,12 @@ use core::sync::atomic::{AtomicU8, Ordering};
 
 use psmmu::{
     Clock, DeviceMemory, HostFault, HostGranule, HostMemory, Memory, Notified, Psmmu, Registers,
-    Responder,
+    Responder, StreamOwners,
 };
 use psmmu_abi::features::{Register0, Register1, Register2};
 use psmmu_abi::function::SVE_HINT;
 use psmmu_abi::result::SMCCC_NOT_SUPPORTED;
-use psmmu_abi::{Function, ResultWord, Status, Version};
+use psmmu_abi::{Function, PsmmuParamsFlags, ResultWord, Status, Version};
 
 /// What the RMM needs from the machine that it runs on.
 pub trait Environment {
@@ -27,16 +27,20 @@ pub trait Environment {
     type Memory: DeviceMemory;
     /// The door to the host's memory.
     type Host: HostMemory;
+    /// Those who know the streams of virtual SMMUs.
+    type Owners: StreamOwners;
     /// The clock.
     type Clock: Clock;
 
     /// Returns the clock.
     fn clock(&self) -> &Self::Clock;
 
-    /// Returns memory for `psmmu` to be activated on, its tables filled; `None` if there is none.
+    /// Returns memory for `psmmu` to be activated on with what `flags` ask for, its tables filled;
+    /// `None` if there is none.
     fn psmmu_memory(
         &self,
         psmmu: &Psmmu<Self::Registers, Self::Memory>,
+        flags: PsmmuParamsFlags,
     ) -> Option<Memory<Self::Memory>>;
 }
 
@@ -86,21 +90,25 @@ const fn gate(function: Function) -> Option<Gate> {
 }
 
 /// The RMM.
-#[derive(Debug)]
 pub struct Rmm<'a, E: Environment> {
     state: AtomicU8,
     features: Features,
     environment: E,
-    responder: Responder<'a, E::Registers, E::Memory, E::Host>,
+    responder: ResponderOf<'a, E>,
 }
+
+/// The responder of an environment.
+type ResponderOf<'a, E> = Responder<
+    'a,
+    <E as Environment>::Registers,
+    <E as Environment>::Memory,
+    <E as Environment>::Host,
+    <E as Environment>::Owners,
+>;
 
 impl<'a, E: Environment> Rmm<'a, E> {
     /// Starts in state [`RmmState::Init`].
-    pub const fn new(
-        features: Features,
-        environment: E,
-        responder: Responder<'a, E::Registers, E::Memory, E::Host>,
-    ) -> Self {
+    pub const fn new(features: Features, environment: E, responder: ResponderOf<'a, E>) -> Self {
         Self { state: AtomicU8::new(RmmState::Init as u8), features, environment, responder }
     }
 
@@ -114,7 +122,7 @@ impl<'a, E: Environment> Rmm<'a, E> {
     }
 
     /// Returns what it knows of the physical SMMUs.
-    pub const fn responder(&self) -> &Responder<'a, E::Registers, E::Memory, E::Host> {
+    pub const fn responder(&self) -> &ResponderOf<'a, E> {
         &self.responder
     }
 
@@ -126,7 +134,6 @@ impl<'a, E: Environment> Rmm<'a, E> {
         const IRQ_NOTIFY: u64 = Function::PsmmuIrqNotify.id();
         const EVENT_CONSUME: u64 = Function::PsmmuEventConsume.id();
         let [function, x1, x2, ..] = *x;
-        x[1..4].fill(0);
         // The two that a host asks for each event come first.
         let result = match function & !SVE_HINT {
             IRQ_NOTIFY => {
@@ -134,23 +141,37 @@ impl<'a, E: Environment> Rmm<'a, E> {
                     RmmState::Active => self.responder.irq_notify(x1, x2),
                     RmmState::Init => Notified::failed(Status::ErrorGlobal),
                 };
-                x[1..7].copy_from_slice(&notified.outputs);
+                // One by one: as a slice they would be copied by a call.
+                [x[1], x[2], x[3], x[4], x[5], x[6]] = notified.outputs;
                 notified.result
             }
-            EVENT_CONSUME => match self.state() {
-                RmmState::Active => self.responder.event_consume(x1, x2),
-                RmmState::Init => Status::ErrorGlobal.into(),
-            },
-            _ => self.handle_rare(function, x1, x2, x),
+            EVENT_CONSUME => {
+                x[1..4].fill(0);
+                match self.state() {
+                    RmmState::Active => self.responder.event_consume(x1, x2),
+                    RmmState::Init => Status::ErrorGlobal.into(),
+                }
+            }
+            _ => self.handle_other(x),
         };
         x[0] = result.x0();
     }
 
     /// Answers what is not asked for each event.
     #[inline(never)]
-    fn handle_rare(&self, function: u64, x1: u64, x2: u64, x: &mut [u64; 8]) -> ResultWord {
-        let function = Function::try_from(function).ok();
-        let Some((function, gate)) = function.and_then(|f| Some((f, gate(f)?))) else {
+    fn handle_other(&self, x: &mut [u64; 8]) -> ResultWord {
+        let [function, x1, x2, ..] = *x;
+        x[1..4].fill(0);
+        match Function::try_from(function) {
+            Ok(function) => self.handle_known(function, x1, x2, x),
+            Err(_) => ResultWord::from_x0(SMCCC_NOT_SUPPORTED),
+        }
+    }
+
+    /// Answers a command that is not asked for each event.
+    #[inline(never)]
+    fn handle_known(&self, function: Function, x1: u64, x2: u64, x: &mut [u64; 8]) -> ResultWord {
+        let Some(gate) = gate(function) else {
             return ResultWord::from_x0(SMCCC_NOT_SUPPORTED);
         };
         if let Gate::Only(state) = gate
@@ -161,7 +182,7 @@ impl<'a, E: Environment> Rmm<'a, E> {
         match function {
             Function::PsmmuInfo => self.responder.info(x1, x2),
             Function::PsmmuActivate => {
-                let memory = |psmmu: &_| self.environment.psmmu_memory(psmmu);
+                let memory = |psmmu: &_, flags| self.environment.psmmu_memory(psmmu, flags);
                 self.responder.activate(x1, x2, self.environment.clock(), memory)
             }
             Function::Version => version(x1, x),

@@ -4,9 +4,10 @@
 
 use core::arch::asm;
 use core::ptr::NonNull;
+use core::sync::atomic::{AtomicPtr, Ordering};
 
-use psmmu::{Config, Granules, Interface, Memory, MmioRegisters, Psmmu, Responder};
-use psmmu_abi::Version;
+use psmmu::{Config, Granules, Interface, Memory, MmioRegisters, NoOwners, Psmmu, Responder};
+use psmmu_abi::{PsmmuParamsFlags, Version};
 use rmm::platform::{PsmmuDescription, QEMU};
 use rmm::{BootArguments, BootCode, Environment, Features, Manifest, Rmm, manifest};
 use spin::Once;
@@ -20,29 +21,45 @@ use super::mmu;
 /// Number of PSMMUs of the platform.
 const PSMMUS: usize = QEMU.psmmus.len();
 
-type ThisPsmmu = Psmmu<MmioRegisters, Granules<'static>>;
+pub type ThisPsmmu = Psmmu<MmioRegisters, Granules<'static>>;
 
-static PSMMUS_OF_THE_PLATFORM: Once<[ThisPsmmu; PSMMUS]> = Once::new();
-static RMM: Once<Rmm<'static, Machine>> = Once::new();
+/// The PSMMUs. Made while compiling: they are too large for a stack.
+static THE_PSMMUS: [ThisPsmmu; PSMMUS] = {
+    // There is one, and memory for one.
+    const { assert!(PSMMUS == 1) };
+    [psmmu(QEMU.psmmus[0])]
+};
+
+/// The RMM of this machine.
+pub type ThisRmm = Rmm<'static, Machine>;
+
+static RMM: Once<ThisRmm> = Once::new();
+
+/// Where the entry code finds [`RMM`] once it has booted. Before, EL3 passes no calls.
+pub static RMM_POINTER: AtomicPtr<ThisRmm> = AtomicPtr::new(core::ptr::null_mut());
 
 /// This machine, as the RMM's library sees it.
 #[derive(Debug)]
-struct Machine;
+pub struct Machine;
 
 impl Environment for Machine {
     type Registers = MmioRegisters;
     type Memory = Granules<'static>;
     type Host = HostDoor;
+    type Owners = NoOwners;
     type Clock = PhysicalCounter;
 
     fn clock(&self) -> &PhysicalCounter {
         &PhysicalCounter
     }
 
-    fn psmmu_memory(&self, _: &ThisPsmmu) -> Option<Memory<Granules<'static>>> {
-        // There is one PSMMU, and memory for one.
-        const { assert!(PSMMUS == 1) };
-        Some(psmmu_memory())
+    fn psmmu_memory(
+        &self,
+        _: &ThisPsmmu,
+        flags: PsmmuParamsFlags,
+    ) -> Option<Memory<Granules<'static>>> {
+        // There is no memory for a PRI queue.
+        (!flags.contains(PsmmuParamsFlags::PRI)).then(psmmu_memory)
     }
 }
 
@@ -72,13 +89,8 @@ pub extern "C" fn rmm_warm_boot(token: u64) -> BootResult {
 }
 
 /// Answers a call of the host.
-pub extern "C" fn handle(x: &mut [u64; 8]) {
-    if let Some(rmm) = RMM.get() {
-        rmm.handle(x);
-    } else {
-        // EL3 does not pass calls to an RMM that has not booted.
-        x[0] = psmmu_abi::result::SMCCC_NOT_SUPPORTED;
-    }
+pub extern "C" fn handle(x: &mut [u64; 8], rmm: &ThisRmm) {
+    rmm.handle(x);
 }
 
 /// Returns the index of this CPU.
@@ -121,25 +133,23 @@ fn cold_boot(arguments: &BootArguments) -> Result<u64, BootCode> {
         log!("fault-streams: streams 0 to 63 fault on every access; for tests only");
     }
 
-    let psmmus = PSMMUS_OF_THE_PLATFORM.call_once(|| {
-        let descriptions = QEMU.psmmus.first_chunk::<PSMMUS>().expect("PSMMUS is their number");
-        descriptions.map(psmmu)
-    });
-    for (psmmu, description) in psmmus.iter().zip(QEMU.psmmus) {
+    for (psmmu, description) in THE_PSMMUS.iter().zip(QEMU.psmmus) {
         let Config { name, interface, delivery, abort } = psmmu.config();
         log!("PSMMU {name:#x} of {}: {delivery:?}, {abort:?}", QEMU.name);
         if *interface == Interface::StandIn {
             log!("PSMMU {name:#x}: {}", description.remark);
         }
     }
-    let responder = Responder::new(psmmus.as_slice(), HostDoor::new(manifest.dram));
-    RMM.call_once(|| Rmm::new(features(), Machine, responder));
+    let responder = Responder::new(&THE_PSMMUS, HostDoor::new(manifest.dram), NoOwners);
+    let rmm = RMM.call_once(|| Rmm::new(features(), Machine, responder));
+    RMM_POINTER.store(core::ptr::from_ref(rmm).cast_mut(), Ordering::Release);
     Ok(interface.token)
 }
 
-fn psmmu(description: PsmmuDescription) -> ThisPsmmu {
-    // SAFETY: 1. `mmu::build` has mapped these three pages, 64 KiB each, as device memory for good.
-    // 2. The platform's description says that they are. 3. No other part of the RMM knows them.
+const fn psmmu(description: PsmmuDescription) -> ThisPsmmu {
+    // SAFETY: 1. `mmu::build` maps these three pages, 64 KiB each, as device memory for good, before
+    // anything runs that reaches a PSMMU. 2. The platform's description says that they are. 3. No
+    // other part of the RMM knows them.
     let registers = unsafe {
         MmioRegisters::new(
             device(description.config.name),
@@ -151,9 +161,8 @@ fn psmmu(description: PsmmuDescription) -> ThisPsmmu {
 }
 
 /// Returns the address of registers that are mapped one to one.
-fn device<T>(address: u64) -> NonNull<T> {
-    NonNull::new(core::ptr::with_exposed_provenance_mut(address as usize))
-        .expect("no device lies at address 0")
+const fn device<T>(address: u64) -> NonNull<T> {
+    NonNull::new(address as usize as *mut T).expect("no device lies at address 0")
 }
 
 /// Reads what the CPU has.

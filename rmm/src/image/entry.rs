@@ -14,7 +14,7 @@ use core::arch::global_asm;
 use rmm::boot::{RMI_REQ_COMPLETE, RMM_BOOT_COMPLETE};
 use rmm::{BootCode, MAX_CPUS};
 
-use super::boot::{handle, rmm_cold_boot, rmm_warm_boot};
+use super::boot::{RMM_POINTER, handle, rmm_cold_boot, rmm_warm_boot};
 use super::exceptions::{EXCEPTION_STACK_SIZE, EXCEPTION_STACKS};
 use super::memory::STACKS;
 use super::mmu::{MAIR, PAGE_TABLES, SCTLR, TCR, WINDOW, WINDOW_STACK_TOP, WINDOW_STRIDE, build};
@@ -65,6 +65,7 @@ rmm_entry:
     dsb     sy
 
     adrp    x10, bss_start
+    add     x10, x10, :lo12:bss_start
     adrp    x11, bss_end
 2:  stp     xzr, xzr, [x10], #16
     cmp     x10, x11
@@ -119,14 +120,16 @@ rmm_entry:
 6:  mov     x2, x1
     mov     x1, x0
 4:  ldr     x0, ={boot_complete}
+    adrp    x19, {rmm_pointer}
+    ldr     x19, [x19, :lo12:{rmm_pointer}]
 
 7:  smc     #0
-    sub     sp, sp, #64
-    stp     x0, x1, [sp]
+    stp     x0, x1, [sp, #-64]!
     stp     x2, x3, [sp, #16]
     stp     x4, x5, [sp, #32]
     stp     x6, x7, [sp, #48]
     mov     x0, sp
+    mov     x1, x19
     bl      {handle}
     ldp     x7, x8, [sp, #48]
     ldp     x5, x6, [sp, #32]
@@ -155,6 +158,7 @@ rmm_is_warm:
     cold_boot = sym rmm_cold_boot,
     warm_boot = sym rmm_warm_boot,
     boot_complete = const RMM_BOOT_COMPLETE,
+    rmm_pointer = sym RMM_POINTER,
     handle = sym handle,
     req_complete = const RMI_REQ_COMPLETE,
 );

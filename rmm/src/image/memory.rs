@@ -39,25 +39,25 @@ struct Aligned8K<const N: usize>([AtomicU64; N]);
 struct Aligned4K<const N: usize>([AtomicU64; N]);
 
 /// Event queue of 2^9 entries.
-#[unsafe(link_section = ".bss.device.a")]
+#[unsafe(link_section = ".bss.16k.device")]
 static EVENT_QUEUE: Aligned16K<{ 4 << 9 }> = Aligned16K([const { AtomicU64::new(0) }; 4 << 9]);
 
 /// Level-1 stream table for StreamIDs of 16 bits.
-#[unsafe(link_section = ".bss.device.b")]
+#[unsafe(link_section = ".bss.8k.device")]
 static STREAM_TABLE: Aligned8K<{ 1 << 10 }> = Aligned8K([const { AtomicU64::new(0) }; 1 << 10]);
 
 /// Command queue of 2^8 entries.
-#[unsafe(link_section = ".bss.device.c")]
+#[unsafe(link_section = ".bss.4k.device")]
 static COMMAND_QUEUE: Aligned4K<{ 2 << 8 }> = Aligned4K([const { AtomicU64::new(0) }; 2 << 8]);
 
 /// Level-2 stream table.
-#[unsafe(link_section = ".bss.device.d")]
+#[unsafe(link_section = ".bss.4k.device")]
 static LEVEL_2: Aligned4K<{ stream_table::L2_BYTES / 8 }> =
     Aligned4K([const { AtomicU64::new(0) }; stream_table::L2_BYTES / 8]);
 
 /// Empty translation table.
 #[cfg(feature = "fault-streams")]
-#[unsafe(link_section = ".bss.device.e")]
+#[unsafe(link_section = ".bss.4k.device")]
 static EMPTY_TABLE: Aligned4K<512> = Aligned4K([const { AtomicU64::new(0) }; 512]);
 
 /// Takes the words as memory of a device.
@@ -72,6 +72,8 @@ pub fn psmmu_memory() -> Memory<Granules<'static>> {
         stream_table: granules(&STREAM_TABLE.0),
         command_queue: granules(&COMMAND_QUEUE.0),
         event_queue: granules(&EVENT_QUEUE.0),
+        pri_queue: None,
+        completion: None,
     };
     let level_2 = granules(&LEVEL_2.0);
     #[cfg(feature = "fault-streams")]

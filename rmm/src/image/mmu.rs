@@ -49,6 +49,7 @@ const TABLES: usize = 7;
 type Table = PageTable<El23Attributes>;
 
 /// All page tables; the first is the root. Filled before the MMU is on.
+#[unsafe(link_section = ".bss.4k.page_tables")]
 pub static PAGE_TABLES: Tables = Tables([const { Table::EMPTY }; TABLES]);
 
 /// Page tables that are written by raw pointers, and by the CPU.

@@ -24,7 +24,7 @@ pub const QEMU: Platform = Platform {
             name: SMMU,
             interface: Interface::StandIn,
             // Interrupts 74 and 77 of the shared ones. There is no PRI queue.
-            delivery: Delivery::Wired { gerror: 109, eventq: 106 },
+            delivery: Delivery::Wired { gerror: 109, eventq: 106, priq: 0 },
             // A record that finds the queue full is dropped and PROD stays, but QEMU calls it an
             // aborted write: what is in the queue is good.
             abort: AbortBehaviour::KeepsQueue,

@@ -17,6 +17,7 @@ use crate::{check, console, events};
 
 mod bad_input;
 mod bad_stream;
+mod bench;
 mod between;
 mod burst;
 mod cmdq_error;
@@ -43,7 +44,7 @@ const fn scenario(name: &'static str, code: u8, run: fn(&Arguments)) -> Scenario
 }
 
 /// All scenarios, with their exit codes. The first one runs when none is named.
-static SCENARIOS: [Scenario; 12] = [
+static SCENARIOS: [Scenario; 13] = [
     scenario("story", 10, story::run),
     scenario("burst", 11, burst::run),
     scenario("two-devices", 12, two_devices::run),
@@ -56,6 +57,7 @@ static SCENARIOS: [Scenario; 12] = [
     scenario("smp", 19, smp::run),
     scenario("bad-stream", 20, bad_stream::run),
     scenario("quiet", 21, quiet::run),
+    scenario("bench", 22, bench::run),
 ];
 
 /// Runs the scenario that the command line names, and ends QEMU.

@@ -15,9 +15,9 @@ use std::sync::{Mutex, MutexGuard};
 use psmmu::stream_table::{self, StreamTableEntry};
 use psmmu::{
     AbortBehaviour, Clock, Config, Delivery, DeviceMemory, Granules, HostFault, HostGranule,
-    HostMemory, Interface, Memory, Psmmu, Responder, State,
+    HostMemory, Interface, Memory, NoOwners, Psmmu, Responder, State,
 };
-use psmmu_abi::{Event, Function, IrqSet};
+use psmmu_abi::{Event, Function, IrqSet, PsmmuParamsFlags};
 use psmmu_host::{Conduit, Rmi, ServiceError, Serviced, service};
 use rmm::{Environment, Features, Rmm};
 
@@ -77,6 +77,7 @@ impl Environment for World {
     type Registers = &'static StandIn;
     type Memory = Granules<'static>;
     type Host = &'static HostGranules;
+    type Owners = NoOwners;
     type Clock = Steps;
 
     fn clock(&self) -> &Steps {
@@ -86,8 +87,9 @@ impl Environment for World {
     fn psmmu_memory(
         &self,
         _: &Psmmu<&'static StandIn, Granules<'static>>,
+        flags: PsmmuParamsFlags,
     ) -> Option<Memory<Granules<'static>>> {
-        Some(self.memory)
+        (!flags.contains(PsmmuParamsFlags::PRI)).then_some(self.memory)
     }
 }
 
@@ -107,7 +109,7 @@ impl Default for Options {
         Self {
             event_queue: 7,
             abort: AbortBehaviour::SpoilsQueue,
-            delivery: Delivery::Wired { gerror: 111, eventq: 106 },
+            delivery: Delivery::Wired { gerror: 111, eventq: 106, priq: 0 },
         }
     }
 }
@@ -135,6 +137,8 @@ impl Machine {
             stream_table: memory(1 << 10, STREAM_TABLE),
             command_queue: memory(2 << 8, COMMAND_QUEUE),
             event_queue: memory(4 << options.event_queue, EVENT_QUEUE),
+            pri_queue: None,
+            completion: None,
         };
         let level_2 = self::memory(stream_table::L2_BYTES / 8, LEVEL_2);
         stream_table::fill(&level_2, StreamTableEntry::ABORT);
@@ -155,7 +159,7 @@ impl Machine {
         let features =
             Features { address_bits: 48, breakpoints: 5, watchpoints: 3, protected_size: 5 };
         let world = World { clock: Steps::default(), memory };
-        let rmm = Rmm::new(features, world, Responder::new(psmmus, host));
+        let rmm = Rmm::new(features, world, Responder::new(psmmus, host, NoOwners));
         Self { rmm, device, host, calls: Cell::new(0) }
     }
 

@@ -89,7 +89,8 @@ impl Boot {
     /// Boots `flash` with one CPU and no devices. `name` names the logs.
     #[must_use]
     pub fn new(name: &str, flash: PathBuf) -> Self {
-        let machine = Machine { flash, cpus: 1, edus: Vec::new(), words: Vec::new() };
+        let (edus, words) = (Vec::new(), Vec::new());
+        let machine = Machine { flash, cpus: 1, edus, words, counts_instructions: false };
         Self { name: name.into(), machine, limit: LIMIT }
     }
 
@@ -112,6 +113,13 @@ impl Boot {
     #[must_use]
     pub fn edus(mut self, slots: &[u32]) -> Self {
         self.machine.edus = slots.into();
+        self
+    }
+
+    /// Has the counters count instructions, so that each boot counts the same.
+    #[must_use]
+    pub fn counting_instructions(mut self) -> Self {
+        self.machine.counts_instructions = true;
         self
     }
 

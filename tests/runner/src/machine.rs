@@ -16,6 +16,8 @@ pub struct Machine {
     pub edus: Vec<u32>,
     /// The host's command line, by semihosting; its first word is the image's name.
     pub words: Vec<String>,
+    /// The counters count instructions, and sleeping takes no time. For one CPU.
+    pub counts_instructions: bool,
 }
 
 /// Where a serial port goes.
@@ -58,6 +60,9 @@ impl Machine {
             // A DMA mask of fewer bits would be cut out of the addresses.
             let device = format!("edu,dma_mask=0xffffffffffffffff,addr={slot:#x}");
             arguments.extend(["-device".into(), device.into()]);
+        }
+        if self.counts_instructions {
+            arguments.extend(["-icount".into(), "shift=0,sleep=off".into()]);
         }
         let mut semihosting = String::from("enable=on,target=native");
         for word in &self.words {

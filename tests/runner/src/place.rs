@@ -41,6 +41,14 @@ pub fn plain_flash() -> Result<PathBuf, NoWorkspace> {
     Ok(build()?.join("qemu-plain/flash.bin"))
 }
 
+/// Returns the flash image of the RMM that does nothing.
+///
+/// # Errors
+/// As [`build`].
+pub fn null_flash() -> Result<PathBuf, NoWorkspace> {
+    Ok(build()?.join("qemu-null/flash.bin"))
+}
+
 /// Returns the QEMU to run.
 #[must_use]
 pub fn qemu() -> PathBuf {

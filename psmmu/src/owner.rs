@@ -1,0 +1,22 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! Who owns a stream: the virtual SMMU of some Realm, or nobody.
+
+#![forbid(unsafe_code)]
+
+/// Knows the streams of virtual SMMUs.
+pub trait StreamOwners {
+    /// Returns whether a virtual SMMU owns `stream`. Asked once for each record, when it is first
+    /// told, with the lock of its queue held: the answer must come in a bounded number of steps.
+    fn is_owned(&self, stream: u32) -> bool;
+}
+
+/// An RMM without virtual SMMUs: nobody owns anything.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct NoOwners;
+
+impl StreamOwners for NoOwners {
+    fn is_owned(&self, _: u32) -> bool {
+        false
+    }
+}

@@ -1,0 +1,237 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! Register accesses of a burst of events, read to the end: by the host driver through the RMM, and by
+//! [`EventThread`], each on a device of the same kind.
+
+use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use psmmu::{AbortBehaviour, Clock, Config, Delivery, Granules, Interface, Memory, Psmmu};
+use psmmu_abi::{Event, EventNumber, IrqSet};
+use responder_tests::{Machine, Options};
+
+use crate::linux::EventThread;
+
+// The driver that is compared needs the registers of a device of the same kind, and those of its own
+// a `Machine` keeps for its RMM.
+#[allow(dead_code, missing_docs, reason = "made for other tests, which use all of it")]
+#[path = "../../responder/src/device.rs"]
+mod device;
+
+use device::StandIn;
+
+/// Numbers of events that are in the queue when the driver begins.
+pub const BURSTS: [u32; 6] = [1, 2, 32, 33, 512, 4096];
+
+/// Log2 of the event queue's entries: the largest burst fills it.
+const QUEUE: u32 = 12;
+
+/// Bursts of each size, one after the other in the same queue.
+const ROUNDS: u64 = 3;
+
+/// Register accesses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Accesses {
+    /// Reads, for which a CPU waits.
+    pub reads: u32,
+    /// Writes.
+    pub writes: u32,
+}
+
+impl Accesses {
+    /// Returns the sum.
+    #[must_use]
+    pub const fn all(self) -> u32 {
+        self.reads + self.writes
+    }
+}
+
+impl From<(u32, u32)> for Accesses {
+    fn from((reads, writes): (u32, u32)) -> Self {
+        Self { reads, writes }
+    }
+}
+
+/// Why there is no count.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BurstError {
+    /// Two bursts of the same size, which is this, did not cost the same.
+    Differs(u32, Accesses, Accesses),
+    /// Not each event of a burst of this size came once and in order.
+    Events(u32),
+}
+
+impl fmt::Display for BurstError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Differs(events, first, second) => {
+                write!(f, "a burst of {events} cost {first:?} and then {second:?}")
+            }
+            Self::Events(events) => {
+                write!(f, "the events of a burst of {events} did not come once and in order")
+            }
+        }
+    }
+}
+
+impl std::error::Error for BurstError {}
+
+/// Counts for the host driver and the RMM.
+///
+/// # Errors
+/// [`BurstError`].
+pub fn through_the_rmm(events: u32) -> Result<Accesses, BurstError> {
+    let machine = Machine::active(Options { event_queue: QUEUE, ..Options::default() });
+    // A host polls once after activation.
+    if !machine.service(IrqSet::EVENTQ).is_empty() {
+        return Err(BurstError::Events(0));
+    }
+    rounds(events, |addresses| {
+        addresses.for_each(|address| machine.device().fault(address));
+        machine.device().forget_accesses();
+        let told = machine.service(IrqSet::EVENTQ);
+        let told = told.into_iter().filter_map(|event| match event {
+            Event::Psmmu { input_address, .. } => Some(input_address),
+            _ => None,
+        });
+        (machine.device().accesses().into(), told.collect())
+    })
+}
+
+/// Counts for [`EventThread`].
+///
+/// # Errors
+/// [`BurstError`].
+pub fn as_linux_does(events: u32) -> Result<Accesses, BurstError> {
+    let mut alone = Alone::new();
+    rounds(events, |addresses| {
+        addresses.for_each(|address| alone.device.device().fault(address));
+        alone.device.device().forget_accesses();
+        let told = alone.interrupt();
+        (alone.device.device().accesses().into(), told)
+    })
+}
+
+/// Makes bursts and has `service` read each of them.
+fn rounds(
+    events: u32,
+    mut service: impl FnMut(std::ops::Range<u64>) -> (Accesses, Vec<u64>),
+) -> Result<Accesses, BurstError> {
+    let mut counted = None;
+    for round in 0..ROUNDS {
+        let first = round * u64::from(events);
+        let addresses = first..first + u64::from(events);
+        let (accesses, told) = service(addresses.clone());
+        if !told.into_iter().eq(addresses) {
+            return Err(BurstError::Events(events));
+        }
+        let before = *counted.get_or_insert(accesses);
+        if before != accesses {
+            return Err(BurstError::Differs(events, before, accesses));
+        }
+    }
+    Ok(counted.unwrap_or(Accesses { reads: 0, writes: 0 }))
+}
+
+/// A device with a driver that needs no RMM.
+struct Alone {
+    device: &'static StandIn,
+    driver: EventThread<&'static StandIn, Granules<'static>>,
+}
+
+impl Alone {
+    /// Brings the device up as the RMM does, and takes over.
+    fn new() -> Self {
+        let memory = Memory {
+            stream_table: memory(1 << 10, 0x9000_0000),
+            command_queue: memory(2 << 8, 0x9200_0000),
+            event_queue: memory(4 << QUEUE, 0x9300_0000),
+            pri_queue: None,
+            completion: None,
+        };
+        let parts = [memory.stream_table, memory.command_queue, memory.event_queue];
+        let device: &StandIn = Box::leak(Box::new(StandIn::new(parts.into())));
+        let config = Config {
+            name: 0x2B40_0000,
+            interface: Interface::Realm,
+            delivery: Delivery::Wired { gerror: 111, eventq: 106, priq: 0 },
+            abort: AbortBehaviour::KeepsQueue,
+        };
+        let psmmu = Psmmu::new(config, device);
+        psmmu.activate(|| Some(memory), &Steps(AtomicU64::new(0))).expect("a fresh device");
+        let driver = EventThread::new(device, memory.event_queue).expect("a queue of that size");
+        device.device().forget_accesses();
+        Self { device, driver }
+    }
+
+    /// Handles one interrupt and returns the input addresses of the faults.
+    fn interrupt(&mut self) -> Vec<u64> {
+        let mut told = Vec::new();
+        self.driver.interrupt(|record| {
+            if record[0] as u8 == EventNumber::Translation as u8 {
+                told.push(record[2]);
+            }
+        });
+        told
+    }
+}
+
+/// A clock that steps on each time it is looked at.
+struct Steps(AtomicU64);
+
+impl Clock for Steps {
+    fn microseconds(&self) -> u64 {
+        self.0.fetch_add(1, Ordering::Relaxed)
+    }
+}
+
+/// Sets memory aside for good: the program is short.
+fn memory(words: usize, address: u64) -> Granules<'static> {
+    let words: Vec<_> = (0..words).map(|_| AtomicU64::new(0)).collect();
+    Granules::new(Vec::leak(words), address)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_burst_is_read_as_linux_does_by_two_reads_and_a_write_for_each_event() {
+        for events in BURSTS {
+            assert_eq!(as_linux_does(events), Ok(Accesses { reads: 2, writes: events }));
+        }
+    }
+
+    #[test]
+    fn an_interrupt_for_nothing_costs_one_read() {
+        let mut alone = Alone::new();
+        assert!(alone.interrupt().is_empty());
+        assert_eq!(alone.device.device().accesses(), (1, 0));
+    }
+
+    #[test]
+    fn an_overflow_is_acknowledged_at_the_end_by_one_more_write() {
+        let mut alone = Alone::new();
+        (0..=1 << QUEUE).for_each(|address| alone.device.device().fault(address));
+        assert!(alone.interrupt().into_iter().eq(0..1 << QUEUE));
+        assert_eq!(alone.device.device().accesses(), (2, (1 << QUEUE) + 1));
+        // The device may announce the next one.
+        (0..=1 << QUEUE).for_each(|address| alone.device.device().fault(address));
+        assert!(alone.interrupt().into_iter().eq(0..1 << QUEUE));
+    }
+
+    #[test]
+    fn events_that_arrive_while_the_last_one_is_handled_are_read_in_the_same_interrupt() {
+        let Alone { device, mut driver } = Alone::new();
+        device.device().fault(0);
+        let mut told = Vec::new();
+        driver.interrupt(|record| {
+            told.push(record[2]);
+            if told.len() == 1 {
+                device.device().fault(1);
+            }
+        });
+        assert_eq!(told, [0, 1]);
+        assert_eq!(device.device().accesses(), (3, 2));
+    }
+}

@@ -1,0 +1,127 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! `make bench`: counts of instructions and of register accesses, sizes, and how far from the goals
+//! they are. Nothing is timed: each number is the same on every machine and in every run.
+//!
+//! Read [`bursts`] for the accesses of a burst, [`linux`] for what they are compared with, [`boots`] for
+//! the instructions, [`report`] for the table.
+
+mod boots;
+mod bursts;
+mod linux;
+mod report;
+
+use std::error::Error;
+use std::fs;
+use std::path::Path;
+use std::process::ExitCode;
+
+use boot_runner::{BootError, place};
+use boots::{Calls, Instructions};
+use report::{Goal, Grouped, Report};
+
+/// The file in the build folder that has the numbers.
+const FILE: &str = "bench.json";
+
+fn main() -> ExitCode {
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("bench: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run() -> Result<(), Box<dyn Error>> {
+    let build = place::build().map_err(|error| BootError::from(error).to_string())?;
+    let file = build.join(FILE);
+    // Numbers of an earlier run must not pass for those of one that fails.
+    let _ = fs::remove_file(&file);
+
+    let mut report = Report::default();
+    add_bursts(&mut report)?;
+    add_calls(&mut report, &boots::count()?)?;
+    add_sizes(&mut report, &build)?;
+
+    print!("{report}");
+    println!("\nPeers: TF-RMM 9a7f8ef4 (release build), or as the line says.");
+    fs::write(&file, report.json()).map_err(|error| format!("{}: {error}", file.display()))?;
+    println!("{}", place::shown(&file));
+    Ok(())
+}
+
+fn add_bursts(report: &mut Report) -> Result<(), Box<dyn Error>> {
+    for events in bursts::BURSTS {
+        let ours = bursts::through_the_rmm(events)?;
+        let linux = bursts::as_linux_does(events)?;
+        let goal = if events == 32 { Goal::AtMost(3) } else { Goal::None };
+        report.add(
+            &format!("register accesses, burst of {events}"),
+            &format!("burst{events}_register_accesses"),
+            ours.all().into(),
+            goal,
+            &format!("{} (Linux's loop, this run)", Grouped(linux.all().into())),
+        );
+        for (what, number) in [
+            ("reads", ours.reads),
+            ("writes", ours.writes),
+            ("accesses_linux_loop", linux.all()),
+            ("reads_linux_loop", linux.reads),
+            ("writes_linux_loop", linux.writes),
+        ] {
+            report.add_number(format!("burst{events}_register_{what}"), number.into());
+        }
+    }
+    Ok(())
+}
+
+/// The calls: what people read, the host's name, the goal, the peer.
+const CALLS: [(&str, &str, Goal, &str); 15] = [
+    ("NOTIFY, event staged", "notify_staged", Goal::AtMost(130), "132 (VERSION)"),
+    ("NOTIFY, last event staged", "notify_last", Goal::None, ""),
+    ("NOTIFY, repeated", "notify_repeated", Goal::None, ""),
+    ("NOTIFY, stages 1", "notify_stages_1", Goal::None, ""),
+    ("NOTIFY, stages 32", "notify_stages_32", Goal::None, ""),
+    ("NOTIFY, nothing", "notify_nothing", Goal::None, ""),
+    ("NOTIFY of GERROR, nothing", "notify_gerror_nothing", Goal::None, ""),
+    ("CONSUME", "consume", Goal::AtMost(110), "132 (VERSION)"),
+    ("CONSUME, nothing told", "consume_nothing", Goal::None, ""),
+    ("PSMMU_INFO", "info", Goal::AtMost(900), "3,386 (CONFIG_GET)"),
+    ("PSMMU_ACTIVATE", "activate", Goal::None, ""),
+    ("RMM_CONFIG_GET", "config_get", Goal::None, "3,386"),
+    ("VERSION", "version", Goal::None, "132"),
+    ("FEATURES", "features", Goal::None, "221"),
+    ("unknown function", "unknown_fid", Goal::AtMost(60), "2,300"),
+];
+
+fn add_calls(report: &mut Report, calls: &Calls) -> Result<(), Box<dyn Error>> {
+    let of = |name: &str| calls.get(name).ok_or_else(|| format!("{name} was not counted"));
+    for (what, name, goal, peer) in CALLS {
+        let Instructions { lowest, highest, .. } = of(name)?;
+        let mut what = format!("RMM's instructions, {what}");
+        if lowest != highest {
+            what += &format!(" ({lowest} or more)");
+            report.add_number(format!("{name}_instructions_lowest"), *lowest);
+        }
+        report.add(&what, &format!("{name}_instructions"), *highest, goal, peer);
+    }
+    let el3 = of("notify_staged")?.el3;
+    report.add("EL3's instructions around a NOTIFY", "el3_instructions", el3, Goal::None, "");
+    Ok(())
+}
+
+fn add_sizes(report: &mut Report, build: &Path) -> Result<(), Box<dyn Error>> {
+    let file = build.join("qemu-plain/rmm.sizes");
+    let text = fs::read_to_string(&file)
+        .map_err(|error| format!("{} ({error}): run `make image`", file.display()))?;
+    for (what, key, goal, peer) in [
+        ("image as it ships, bytes", "image_bytes", 65_536, "598,432"),
+        ("all memory, bytes", "memory_bytes", 262_144, "12.9 MB"),
+    ] {
+        let size = text.lines().find_map(|line| line.strip_prefix(key)?.trim().parse().ok());
+        let size = size.ok_or_else(|| format!("{} has no {key}", file.display()))?;
+        report.add(what, key, size, Goal::AtMost(goal), peer);
+    }
+    Ok(())
+}

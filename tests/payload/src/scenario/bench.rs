@@ -1,0 +1,253 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! `bench [null]`: counts the instructions between the SMC of a call and its return. QEMU must run with
+//! `-icount shift=0`, under which the counter counts instructions.
+//!
+//! With `null` the same calls go to an RMM that answers nothing of meaning, and no device faults. Each
+//! call is made several times, but for `PSMMU_ACTIVATE`, which succeeds once in a boot; the lowest and
+//! the highest count are printed.
+
+use core::arch::asm;
+
+use psmmu_abi::result::SMCCC_NOT_SUPPORTED;
+use psmmu_abi::{Function, IrqSet, Notification, Version};
+
+use super::{Arguments, usage};
+use crate::arch::Masked;
+use crate::edu::{Access, Dma, Edu};
+use crate::granule::Granule;
+use crate::platform::SMMU;
+use crate::{bring_up, events, gic};
+
+static PAGE: Granule = Granule::new();
+
+/// How often a call is made.
+const ROUNDS: u32 = 5;
+/// Events that one NOTIFY stages at most.
+const BATCH: u32 = 32;
+/// In the range that EL3 passes on.
+const UNKNOWN_FUNCTION: u64 = 0xC400_0151;
+
+const EVENTQ: u64 = IrqSet::EVENTQ.bits();
+const NOTIFY: u64 = Function::PsmmuIrqNotify.id();
+const CONSUME: u64 = Function::PsmmuEventConsume.id();
+
+pub fn run(arguments: &Arguments) {
+    let is_null = match arguments.as_slice() {
+        [] => false,
+        [word] if word == "null" => true,
+        _ => usage("bench [null]"),
+    };
+    expect_that_instructions_are_counted();
+    let mut bench = (!is_null).then(|| {
+        bring_up::activate_rmm();
+        bring_up::interrupts_and_devices(&bring_up::topology())
+    });
+    let page = PAGE.address();
+    // To the end: the interrupts' handler would consume.
+    let masked = Masked::new();
+    let mut calls = Calls { edu: bench.as_mut().map(|bench| bench.edu()) };
+
+    calls.repeat("version", Function::Version.id(), [Version::RMI_2_0.word(), 0], 0);
+    calls.repeat("features", Function::Features.id(), [0, 0], 0);
+    calls.repeat("unknown_fid", UNKNOWN_FUNCTION, [0, 0], SMCCC_NOT_SUPPORTED);
+    calls.repeat("config_get", Function::RmmConfigGet.id(), [page, 0], 0);
+    calls.repeat("info", Function::PsmmuInfo.id(), [SMMU, page], 0);
+
+    PAGE.fill(0);
+    let mut activate = Count::new("activate");
+    calls.make(&mut activate, Function::PsmmuActivate.id(), [SMMU, page], 0);
+    activate.print();
+
+    calls.repeat("notify_nothing", NOTIFY, [SMMU, EVENTQ], 0);
+    calls.repeat("notify_gerror_nothing", NOTIFY, [SMMU, IrqSet::GERROR.bits()], 0);
+    calls.one_event_at_a_time();
+    calls.bursts();
+
+    drop(masked);
+    if !is_null {
+        events::expect_no_more_than(0);
+    }
+}
+
+/// Makes calls and counts them.
+struct Calls<'a> {
+    /// The device, if there is an RMM that would tell of it.
+    edu: Option<&'a mut Edu>,
+}
+
+impl Calls<'_> {
+    /// Makes a call, checks that X0 is `wanted`, and returns X1 to X6.
+    fn make(&self, count: &mut Count, function: u64, [x1, x2]: [u64; 2], wanted: u64) -> [u64; 6] {
+        let (instructions, [x0, outputs @ .., _]) = timed([function, x1, x2, 0, 0, 0, 0, 0]);
+        // An RMM that does nothing leaves X1 alone, which is passed on as the answer's X0.
+        let wanted = if self.edu.is_some() { wanted } else { x1 };
+        expect_eq!(x0, wanted, "{}: X0", count.name);
+        count.add(instructions);
+        outputs
+    }
+
+    /// Makes the same call again and again.
+    fn repeat(&self, name: &'static str, function: u64, arguments: [u64; 2], wanted: u64) {
+        let mut count = Count::new(name);
+        for _ in 0..ROUNDS {
+            self.make(&mut count, function, arguments, wanted);
+        }
+        count.print();
+    }
+
+    /// NOTIFY, which must tell `wanted`.
+    fn notify(&self, count: &mut Count, wanted: Notification) {
+        let outputs = self.make(count, NOTIFY, [SMMU, EVENTQ], 0);
+        if self.edu.is_some() {
+            expect_eq!(outputs, wanted.registers(), "{}: X1 to X6", count.name);
+        }
+    }
+
+    /// CONSUME.
+    fn consume(&self, count: &mut Count) {
+        self.make(count, CONSUME, [SMMU, EVENTQ], 0);
+    }
+
+    /// Has the device make `words` events, and returns what they will be.
+    fn fault(&mut self, words: u32) -> Dma {
+        let dma = Dma::new(Access::Write, words);
+        if let Some(edu) = &mut self.edu {
+            edu.run(dma);
+            // An interrupt that is left pending would keep the CPU from sleeping until the next one.
+            while let Some(intid) = gic::acknowledge() {
+                gic::end(intid);
+            }
+        }
+        dma
+    }
+
+    /// Events that come alone: each is staged by the NOTIFY that tells it.
+    fn one_event_at_a_time(&mut self) {
+        let mut stages = Count::new("notify_stages_1");
+        let mut consume = Count::new("consume_of_the_last");
+        for _ in 0..ROUNDS {
+            for event in self.fault(1).events() {
+                self.notify(&mut stages, Notification { pending: false, event });
+                self.consume(&mut consume);
+            }
+        }
+        stages.print();
+        consume.print();
+    }
+
+    /// Events that come together: the first NOTIFY stages them all.
+    fn bursts(&mut self) {
+        let mut stages = Count::new("notify_stages_32");
+        let mut staged = Count::new("notify_staged");
+        let mut last = Count::new("notify_last");
+        let mut repeated = Count::new("notify_repeated");
+        let mut consume = Count::new("consume");
+        let mut consume_nothing = Count::new("consume_nothing");
+        for _ in 0..ROUNDS {
+            let dma = self.fault(BATCH);
+            for (number, event) in (1..).zip(dma.events()) {
+                let told = Notification { pending: number < BATCH, event };
+                let notify = match number {
+                    1 => &mut stages,
+                    BATCH => &mut last,
+                    _ => &mut staged,
+                };
+                self.notify(notify, told);
+                // Asked again for the last one, the RMM looks at the device.
+                if number < BATCH {
+                    self.notify(&mut repeated, told);
+                }
+                self.consume(&mut consume);
+                self.consume(&mut consume_nothing);
+            }
+        }
+        for count in [stages, staged, last, repeated, consume, consume_nothing] {
+            count.print();
+        }
+    }
+}
+
+/// The instructions of a call that was made several times.
+struct Count {
+    name: &'static str,
+    lowest: u64,
+    highest: u64,
+}
+
+impl Count {
+    const fn new(name: &'static str) -> Self {
+        Self { name, lowest: u64::MAX, highest: 0 }
+    }
+
+    fn add(&mut self, instructions: u64) {
+        self.lowest = self.lowest.min(instructions);
+        self.highest = self.highest.max(instructions);
+    }
+
+    /// Prints a line for the program that booted this.
+    fn print(&self) {
+        say!("BENCH {} {} {}", self.name, self.lowest, self.highest);
+    }
+}
+
+/// Makes a call and returns what the counter says it took: the SMC, all behind it, and the second read.
+fn timed(mut x: [u64; 8]) -> (u64, [u64; 8]) {
+    let (start, end): (u64, u64);
+    // SAFETY: by the SMC calling convention nothing but X0 to X17 changes; the RMM writes at most to
+    // `PAGE`, whose words are atomic.
+    unsafe {
+        asm!(
+            "mrs {start}, cntvct_el0",
+            "smc #0",
+            "mrs {end}, cntvct_el0",
+            start = out(reg) start,
+            end = lateout(reg) end,
+            inout("x0") x[0],
+            inout("x1") x[1],
+            inout("x2") x[2],
+            inout("x3") x[3],
+            inout("x4") x[4],
+            inout("x5") x[5],
+            inout("x6") x[6],
+            inout("x7") x[7],
+            out("x8") _,
+            out("x9") _,
+            out("x10") _,
+            out("x11") _,
+            out("x12") _,
+            out("x13") _,
+            out("x14") _,
+            out("x15") _,
+            out("x16") _,
+            out("x17") _,
+            options(nostack),
+        );
+    }
+    (end - start, x)
+}
+
+/// Checks that the counter goes up by one for each instruction.
+fn expect_that_instructions_are_counted() {
+    const NOPS: u64 = 1000;
+    let (start, end): (u64, u64);
+    // SAFETY: reads of a counter have no effect, and nor do the instructions between them.
+    unsafe {
+        asm!(
+            "mrs {start}, cntvct_el0",
+            ".rept {nops}",
+            "nop",
+            ".endr",
+            "mrs {end}, cntvct_el0",
+            start = out(reg) start,
+            end = out(reg) end,
+            nops = const NOPS,
+            options(nomem, nostack, preserves_flags),
+        );
+    }
+    expect_eq!(
+        end - start,
+        NOPS + 1,
+        "counter around {NOPS} instructions and a read of it (QEMU 9 or later with -icount shift=0)"
+    );
+}
