@@ -240,6 +240,8 @@ impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
             registers.write64(Register64::EVENTQ_IRQ_CFG0, 0);
             if limits.has_pri {
                 registers.write64(Register64::PRIQ_IRQ_CFG0, 0);
+                // It also says when the wire is pulsed.
+                registers.write32(Register32::PRIQ_IRQ_CFG2, 0);
             }
         }
     }

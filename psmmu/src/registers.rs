@@ -89,6 +89,8 @@ table! { Register32, 4:
     CMDQ_PROD = Realm0 + 0x098;
     /// Consumer of commands, and the error code of the one that failed.
     CMDQ_CONS = Realm0 + 0x09C;
+    /// When the PRI queue interrupts: bit 31 (LO) zero, for the first request and not for a Last.
+    PRIQ_IRQ_CFG2 = Realm0 + 0x0DC;
     /// Producer of events.
     EVENTQ_PROD = Realm1 + 0x0A8;
     /// Consumer of events.
@@ -282,6 +284,7 @@ mod tests {
             (Register32::STRTAB_BASE_CFG, 0x88),
             (Register32::CMDQ_PROD, 0x98),
             (Register32::CMDQ_CONS, 0x9C),
+            (Register32::PRIQ_IRQ_CFG2, 0xDC),
         ];
         for (register, offset) in table {
             assert_eq!((register.page(), register.offset()), (Page::Realm0, offset));

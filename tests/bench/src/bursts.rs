@@ -6,19 +6,12 @@
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use psmmu::{AbortBehaviour, Clock, Config, Delivery, Granules, Interface, Memory, Psmmu};
+use psmmu::{AbortBehaviour, Clock, Config, Delivery, Interface, Memory, Psmmu};
 use psmmu_abi::{Event, EventNumber, IrqSet};
-use responder_tests::{Machine, Options};
+use responder_tests::{Faults, Machine, ModelMemory, ModelRegisters, Options};
+use smmu_model::Smmu;
 
 use crate::linux::EventThread;
-
-// The driver that is compared needs the registers of a device of the same kind, and those of its own
-// a `Machine` keeps for its RMM.
-#[allow(dead_code, missing_docs, reason = "made for other tests, which use all of it")]
-#[path = "../../responder/src/device.rs"]
-mod device;
-
-use device::StandIn;
 
 /// Numbers of events that are in the queue when the driver begins.
 pub const BURSTS: [u32; 6] = [1, 2, 32, 33, 512, 4096];
@@ -105,10 +98,10 @@ pub fn through_the_rmm(events: u32) -> Result<Accesses, BurstError> {
 pub fn as_linux_does(events: u32) -> Result<Accesses, BurstError> {
     let mut alone = Alone::new();
     rounds(events, |addresses| {
-        addresses.for_each(|address| alone.device.device().fault(address));
-        alone.device.device().forget_accesses();
+        addresses.for_each(|address| alone.smmu.device().fault(address));
+        alone.smmu.device().forget_accesses();
         let told = alone.interrupt();
-        (alone.device.device().accesses().into(), told)
+        (alone.smmu.device().accesses().into(), told)
     })
 }
 
@@ -135,13 +128,15 @@ fn rounds(
 
 /// A device with a driver that needs no RMM.
 struct Alone {
-    device: &'static StandIn,
-    driver: EventThread<&'static StandIn, Granules<'static>>,
+    smmu: Smmu,
+    driver: EventThread<ModelRegisters, ModelMemory>,
 }
 
 impl Alone {
     /// Brings the device up as the RMM does, and takes over.
     fn new() -> Self {
+        let smmu = Smmu::new(smmu_model::Config::default());
+        let memory = |words, address| ModelMemory(smmu.memory().region(address, words));
         let memory = Memory {
             stream_table: memory(1 << 10, 0x9000_0000),
             command_queue: memory(2 << 8, 0x9200_0000),
@@ -149,19 +144,19 @@ impl Alone {
             pri_queue: None,
             completion: None,
         };
-        let parts = [memory.stream_table, memory.command_queue, memory.event_queue];
-        let device: &StandIn = Box::leak(Box::new(StandIn::new(parts.into())));
+        let events = memory.event_queue.clone();
+        let registers = ModelRegisters(smmu.clone());
         let config = Config {
             name: 0x2B40_0000,
             interface: Interface::Realm,
             delivery: Delivery::Wired { gerror: 111, eventq: 106, priq: 0 },
             abort: AbortBehaviour::KeepsQueue,
         };
-        let psmmu = Psmmu::new(config, device);
+        let psmmu = Psmmu::new(config, registers.clone());
         psmmu.activate(|| Some(memory), &Steps(AtomicU64::new(0))).expect("a fresh device");
-        let driver = EventThread::new(device, memory.event_queue).expect("a queue of that size");
-        device.device().forget_accesses();
-        Self { device, driver }
+        let driver = EventThread::new(registers, events).expect("a queue of that size");
+        smmu.device().forget_accesses();
+        Self { smmu, driver }
     }
 
     /// Handles one interrupt and returns the input addresses of the faults.
@@ -185,12 +180,6 @@ impl Clock for Steps {
     }
 }
 
-/// Sets memory aside for good: the program is short.
-fn memory(words: usize, address: u64) -> Granules<'static> {
-    let words: Vec<_> = (0..words).map(|_| AtomicU64::new(0)).collect();
-    Granules::new(Vec::leak(words), address)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -206,32 +195,32 @@ mod tests {
     fn an_interrupt_for_nothing_costs_one_read() {
         let mut alone = Alone::new();
         assert!(alone.interrupt().is_empty());
-        assert_eq!(alone.device.device().accesses(), (1, 0));
+        assert_eq!(alone.smmu.device().accesses(), (1, 0));
     }
 
     #[test]
     fn an_overflow_is_acknowledged_at_the_end_by_one_more_write() {
         let mut alone = Alone::new();
-        (0..=1 << QUEUE).for_each(|address| alone.device.device().fault(address));
+        (0..=1 << QUEUE).for_each(|address| alone.smmu.device().fault(address));
         assert!(alone.interrupt().into_iter().eq(0..1 << QUEUE));
-        assert_eq!(alone.device.device().accesses(), (2, (1 << QUEUE) + 1));
+        assert_eq!(alone.smmu.device().accesses(), (2, (1 << QUEUE) + 1));
         // The device may announce the next one.
-        (0..=1 << QUEUE).for_each(|address| alone.device.device().fault(address));
+        (0..=1 << QUEUE).for_each(|address| alone.smmu.device().fault(address));
         assert!(alone.interrupt().into_iter().eq(0..1 << QUEUE));
     }
 
     #[test]
     fn events_that_arrive_while_the_last_one_is_handled_are_read_in_the_same_interrupt() {
-        let Alone { device, mut driver } = Alone::new();
-        device.device().fault(0);
+        let Alone { smmu, mut driver } = Alone::new();
+        smmu.device().fault(0);
         let mut told = Vec::new();
         driver.interrupt(|record| {
             told.push(record[2]);
             if told.len() == 1 {
-                device.device().fault(1);
+                smmu.device().fault(1);
             }
         });
         assert_eq!(told, [0, 1]);
-        assert_eq!(device.device().accesses(), (3, 2));
+        assert_eq!(smmu.device().accesses(), (3, 2));
     }
 }

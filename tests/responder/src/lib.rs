@@ -1,29 +1,29 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Host driver, RMM and a simple stand-in for the SMMU in one process.
+//! Host driver, RMM and the model of the SMMU in one process.
 //!
 //! [`Machine`] is what a test has: a host that calls the RMM through its dispatcher, the way EL3 would
-//! pass the calls on, and a device whose every step the test decides. The device is [`StandIn`]: it
-//! enforces those rules of the architecture that the event path depends on.
+//! pass the calls on, and a device whose every step the test decides. The device is [`smmu_model`]'s,
+//! which fails the test when the driver breaks a rule of the architecture.
 
-use std::cell::Cell;
 use std::collections::{HashMap, HashSet};
 use std::num::NonZeroU32;
-use std::sync::atomic::AtomicU64;
-use std::sync::{Mutex, MutexGuard};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 
 use psmmu::stream_table::{self, StreamTableEntry};
 use psmmu::{
-    AbortBehaviour, Clock, Config, Delivery, DeviceMemory, Granules, HostFault, HostGranule,
-    HostMemory, Interface, Memory, NoOwners, Psmmu, Responder, State,
+    AbortBehaviour, Clock, Config, Delivery, HostFault, HostGranule, HostMemory, Interface, Memory,
+    Psmmu, Responder, State, StreamOwners,
 };
 use psmmu_abi::{Event, Function, IrqSet, PsmmuParamsFlags};
 use psmmu_host::{Conduit, Rmi, ServiceError, Serviced, service};
 use rmm::{Environment, Features, Rmm};
+use smmu_model::{Device, Guard, Record, Smmu};
 
-mod device;
+mod model;
 
-pub use device::{Device, GERROR_INTERRUPT, StandIn};
+pub use model::{ModelMemory, ModelRegisters};
 
 /// Name of the PSMMU.
 pub const PSMMU: u64 = 0x2B40_0000;
@@ -34,6 +34,8 @@ const STREAM_TABLE: u64 = 0x9000_0000;
 const LEVEL_2: u64 = 0x9100_0000;
 const COMMAND_QUEUE: u64 = 0x9200_0000;
 const EVENT_QUEUE: u64 = 0x9300_0000;
+const PRI_QUEUE: u64 = 0x9400_0000;
+const COMPLETION: u64 = 0x9500_0000;
 
 /// A clock that steps on by a tenth of a second each time it is looked at.
 #[derive(Debug, Default)]
@@ -41,15 +43,15 @@ pub struct Steps(AtomicU64);
 
 impl Clock for Steps {
     fn microseconds(&self) -> u64 {
-        self.0.fetch_add(100_000, std::sync::atomic::Ordering::Relaxed)
+        self.0.fetch_add(100_000, Ordering::Relaxed)
     }
 }
 
 /// Granules of the host; those that are not in the map are not the host's.
-#[derive(Debug, Default)]
-pub struct HostGranules(pub Mutex<HashMap<u64, [u64; 512]>>);
+#[derive(Clone, Debug, Default)]
+pub struct HostGranules(pub Arc<Mutex<HashMap<u64, [u64; 512]>>>);
 
-impl HostMemory for &HostGranules {
+impl HostMemory for HostGranules {
     fn read(&self, granule: HostGranule, words: &mut [u64]) -> Result<(), HostFault> {
         let granules = self.0.lock().unwrap();
         let page = granules.get(&granule.address()).ok_or(HostFault)?;
@@ -66,18 +68,28 @@ impl HostMemory for &HostGranules {
     }
 }
 
+/// Streams that virtual SMMUs own, as the test says.
+#[derive(Clone, Debug, Default)]
+pub struct Owners(pub Arc<Mutex<HashSet<u32>>>);
+
+impl StreamOwners for Owners {
+    fn is_owned(&self, stream: u32) -> bool {
+        self.0.lock().unwrap().contains(&stream)
+    }
+}
+
 /// Where the RMM of a test runs.
 #[derive(Debug)]
 pub struct World {
     clock: Steps,
-    memory: Memory<Granules<'static>>,
+    memory: Memory<ModelMemory>,
 }
 
 impl Environment for World {
-    type Registers = &'static StandIn;
-    type Memory = Granules<'static>;
-    type Host = &'static HostGranules;
-    type Owners = NoOwners;
+    type Registers = ModelRegisters;
+    type Memory = ModelMemory;
+    type Host = HostGranules;
+    type Owners = Owners;
     type Clock = Steps;
 
     fn clock(&self) -> &Steps {
@@ -86,10 +98,16 @@ impl Environment for World {
 
     fn psmmu_memory(
         &self,
-        _: &Psmmu<&'static StandIn, Granules<'static>>,
+        _: &Psmmu<ModelRegisters, ModelMemory>,
         flags: PsmmuParamsFlags,
-    ) -> Option<Memory<Granules<'static>>> {
-        (!flags.contains(PsmmuParamsFlags::PRI)).then_some(self.memory)
+    ) -> Option<Memory<ModelMemory>> {
+        let mut memory = self.memory.clone();
+        if flags.contains(PsmmuParamsFlags::PRI) {
+            memory.pri_queue.as_ref()?;
+        } else {
+            memory.pri_queue = None;
+        }
+        Some(memory)
     }
 }
 
@@ -98,6 +116,10 @@ impl Environment for World {
 pub struct Options {
     /// Log2 of the event queue's entries.
     pub event_queue: u32,
+    /// Log2 of the PRI queue's entries, if page requests are taken.
+    pub pri_queue: Option<u32>,
+    /// Commands are completed by messages.
+    pub messages: bool,
     /// What a write abort means.
     pub abort: AbortBehaviour,
     /// How interrupts are delivered.
@@ -108,8 +130,10 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             event_queue: 7,
+            pri_queue: None,
+            messages: false,
             abort: AbortBehaviour::SpoilsQueue,
-            delivery: Delivery::Wired { gerror: 111, eventq: 106, priq: 0 },
+            delivery: Delivery::Wired { gerror: 111, eventq: 106, priq: 107 },
         }
     }
 }
@@ -117,71 +141,93 @@ impl Default for Options {
 /// A host, an RMM and a device.
 pub struct Machine {
     rmm: Rmm<'static, World>,
-    device: &'static StandIn,
+    smmu: Smmu,
+    options: Options,
     /// The host's memory.
-    pub host: &'static HostGranules,
-    calls: Cell<u64>,
-}
-
-/// Sets memory aside for good: tests are short.
-fn memory(words: usize, address: u64) -> Granules<'static> {
-    let words: Vec<_> = (0..words).map(|_| AtomicU64::new(0)).collect();
-    Granules::new(Vec::leak(words), address)
+    pub host: HostGranules,
+    /// Who owns which stream.
+    pub owners: Owners,
+    calls: AtomicU64,
 }
 
 impl Machine {
     /// Puts a machine together. The RMM is not active yet.
     #[must_use]
     pub fn new(options: Options) -> Self {
-        let memory = Memory {
-            stream_table: memory(1 << 10, STREAM_TABLE),
-            command_queue: memory(2 << 8, COMMAND_QUEUE),
-            event_queue: memory(4 << options.event_queue, EVENT_QUEUE),
-            pri_queue: None,
-            completion: None,
-        };
-        let level_2 = self::memory(stream_table::L2_BYTES / 8, LEVEL_2);
-        stream_table::fill(&level_2, StreamTableEntry::ABORT);
-        stream_table::link(&memory.stream_table, 0, level_2.address());
+        Self::with_device(options, smmu_model::Config::default())
+    }
 
-        let device: &StandIn = Box::leak(Box::new(StandIn::new(
-            [memory.stream_table, memory.command_queue, memory.event_queue].into(),
-        )));
+    /// As [`new`](Self::new), with a device of some kind.
+    #[must_use]
+    pub fn with_device(options: Options, device: smmu_model::Config) -> Self {
+        let smmu = Smmu::new(device);
+        // An earlier user has left an error active.
+        smmu.device().raise(1 << 2);
+        let region = |words, address| ModelMemory(smmu.memory().region(address, words));
+        let memory = Memory {
+            stream_table: region(1 << 10, STREAM_TABLE),
+            command_queue: region(2 << 8, COMMAND_QUEUE),
+            event_queue: region(4 << options.event_queue, EVENT_QUEUE),
+            pri_queue: options.pri_queue.map(|log2| region((2 << log2).max(4), PRI_QUEUE)),
+            completion: options.messages.then(|| region(1, COMPLETION)),
+        };
+        let level_2 = region(stream_table::L2_BYTES / 8, LEVEL_2);
+        stream_table::fill(&level_2, StreamTableEntry::ABORT);
+        stream_table::link(&memory.stream_table, 0, LEVEL_2);
+
         let config = Config {
             name: PSMMU,
             interface: Interface::Realm,
             delivery: options.delivery,
             abort: options.abort,
         };
-        let psmmus = Box::leak(Box::new([Psmmu::new(config, device)]));
-        let host: &HostGranules = Box::leak(Box::default());
+        // The RMM borrows its PSMMUs for good; tests are short.
+        let psmmus = Box::leak(Box::new([Psmmu::new(config, ModelRegisters(smmu.clone()))]));
+        let host = HostGranules::default();
         host.0.lock().unwrap().insert(HOST_PAGE, [0; 512]);
+        let owners = Owners::default();
         let features =
             Features { address_bits: 48, breakpoints: 5, watchpoints: 3, protected_size: 5 };
         let world = World { clock: Steps::default(), memory };
-        let rmm = Rmm::new(features, world, Responder::new(psmmus, host, NoOwners));
-        Self { rmm, device, host, calls: Cell::new(0) }
+        let responder = Responder::new(psmmus.as_slice(), host.clone(), owners.clone());
+        let rmm = Rmm::new(features, world, responder);
+        Self { rmm, smmu, options, host, owners, calls: AtomicU64::new(0) }
     }
 
     /// Puts a machine together and activates its RMM and PSMMU.
     #[must_use]
     pub fn active(options: Options) -> Self {
-        let machine = Self::new(options);
-        machine.rmi().rmm_activate().expect("a fresh RMM");
-        machine.rmi().psmmu_activate(PSMMU, HOST_PAGE).expect("a fresh PSMMU");
-        machine.device().forget_accesses();
-        machine
+        Self::new(options).activated()
+    }
+
+    /// Activates RMM and PSMMU.
+    #[must_use]
+    pub fn activated(self) -> Self {
+        self.rmi().rmm_activate().expect("a fresh RMM");
+        if self.options.pri_queue.is_some() {
+            let flags = PsmmuParamsFlags::PRI.bits();
+            self.host.0.lock().unwrap().get_mut(&HOST_PAGE).expect("just put there")[0] = flags;
+        }
+        self.rmi().psmmu_activate(PSMMU, HOST_PAGE).expect("a fresh PSMMU");
+        self.device().forget_accesses();
+        self
     }
 
     /// Returns the device for the next step.
-    pub fn device(&self) -> MutexGuard<'static, Device> {
-        self.device.device()
+    pub fn device(&self) -> Guard<'_> {
+        self.smmu.device()
+    }
+
+    /// Returns the PSMMU.
+    #[must_use]
+    pub const fn psmmu(&self) -> &'static Psmmu<ModelRegisters, ModelMemory> {
+        &self.rmm.responder().psmmus()[0]
     }
 
     /// Makes a raw call.
     #[must_use]
     pub fn call(&self, mut x: [u64; 8]) -> [u64; 8] {
-        self.calls.set(self.calls.get() + 1);
+        self.calls.fetch_add(1, Ordering::Relaxed);
         self.rmm.handle(&mut x);
         x
     }
@@ -195,13 +241,13 @@ impl Machine {
     /// Returns the state of the PSMMU.
     #[must_use]
     pub fn state(&self) -> State {
-        self.rmm.responder().psmmus()[0].state()
+        self.psmmu().state()
     }
 
     /// Returns how many calls were made.
     #[must_use]
-    pub const fn calls(&self) -> u64 {
-        self.calls.get()
+    pub fn calls(&self) -> u64 {
+        self.calls.load(Ordering::Relaxed)
     }
 
     /// Asks about `set` and returns flags, number, StreamID, fetch address, input address, syndrome.
@@ -249,7 +295,19 @@ impl Conduit for Machine {
     }
 }
 
-/// Returns the input address of an event that came from [`Device::fault`].
+/// Makes a stream fault.
+pub trait Faults {
+    /// Faults at `address`: an F_TRANSLATION record of stream 8, a write at stage 2.
+    fn fault(&mut self, address: u64);
+}
+
+impl Faults for Device {
+    fn fault(&mut self, address: u64) {
+        self.record(Record::stage_2_write(8, address));
+    }
+}
+
+/// Returns the input address of an event that came from [`Faults::fault`].
 ///
 /// # Errors
 /// The event, if it is something else.

@@ -6,7 +6,8 @@ use psmmu::staging::BATCH;
 use psmmu::{AbortBehaviour, Delivery, State};
 use psmmu_abi::{ErrorCause, Event, Function, IrqSet, ResultWord, Status};
 use psmmu_host::{RmiError, ServiceError};
-use responder_tests::{GERROR_INTERRUPT, HOST_PAGE, Machine, Options, PSMMU, input, inputs};
+use responder_tests::{Faults, HOST_PAGE, Machine, Options, PSMMU, input, inputs};
+use smmu_model::{Command, Completion, Output, Record, Register, Source};
 
 const GERROR: u64 = IrqSet::GERROR.bits();
 const EVENTQ: u64 = IrqSet::EVENTQ.bits();
@@ -21,7 +22,7 @@ const CMDQ_ERR: u32 = 1 << 0;
 const EVENTQ_ABT_ERR: u32 = 1 << 2;
 const MSI_EVENTQ_ABT_ERR: u32 = 1 << 5;
 
-/// What NOTIFY says of [`Device::fault`](responder_tests::Device::fault) at `address`.
+/// What NOTIFY says of [`Faults::fault`] at `address`.
 fn fault(address: u64, pending: u64) -> [u64; 6] {
     [EVENT | pending, 0x10, 0, 0, address, 0b1010]
 }
@@ -77,7 +78,7 @@ fn a_loss_is_placed_behind_what_is_shown_after_its_acknowledgement() {
     // lost then is announced by nothing but the flag that is already set.
     let machine = queue_of(6);
     (0..65).for_each(|address| machine.device().fault(address));
-    machine.device().before_cons_write(|device| device.fault(65));
+    machine.device().before_write(Register::EventqCons, |device| device.fault(65));
     let first = machine.notify(EVENTQ);
     assert_eq!(first, fault(0, PENDING));
     // Slots are free now; these records are behind the loss of 64 and 65.
@@ -95,11 +96,10 @@ fn a_second_loss_before_the_place_of_the_first_is_reported_too() {
     let machine = queue_of(6);
     (0..65).for_each(|address| machine.device().fault(address));
     // Between the acknowledging write and the read behind it the queue fills up and overflows again.
-    machine.device().before_prod_read(|_| ());
-    machine.device().before_cons_write(|_| ());
-    machine
-        .device()
-        .before_prod_read(|device| (100..133).for_each(|address| device.fault(address)));
+    machine.device().before_read(Register::EventqProd, |_| ());
+    machine.device().before_read(Register::EventqProd, |device| {
+        (100..133).for_each(|address| device.fault(address))
+    });
     let events = machine.service(IrqSet::EVENTQ);
     let losses: Vec<_> = (0..events.len()).filter(|&at| input(&events[at]).is_err()).collect();
     assert_eq!(losses, [96, 97], "64 and 32 records, then what was lost among and behind them");
@@ -156,10 +156,13 @@ fn consume_of_another_source_takes_nothing() {
 fn a_record_between_notify_and_consume_raises_an_interrupt_of_its_own() {
     let machine = small();
     machine.device().fault(1);
-    assert_ne!(machine.device().take_interrupts(), 0);
+    assert!(!machine.device().take_interrupts().is_empty());
     assert_eq!(machine.notify(EVENTQ), fault(1, 0));
     machine.device().fault(2);
-    assert_ne!(machine.device().take_interrupts(), 0, "the host was told that nothing is pending");
+    assert!(
+        !machine.device().take_interrupts().is_empty(),
+        "the host was told that nothing is pending"
+    );
     machine.consume(EVENTQ);
     assert_eq!(inputs(&machine.service(IrqSet::EVENTQ)), [2]);
 }
@@ -170,18 +173,18 @@ fn a_record_while_notify_stages_is_either_pending_or_raises_an_interrupt() {
         let machine = small();
         machine.device().fault(1);
         let mut device = machine.device();
-        assert_ne!(device.take_interrupts(), 0);
+        assert!(!device.take_interrupts().is_empty());
         match moment {
-            0 => device.before_prod_read(|device| device.fault(2)),
-            1 => device.before_cons_write(|device| device.fault(2)),
+            0 => device.before_read(Register::EventqProd, |device| device.fault(2)),
+            1 => device.before_write(Register::EventqCons, |device| device.fault(2)),
             _ => {
-                device.before_cons_write(|_| ());
-                device.before_prod_read(|device| device.fault(2));
+                device.before_read(Register::EventqProd, |_| ());
+                device.before_read(Register::EventqProd, |device| device.fault(2));
             }
         }
         drop(device);
         let [flags, ..] = machine.notify(EVENTQ);
-        let raised = machine.device().take_interrupts() != 0;
+        let raised = !machine.device().take_interrupts().is_empty();
         assert!(flags & PENDING != 0 || raised, "moment {moment}");
         assert_eq!(inputs(&machine.service(IrqSet::EVENTQ)), [1, 2], "moment {moment}");
     }
@@ -207,9 +210,10 @@ fn what_was_recorded_during_activation_is_found_by_the_first_service() {
     let machine = Machine::new(Options::default());
     machine.rmi().rmm_activate().unwrap();
     // The queue is enabled before the interrupts are, so this record raises none.
-    machine.device().before_irq_enable(|device| device.fault(1));
+    machine.device().before_write(Register::IrqCtrl, |_| ());
+    machine.device().before_write(Register::IrqCtrl, |device| device.fault(1));
     machine.rmi().psmmu_activate(PSMMU, HOST_PAGE).unwrap();
-    assert_eq!(machine.device().take_interrupts(), 0);
+    assert!(machine.device().take_interrupts().is_empty());
     assert_eq!(inputs(&machine.service(IrqSet::EVENTQ)), [1]);
 }
 
@@ -223,10 +227,10 @@ fn nothing_never_comes_with_pending() {
     // An overflow is announced and no record is there, but some come before its place is known: they
     // must be told in the same call.
     let mut device = machine.device();
-    device.eventq_prod ^= 1 << 31;
-    device.before_prod_read(|_| ());
-    device.before_cons_write(|_| ());
-    device.before_prod_read(|device| device.fault(1));
+    let prod = device.peek(Register::EventqProd) as u32;
+    device.set_prod_raw(Output::Events, prod ^ 1 << 31);
+    device.before_read(Register::EventqProd, |_| ());
+    device.before_read(Register::EventqProd, |device| device.fault(1));
     drop(device);
     assert_eq!(machine.notify(EVENTQ), fault(1, PENDING));
     machine.consume(EVENTQ);
@@ -337,7 +341,7 @@ fn a_bad_info_page_is_an_input_error_and_a_good_one_is_written_whole() {
     assert_eq!(machine.host.0.lock().unwrap()[&HOST_PAGE], [0x55; 512]);
     assert_eq!(machine.rmi().psmmu_info(PSMMU, HOST_PAGE), Ok(()));
     let granules = machine.host.0.lock().unwrap();
-    assert_eq!(granules[&HOST_PAGE][..5], [1, 111, 106, 0, 0]);
+    assert_eq!(granules[&HOST_PAGE][..5], [1, 111, 106, 107, 0]);
     assert_eq!(granules[&HOST_PAGE][5..], [0; 507]);
 }
 
@@ -393,15 +397,16 @@ fn reserved_error_bits_are_neither_told_nor_toggled() {
 #[test]
 fn a_command_error_is_repaired_at_once_and_told_until_it_is_consumed() {
     let machine = small();
-    let ran = machine.device().commands.len();
-    machine.device().run_illegal_command();
-    assert_eq!(machine.device().take_interrupts() & GERROR_INTERRUPT, GERROR_INTERRUPT);
+    let _ = machine.device().take_commands();
+    machine.device().inject_command([0xFF, 0]);
+    assert!(machine.device().take_interrupts().contains(Source::Gerror));
     for _ in 0..2 {
         assert_eq!(machine.notify(GERROR), [ERROR, 0, 0, 0, 0, CMDQ_ERR.into()]);
         let (gerror, gerrorn) = machine.device().errors();
         assert_eq!(gerror, gerrorn, "acknowledged, and not raised again by the same command");
     }
-    assert_eq!(machine.device().commands[ran..], [0x46], "a SYNC stands in its place");
+    let ran = machine.device().take_commands();
+    assert_eq!(ran, [Command::Sync(Completion::Silent)], "a SYNC stands in its place");
     machine.consume(GERROR);
     assert_eq!(machine.notify(GERROR), NOTHING);
 }
@@ -476,7 +481,7 @@ fn sources_are_told_and_consumed_in_the_order_errors_then_events() {
 #[test]
 fn a_psmmu_event_never_discloses_the_stream() {
     let machine = small();
-    machine.device().record([0xABCD_0000_FFFF_F810, u64::MAX, 0x1000, 0x2000]);
+    machine.device().record(Record([0xABCD_0000_FFFF_F810, !(1 << 31), 0x1000, 0x2000]));
     let [flags, number, stream, fetch, input, syndrome] = machine.notify(EVENTQ);
     assert_eq!((flags, number, stream, fetch, input), (EVENT, 0x10, 0, 0, 0x1000));
     assert_eq!(syndrome, 0b1111, "and no more than four bits of the rest");
@@ -488,12 +493,12 @@ fn a_psmmu_event_never_discloses_the_stream() {
 fn a_prod_that_makes_no_sense_is_told_once_as_an_error_and_the_queue_starts_over() {
     for bad in [0x5, 0x7, 0x10, 0x4000_0000] {
         let machine = small();
-        let good = machine.device().eventq_prod;
-        machine.device().eventq_prod = good ^ bad;
-        machine.device().before_prod_read(|_| ());
-        machine.device().before_cons_write(move |device| {
+        let good = machine.device().peek(Register::EventqProd) as u32;
+        machine.device().set_prod_raw(Output::Events, good ^ bad);
+        machine.device().before_read(Register::EventqProd, |_| ());
+        machine.device().before_write(Register::EventqCons, move |device| {
             // The device comes to its senses where the driver meets it.
-            device.eventq_prod = (good ^ bad) & 0x8000_0007;
+            device.set_prod_raw(Output::Events, (good ^ bad) & 0x8000_0007);
         });
         assert_eq!(machine.service(IrqSet::EVENTQ).len(), 1, "{bad:#x}");
         machine.device().fault(9);
@@ -506,7 +511,7 @@ fn a_device_that_is_gone_is_told_once_and_refused_from_then_on() {
     let machine = small();
     machine.device().fault(1);
     assert_eq!(inputs(&machine.service(IrqSet::EVENTQ)), [1]);
-    machine.device().gone = true;
+    machine.device().set_gone(true);
     assert_eq!(machine.notify(EVENTQ), [ERROR, 0, 0, 0, 0, EVENTQ_ABT_ERR.into()]);
     assert_eq!(machine.notify(EVENTQ), [ERROR, 0, 0, 0, 0, EVENTQ_ABT_ERR.into()]);
     machine.consume(EVENTQ);
@@ -532,11 +537,16 @@ fn a_device_that_is_gone_is_told_once_and_refused_from_then_on() {
 #[test]
 fn activation_leaves_queues_translation_and_interrupts_on_and_caches_invalid() {
     let machine = Machine::active(Options::default());
-    let device = machine.device();
-    assert_eq!(device.enables(), (true, 0b101));
-    assert_eq!(device.commands, [0x04, 0x30, 0x46]);
+    let mut device = machine.device();
+    // SMMUEN, EVENTQEN and CMDQEN; interrupts of GERROR and event queue.
+    assert_eq!((device.cr0ack() & 0b1111, device.irq_ctrlack()), (0b1101, 0b101));
+    let commands = device.take_commands();
+    assert_eq!(commands.first(), Some(&Command::CfgiAll));
+    assert_eq!(commands.last(), Some(&Command::Sync(Completion::Silent)));
+    assert_eq!(commands.len(), 4, "{commands:?}");
     // Two levels, split 6, StreamIDs of 16 bits.
-    assert_eq!(device.stream_table(), (1 << 62 | 0x9000_0000, 0x1_0190));
+    assert_eq!(device.peek(Register::StrtabBase), 1 << 62 | 0x9000_0000);
+    assert_eq!(device.peek(Register::StrtabBaseCfg), 0x1_0190);
     let (gerror, gerrorn) = device.errors();
     assert_eq!(gerror, gerrorn, "what an earlier user left is acknowledged");
 }
@@ -546,7 +556,7 @@ fn without_delivery_the_device_never_interrupts_and_polling_finds_everything() {
     let machine = Machine::active(Options { delivery: Delivery::Disabled, ..Options::default() });
     machine.device().fault(1);
     machine.device().raise(MSI_EVENTQ_ABT_ERR);
-    assert_eq!(machine.device().take_interrupts(), 0);
+    assert!(machine.device().take_interrupts().is_empty());
     assert_eq!(machine.service(IrqSet::all()).len(), 2);
 }
 
@@ -554,11 +564,11 @@ fn without_delivery_the_device_never_interrupts_and_polling_finds_everything() {
 fn a_device_that_does_not_acknowledge_fails_activation_within_the_time_bound() {
     let machine = Machine::new(Options::default());
     machine.rmi().rmm_activate().unwrap();
-    machine.device().deaf = true;
+    machine.device().set_deaf(true);
     let failed = Err(RmiError::Status(Function::PsmmuActivate, Status::ErrorDevice));
     assert_eq!(machine.rmi().psmmu_activate(PSMMU, HOST_PAGE), failed);
     // The clock steps a tenth of a second at a time, a wait takes a second.
-    assert!(machine.device().accesses().0 < 20);
+    assert!(machine.device().accesses().0 < 40);
     assert_eq!(machine.state(), State::Failed);
     assert_eq!(machine.rmi().psmmu_activate(PSMMU, HOST_PAGE), failed);
 }
@@ -614,7 +624,7 @@ fn hosts_that_act_on_interrupts_are_told_everything_whatever_the_order_of_steps(
                 4 if !stopped && matches!(handler, Handler::Idle) => *handler = Handler::Asking,
                 _ => match *handler {
                     Handler::Idle => {
-                        if machine.device().take_interrupts() != 0 {
+                        if !machine.device().take_interrupts().is_empty() {
                             *handler = Handler::Asking;
                         }
                     }
@@ -632,7 +642,7 @@ fn hosts_that_act_on_interrupts_are_told_everything_whatever_the_order_of_steps(
                 },
             }
             let idle = handlers.iter().all(|handler| matches!(handler, Handler::Idle));
-            if stopped && idle && machine.device().interrupts == 0 {
+            if stopped && idle && machine.device().interrupts().is_empty() {
                 break;
             }
         }

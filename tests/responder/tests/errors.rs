@@ -1,0 +1,163 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! Global errors, command errors and devices that stop answering, through the door that the host uses.
+
+use psmmu::State;
+use psmmu::counters::Trouble;
+use psmmu_abi::{ErrorCause, Event, Function, IrqSet, Status};
+use psmmu_host::RmiError;
+use responder_tests::{Faults, HOST_PAGE, Machine, Options, PSMMU, inputs};
+use smmu_model::{Command, Completion, PageRequest, Register};
+
+const GERROR: u64 = IrqSet::GERROR.bits();
+
+const CMDQ_ERR: u32 = 1 << 0;
+const PRIQ_ABT_ERR: u32 = 1 << 3;
+const MSI_EVENTQ_ABT_ERR: u32 = 1 << 5;
+const MSI_PRIQ_ABT_ERR: u32 = 1 << 6;
+
+fn with_requests() -> Machine {
+    Machine::active(Options { pri_queue: Some(4), ..Options::default() })
+}
+
+fn not_active() -> Machine {
+    let machine = Machine::new(Options::default());
+    machine.rmi().rmm_activate().unwrap();
+    machine
+}
+
+fn refused() -> Result<(), RmiError> {
+    Err(RmiError::Status(Function::PsmmuActivate, Status::ErrorDevice))
+}
+
+#[test]
+fn every_error_of_the_realm_side_is_told_acknowledged_and_counted() {
+    for bit in [2, 3, 4, 5, 6, 7, 9, 10] {
+        let machine = with_requests();
+        // The model has no device permission table and so no DPT_CFG_FAR.
+        machine.device().collect_violations(bit == 10);
+        machine.device().raise(1 << bit);
+        let told = machine.service(IrqSet::GERROR);
+        let cause = ErrorCause::from_bits_retain(1 << bit);
+        assert_eq!(told, [Event::Error(cause)], "bit {bit}");
+        assert_eq!(machine.device().active_errors(), 0, "bit {bit}");
+        assert_eq!(machine.psmmu().counters().errors(cause), 1, "bit {bit}");
+        let trace: Vec<_> = machine.psmmu().counters().trace.iter().collect();
+        assert_eq!(trace, [Trouble::Errors(cause)], "bit {bit}");
+        let cleared = machine.device().take_violations().len();
+        assert_eq!(cleared, usize::from(bit == 10), "DPT_CFG_FAR is cleared");
+    }
+}
+
+#[test]
+fn a_lost_message_of_a_queue_leads_to_a_look_so_that_the_next_record_interrupts() {
+    let machine = with_requests();
+    machine.device().fault(1);
+    machine.device().page_request(PageRequest::last_of(8, 3, 0x7000));
+    // Their interrupts are lost.
+    let _ = machine.device().take_interrupts();
+    machine.device().raise(MSI_EVENTQ_ABT_ERR | MSI_PRIQ_ABT_ERR);
+    assert_eq!(machine.service(IrqSet::GERROR).len(), 1);
+    let _ = machine.device().take_interrupts();
+    machine.device().fault(2);
+    assert!(machine.device().take_interrupts().contains(smmu_model::Source::Eventq));
+    // What was staged by the look is told first, what the interrupt stands for is asked for by it.
+    assert_eq!(inputs(&machine.service(IrqSet::EVENTQ)), [1]);
+    assert_eq!(inputs(&machine.service(IrqSet::EVENTQ)), [2]);
+    assert_eq!(machine.service(IrqSet::PRIQ).len(), 1);
+}
+
+#[test]
+fn a_write_abort_on_the_pri_queue_spoils_what_it_holds() {
+    let machine = with_requests();
+    machine.device().page_request(PageRequest::last_of(8, 3, 0x7000));
+    machine.device().raise(PRIQ_ABT_ERR);
+    assert_eq!(machine.service(IrqSet::GERROR), [Event::Error(ErrorCause::PRIQ_ABT_ERR)]);
+    assert_eq!(machine.service(IrqSet::PRIQ), []);
+    assert_eq!(machine.psmmu().counters().page_requests.discards.get(), 1);
+    machine.device().page_request(PageRequest::last_of(8, 4, 0x8000));
+    assert_eq!(machine.service(IrqSet::PRIQ).len(), 1);
+}
+
+#[test]
+fn whoever_issued_a_refused_command_is_told_and_the_queue_goes_on() {
+    let machine = not_active();
+    machine.device().spoil_next_command([0xFF, 0]);
+    assert_eq!(machine.rmi().psmmu_activate(PSMMU, HOST_PAGE), refused());
+    assert_eq!(machine.state(), State::Inactive, "a refusal is no failure of the device");
+    let commands = machine.device().take_commands();
+    assert_eq!(commands.first(), Some(&Command::Sync(Completion::Silent)), "in its place");
+    assert_eq!(machine.rmi().psmmu_activate(PSMMU, HOST_PAGE), Ok(()));
+}
+
+#[test]
+fn a_device_that_takes_no_commands_fails_activation_once_and_is_left_alone() {
+    let machine = not_active();
+    // It acknowledges the queue and then goes deaf.
+    machine.device().before_write(Register::CmdqProd, |_| ());
+    machine.device().before_write(Register::CmdqProd, |device| device.set_deaf(true));
+    assert_eq!(machine.rmi().psmmu_activate(PSMMU, HOST_PAGE), refused());
+    assert_eq!(machine.state(), State::Failed);
+    machine.device().forget_accesses();
+    assert_eq!(machine.rmi().psmmu_activate(PSMMU, HOST_PAGE), refused());
+    assert_eq!(machine.device().accesses(), (0, 0));
+}
+
+#[test]
+fn a_command_that_can_never_be_fetched_ends_in_failure_and_not_in_a_storm() {
+    let machine = with_requests();
+    machine.device().abort_command_fetches(true);
+    machine.device().page_request(PageRequest::last_of(8, 3, 0x7000));
+    assert_eq!(machine.service(IrqSet::PRIQ).len(), 1);
+    let mut told = 0;
+    while machine.state() == State::Active {
+        told += 1;
+        assert!(told < 20, "the error comes back for ever");
+        assert_eq!(machine.notify(GERROR)[5], CMDQ_ERR.into());
+        machine.consume(GERROR);
+    }
+    let end = machine.rmi().irq_notify(PSMMU, IrqSet::GERROR);
+    let status = RmiError::Status(Function::PsmmuIrqNotify, Status::ErrorDevice);
+    assert_eq!(end, Err(status));
+}
+
+#[test]
+fn commands_are_completed_by_messages_where_the_device_has_them() {
+    let options = Options { messages: true, ..Options::default() };
+    let machine = Machine::active(options);
+    let commands = machine.device().take_commands();
+    assert!(
+        matches!(commands.last(), Some(Command::Sync(Completion::Interrupt(Some(_))))),
+        "{commands:?}"
+    );
+    let (reads, _) = machine.device().accesses_of(Register::CmdqCons);
+    assert_eq!(reads, 0, "the wait reads memory");
+
+    let device = smmu_model::Config::default().without_msi();
+    let machine = Machine::with_device(options, device).activated();
+    let commands = machine.device().take_commands();
+    assert_eq!(commands.last(), Some(&Command::Sync(Completion::Silent)));
+}
+
+#[test]
+fn acknowledges_that_take_their_time_are_waited_for() {
+    for reads in [1, 3, 7] {
+        let machine = not_active();
+        machine.device().set_ack_delay(smmu_model::AckDelay::Reads(reads));
+        assert_eq!(machine.rmi().psmmu_activate(PSMMU, HOST_PAGE), Ok(()), "{reads} reads");
+        machine.device().fault(1);
+        assert_eq!(inputs(&machine.service(IrqSet::EVENTQ)), [1]);
+    }
+}
+
+#[test]
+fn counters_say_what_happened() {
+    let machine = Machine::active(Options { event_queue: 3, ..Options::default() });
+    (0..10).for_each(|address| machine.device().fault(address));
+    assert_eq!(machine.service(IrqSet::EVENTQ).len(), 9);
+    let events = &machine.psmmu().counters().events;
+    assert_eq!(events.staged.get(), 8);
+    assert_eq!(events.consumed.get(), 9, "eight records and a loss");
+    assert_eq!(events.overflows.get(), 1);
+    assert_eq!(events.high_water(), 8);
+}

@@ -1,0 +1,196 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! Page requests and streams of virtual SMMUs, through the door that the host uses.
+
+use psmmu_abi::{ErrorCause, Event, IrqSet, PsmmuParamsFlags, Syndrome};
+use responder_tests::{Faults, HOST_PAGE, Machine, Options, PSMMU};
+use smmu_model::{Answer, Answerer, Output, PageRequest, Register, Response, Source};
+
+const PRIQ: u64 = IrqSet::PRIQ.bits();
+const NOTHING: [u64; 6] = [0; 6];
+const PENDING: u64 = 1;
+const EVENT: u64 = 2 << 1;
+const OWNED: u64 = 3 << 1;
+
+fn machine(log2: u32) -> Machine {
+    Machine::active(Options { pri_queue: Some(log2), ..Options::default() })
+}
+
+fn request(address: u64) -> Event {
+    Event::Psmmu {
+        number: 0x24,
+        fetch_address: 0,
+        input_address: address,
+        syndrome: Syndrome::default(),
+    }
+}
+
+fn failure(stream: u32, group: u16) -> Answer {
+    let (by, response) = (Answerer::Driver, Response::Failure);
+    Answer { by, stream, substream: None, group, response }
+}
+
+#[test]
+fn page_requests_are_taken_only_when_the_host_asks_and_the_device_has_them() {
+    let machine = machine(4);
+    assert_eq!(machine.device().cr0ack() & 0b1111, 0b1111);
+    assert_eq!(machine.device().irq_ctrlack(), 0b111);
+
+    let machine = Machine::active(Options::default());
+    assert_eq!(machine.device().cr0ack() & 0b1111, 0b1101);
+    assert_eq!(machine.notify(PRIQ), NOTHING);
+
+    let device = smmu_model::Config::default().without_pri();
+    let options = Options { pri_queue: Some(4), ..Options::default() };
+    let machine = Machine::with_device(options, device);
+    machine.rmi().rmm_activate().unwrap();
+    machine.host.0.lock().unwrap().get_mut(&HOST_PAGE).unwrap()[0] = PsmmuParamsFlags::PRI.bits();
+    assert!(machine.rmi().psmmu_activate(PSMMU, HOST_PAGE).is_err());
+    machine.host.0.lock().unwrap().get_mut(&HOST_PAGE).unwrap()[0] = 0;
+    assert_eq!(machine.rmi().psmmu_activate(PSMMU, HOST_PAGE), Ok(()), "it is at rest again");
+}
+
+#[test]
+fn a_request_that_nobody_owns_is_told_as_its_page_and_answered_with_a_failure_on_consume() {
+    let machine = machine(4);
+    machine.device().page_request(PageRequest::last_of(8, 3, 0x7000));
+    assert!(machine.device().take_interrupts().contains(Source::Priq));
+    for _ in 0..2 {
+        assert_eq!(machine.notify(PRIQ), [EVENT, 0x24, 0, 0, 0x7000, 0]);
+    }
+    assert_eq!(machine.device().take_answers(), [], "NOTIFY only peeks");
+    machine.consume(PRIQ);
+    assert_eq!(machine.device().take_answers(), [failure(8, 3)]);
+    machine.consume(PRIQ);
+    assert_eq!(machine.device().take_answers(), [], "answered once");
+    assert_eq!(machine.psmmu().counters().failures_answered.get(), 1);
+    assert_eq!(machine.notify(PRIQ), NOTHING);
+}
+
+#[test]
+fn only_the_last_of_a_group_is_answered_and_a_stop_marker_never() {
+    let machine = machine(4);
+    machine.device().page_request(PageRequest::last_of(8, 3, 0x1000).more());
+    machine.device().page_request(PageRequest::last_of(8, 3, 0x2000));
+    machine.device().page_request(PageRequest::stop_marker(8, 5, 3));
+    machine.device().page_request(PageRequest::last_of(9, 4, 0x3000).of(5));
+    let events = machine.service(IrqSet::PRIQ);
+    assert_eq!(events, [request(0x1000), request(0x2000), request(0), request(0x3000)]);
+    let with_substream = Answer { substream: Some(5), ..failure(9, 4) };
+    assert_eq!(machine.device().take_answers(), [failure(8, 3), with_substream]);
+    assert_eq!(machine.device().unanswered_groups(), [], "requests never pile up");
+}
+
+#[test]
+fn a_flood_of_requests_is_answered_request_by_request() {
+    let machine = machine(6);
+    for round in 0..20_u16 {
+        for group in 0..64 {
+            let address = u64::from(round) << 32 | u64::from(group) << 12;
+            machine.device().page_request(PageRequest::last_of(8, group, address));
+        }
+        assert_eq!(machine.service(IrqSet::PRIQ).len(), 64);
+        assert_eq!(machine.device().take_answers().len(), 64);
+    }
+    assert_eq!(machine.psmmu().counters().unanswered.get(), 0);
+}
+
+#[test]
+fn an_overflow_stops_the_queue_until_it_is_acknowledged_and_is_told_behind_what_fitted() {
+    let machine = machine(2);
+    for group in 0..6 {
+        machine.device().page_request(PageRequest::last_of(8, group, 0x1000));
+    }
+    // The device has answered the two that did not fit by itself.
+    assert_eq!(machine.device().take_answers().len(), 2);
+    let events = machine.service(IrqSet::PRIQ);
+    assert_eq!(events[..4], [request(0x1000); 4]);
+    assert_eq!(events[4..], [Event::Error(ErrorCause::PRIQ_OVERFLOW)]);
+    assert_eq!(machine.device().take_answers().len(), 4);
+    assert!(!machine.device().has_overflowed(Output::Pages));
+
+    machine.device().page_request(PageRequest::last_of(8, 7, 0x2000));
+    assert_eq!(machine.service(IrqSet::PRIQ), [request(0x2000)]);
+    assert_eq!(machine.psmmu().counters().page_requests.overflows.get(), 1);
+}
+
+#[test]
+fn a_device_that_takes_no_commands_makes_consume_neither_wait_nor_fail() {
+    let machine = machine(6);
+    machine.device().set_deaf(true);
+    // More answers than the command queue of 256 has places.
+    let mut told = 0;
+    for round in 0..5 {
+        for group in 0..64 {
+            machine.device().page_request(PageRequest::last_of(8, group, round << 12));
+        }
+        told += machine.service(IrqSet::PRIQ).len();
+    }
+    assert_eq!(told, 320);
+    let counters = machine.psmmu().counters();
+    assert_eq!(counters.failures_answered.get() + counters.unanswered.get(), 320);
+    assert!(counters.unanswered.get() >= 64);
+}
+
+#[test]
+fn streams_of_a_virtual_smmu_are_told_as_its_events_with_nothing_but_the_stream() {
+    let machine = machine(4);
+    machine.owners.0.lock().unwrap().insert(8);
+    machine.device().fault(0x5000);
+    assert_eq!(machine.notify(IrqSet::EVENTQ.bits()), [OWNED, 0, 8, 0, 0, 0]);
+    machine.device().page_request(PageRequest::last_of(8, 3, 0x7000));
+    machine.device().page_request(PageRequest::last_of(9, 4, 0x8000));
+    assert_eq!(machine.notify(PRIQ), [OWNED | PENDING, 0, 8, 0, 0, 0]);
+    machine.consume(PRIQ);
+    assert_eq!(machine.device().take_answers(), [], "its owner answers");
+    assert_eq!(machine.notify(PRIQ), [EVENT, 0x24, 0, 0, 0x8000, 0]);
+    machine.consume(PRIQ);
+    assert_eq!(machine.device().take_answers(), [failure(9, 4)]);
+}
+
+#[test]
+fn an_event_stays_what_it_was_told_as_whoever_owns_the_stream_later() {
+    let machine = machine(4);
+    machine.device().page_request(PageRequest::last_of(8, 3, 0x7000));
+    assert_eq!(machine.notify(PRIQ)[0], EVENT);
+    machine.owners.0.lock().unwrap().insert(8);
+    assert_eq!(machine.notify(PRIQ)[0], EVENT);
+    machine.consume(PRIQ);
+    assert_eq!(machine.device().take_answers(), [failure(8, 3)]);
+
+    machine.device().page_request(PageRequest::last_of(8, 4, 0x7000));
+    assert_eq!(machine.notify(PRIQ)[0], OWNED);
+    machine.owners.0.lock().unwrap().clear();
+    assert_eq!(machine.notify(PRIQ)[0], OWNED);
+    machine.consume(PRIQ);
+    assert_eq!(machine.device().take_answers(), []);
+}
+
+#[test]
+fn sources_are_told_and_consumed_in_the_order_errors_events_page_requests() {
+    let machine = machine(4);
+    machine.device().page_request(PageRequest::last_of(8, 3, 0x7000));
+    machine.device().fault(0x5000);
+    machine.device().raise(1 << 5);
+    let all = IrqSet::all().bits();
+    let [flags, .., syndrome] = machine.notify(all);
+    assert_eq!((flags, syndrome), (1 << 1 | PENDING, 1 << 5));
+    machine.consume(all);
+    assert_eq!(machine.notify(all)[..2], [EVENT | PENDING, 0x10]);
+    machine.consume(all);
+    assert_eq!(machine.notify(all)[..2], [EVENT, 0x24]);
+    machine.consume(all);
+    assert_eq!(machine.notify(all), NOTHING);
+}
+
+#[test]
+fn a_burst_of_32_requests_costs_three_register_accesses_of_the_queue() {
+    let machine = machine(6);
+    for group in 0..32 {
+        machine.device().page_request(PageRequest::last_of(8, group, 0x1000).more());
+    }
+    machine.device().forget_accesses();
+    assert_eq!(machine.service(IrqSet::PRIQ).len(), 32);
+    assert_eq!(machine.device().accesses(), (2, 1));
+    assert_eq!(machine.device().accesses_of(Register::PriqProd), (2, 0));
+}

@@ -1,0 +1,311 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! What kind of SMMU it is: identification registers and what they do not tell.
+
+/// Identification and fixed properties of a device.
+///
+/// The words are those of the identification registers, so that any real device can be stood in for.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Config {
+    /// IDR0 of the Non-secure page.
+    pub idr0: u32,
+    /// IDR1 of the Non-secure page: sizes.
+    pub idr1: u32,
+    /// IDR3 of the Non-secure page.
+    pub idr3: u32,
+    /// IDR5 of the Non-secure page.
+    pub idr5: u32,
+    /// IIDR of the Non-secure page.
+    pub iidr: u32,
+    /// AIDR of the Non-secure page.
+    pub aidr: u32,
+    /// R_IDR0.
+    pub r_idr0: u32,
+    /// R_IDR1.
+    pub r_idr1: u32,
+    /// R_IDR3.
+    pub r_idr3: u32,
+    /// R_MECIDR.
+    pub r_mecidr: u32,
+    /// Each source has a wire, beside the messages that R_IDR0.MSI tells of.
+    pub has_wires: bool,
+    /// What UNKNOWN registers hold after reset comes from here.
+    pub seed: u64,
+    /// Bytes at both ends of each region that belong to nobody; a device access there is a violation
+    /// and not an abort.
+    pub guard_bytes: u64,
+    /// Deviations from the architecture.
+    pub quirks: Quirks,
+}
+
+/// Deviations of an imperfect device from the architecture; all off by default.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Quirks {
+    /// Each record raises the interrupt of its queue.
+    pub interrupt_per_record: bool,
+    /// A record that finds the event queue full raises EVENTQ_ABT_ERR and leaves OVFLG alone.
+    pub overflow_is_abort: bool,
+    /// Records are written while EVENTQ_ABT_ERR is active.
+    pub records_despite_abort: bool,
+}
+
+/// Bits of IDR0.
+mod idr0 {
+    pub const S2P: u32 = 1 << 0;
+    pub const S1P: u32 = 1 << 1;
+    pub const TTF_AARCH32: u32 = 1 << 2;
+    pub const TTF_AARCH64: u32 = 1 << 3;
+    pub const COHACC: u32 = 1 << 4;
+    pub const HYP: u32 = 1 << 9;
+    pub const ATS: u32 = 1 << 10;
+    pub const ASID16: u32 = 1 << 12;
+    pub const MSI: u32 = 1 << 13;
+    pub const SEV: u32 = 1 << 14;
+    pub const PRI: u32 = 1 << 16;
+    pub const VMW: u32 = 1 << 17;
+    pub const VMID16: u32 = 1 << 18;
+    pub const CD2L: u32 = 1 << 19;
+    pub const TTENDIAN_LITTLE: u32 = 2 << 21;
+    pub const STALL_MODEL_TERMINATE: u32 = 1 << 24;
+    pub const TERM_MODEL: u32 = 1 << 26;
+    pub const ST_LEVEL_TWO: u32 = 1 << 27;
+    pub const RME_IMPL: u32 = 1 << 30;
+}
+
+/// MPAM of IDR3, bit 7.
+const IDR3_MPAM: u32 = 1 << 7;
+/// PPS of IDR3, bit 5: automatic answers carry the PASID of the request.
+const IDR3_PPS: u32 = 1 << 5;
+
+impl Default for Config {
+    /// Makes a Realm SMMU with messages, ATS, PRI, EL2, 16-bit StreamIDs, two-level stream tables and
+    /// queues of up to 2^19 entries.
+    fn default() -> Self {
+        Self {
+            idr0: idr0::RME_IMPL
+                | idr0::ST_LEVEL_TWO
+                | idr0::TERM_MODEL
+                | idr0::STALL_MODEL_TERMINATE
+                | idr0::TTENDIAN_LITTLE
+                | idr0::CD2L
+                | idr0::VMID16
+                | idr0::PRI
+                | idr0::SEV
+                | idr0::MSI
+                | idr0::ASID16
+                | idr0::ATS
+                | idr0::HYP
+                | idr0::COHACC
+                | idr0::TTF_AARCH64
+                | idr0::S1P
+                | idr0::S2P,
+            idr1: 19 << 21 | 19 << 16 | 19 << 11 | 20 << 6 | 16,
+            // BBML 2, RIL, XNX, HAD.
+            idr3: 0x1414,
+            // Granules 4K, 16K, 64K; 48 bits of output address.
+            idr5: 0x75,
+            iidr: 0,
+            aidr: 4,
+            r_idr0: 0x0101_2400,
+            r_idr1: 1 << 31,
+            r_idr3: 0x1_0000,
+            r_mecidr: 0xF,
+            has_wires: true,
+            seed: 1,
+            guard_bytes: 0x1000,
+            quirks: Quirks::default(),
+        }
+    }
+}
+
+impl Config {
+    /// Makes a device that behaves as the SMMUv3 of QEMU 10 where that is not the architecture: no
+    /// messages, no PRI, no EL2, an interrupt for each record, EVENTQ_ABT_ERR in place of OVFLG. It has
+    /// one set of pages, so the identification registers of the Realm page are the Non-secure ones.
+    #[must_use]
+    pub fn qemu_like() -> Self {
+        Self {
+            idr0: 0x0D44_101B,
+            idr1: 0x0273_0010,
+            idr3: 0x1414,
+            idr5: 0x74,
+            iidr: 0,
+            aidr: 1,
+            r_idr0: 0x0D44_101B,
+            r_idr1: 0x0273_0010,
+            r_idr3: 0x1414,
+            r_mecidr: 0,
+            quirks: Quirks {
+                interrupt_per_record: true,
+                overflow_is_abort: true,
+                records_despite_abort: true,
+            },
+            ..Self::default()
+        }
+    }
+
+    /// Limits the queues to 2^`commands`, 2^`events` and 2^`pages` entries (IDR1.CMDQS, EVENTQS, PRIQS).
+    #[must_use]
+    pub const fn with_queue_limits(mut self, commands: u32, events: u32, pages: u32) -> Self {
+        assert!(commands <= 19 && events <= 19 && pages <= 19, "the architecture stops at 2^19");
+        self.idr1 = self.idr1 & !(0x7FFF << 11) | commands << 21 | events << 16 | pages << 11;
+        self
+    }
+
+    /// Leaves messages out (IDR0.MSI, R_IDR0.MSI): only wires are left.
+    #[must_use]
+    pub const fn without_msi(mut self) -> Self {
+        self.idr0 &= !idr0::MSI;
+        self.r_idr0 &= !idr0::MSI;
+        self
+    }
+
+    /// Leaves the Page Request Interface out (IDR0.PRI, R_IDR0.PRI).
+    #[must_use]
+    pub const fn without_pri(mut self) -> Self {
+        self.idr0 &= !idr0::PRI;
+        self.r_idr0 &= !idr0::PRI;
+        self
+    }
+
+    /// Leaves ATS out, and with it PRI.
+    #[must_use]
+    pub const fn without_ats(mut self) -> Self {
+        self.idr0 &= !idr0::ATS;
+        self.r_idr0 &= !idr0::ATS;
+        self.without_pri()
+    }
+
+    /// Leaves EL2 out (IDR0.Hyp): its TLB commands are illegal.
+    #[must_use]
+    pub const fn without_el2(mut self) -> Self {
+        self.idr0 &= !idr0::HYP;
+        self
+    }
+
+    /// Leaves SEV out (IDR0.SEV): such a CMD_SYNC completes in silence.
+    #[must_use]
+    pub const fn without_sev(mut self) -> Self {
+        self.idr0 &= !idr0::SEV;
+        self
+    }
+
+    /// Lets automatic answers to page requests carry the PASID always (IDR3.PPS).
+    #[must_use]
+    pub const fn with_pps(mut self) -> Self {
+        self.idr3 |= IDR3_PPS;
+        self
+    }
+
+    /// Chooses what UNKNOWN registers hold after reset.
+    #[must_use]
+    pub const fn with_seed(mut self, seed: u64) -> Self {
+        self.seed = seed;
+        self
+    }
+
+    pub(crate) const fn has_msi(&self) -> bool {
+        self.r_idr0 & idr0::MSI != 0
+    }
+
+    pub(crate) const fn has_ats(&self) -> bool {
+        self.r_idr0 & idr0::ATS != 0
+    }
+
+    pub(crate) const fn has_pri(&self) -> bool {
+        self.r_idr0 & idr0::PRI != 0 && self.has_ats()
+    }
+
+    pub(crate) const fn has_el2(&self) -> bool {
+        self.idr0 & idr0::HYP != 0
+    }
+
+    pub(crate) const fn has_sev(&self) -> bool {
+        self.idr0 & idr0::SEV != 0
+    }
+
+    pub(crate) const fn has_vmw(&self) -> bool {
+        self.idr0 & idr0::VMW != 0
+    }
+
+    pub(crate) const fn has_mpam(&self) -> bool {
+        self.idr3 & IDR3_MPAM != 0
+    }
+
+    pub(crate) const fn has_pps(&self) -> bool {
+        self.idr3 & IDR3_PPS != 0
+    }
+
+    pub(crate) const fn has_stage_1(&self) -> bool {
+        self.idr0 & idr0::S1P != 0
+    }
+
+    pub(crate) const fn has_stage_2(&self) -> bool {
+        self.idr0 & idr0::S2P != 0
+    }
+
+    pub(crate) const fn has_aarch32_tables(&self) -> bool {
+        self.idr0 & idr0::TTF_AARCH32 != 0
+    }
+
+    pub(crate) const fn has_two_level_tables(&self) -> bool {
+        self.idr0 & idr0::ST_LEVEL_TWO != 0
+    }
+
+    pub(crate) const fn command_limit(&self) -> u32 {
+        limit(self.idr1 >> 21)
+    }
+
+    pub(crate) const fn event_limit(&self) -> u32 {
+        limit(self.idr1 >> 16)
+    }
+
+    pub(crate) const fn page_limit(&self) -> u32 {
+        limit(self.idr1 >> 11)
+    }
+
+    /// SIDSIZE.
+    pub(crate) const fn stream_bits(&self) -> u32 {
+        let bits = self.idr1 & 0x3F;
+        if bits > 32 { 32 } else { bits }
+    }
+
+    /// Bits of a physical address, IDR5.OAS.
+    pub(crate) const fn address_bits(&self) -> u32 {
+        [32, 36, 40, 42, 44, 48, 52, 56][(self.idr5 & 7) as usize]
+    }
+}
+
+/// Log2 of the entries of a queue out of IDR1.
+const fn limit(field: u32) -> u32 {
+    let log2 = field & 0x1F;
+    if log2 > 19 { 19 } else { log2 }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_default_device_says_what_it_has() {
+        let config = Config::default();
+        assert!(config.has_msi() && config.has_pri() && config.has_ats() && config.has_el2());
+        let limits = [config.command_limit(), config.event_limit(), config.page_limit()];
+        assert_eq!((limits, config.stream_bits()), ([19; 3], 16));
+        assert_eq!(config.r_idr0 >> 24 & 3, 1, "a Realm side never stalls");
+    }
+
+    #[test]
+    fn the_device_like_that_of_qemu_has_no_messages_and_no_page_requests() {
+        let config = Config::qemu_like();
+        assert!(!config.has_msi() && !config.has_pri() && !config.has_el2());
+        assert_eq!((config.command_limit(), config.event_limit()), (19, 19));
+    }
+
+    #[test]
+    fn limits_are_set_one_by_one() {
+        let config = Config::default().with_queue_limits(8, 7, 6);
+        assert_eq!((config.command_limit(), config.event_limit(), config.page_limit()), (8, 7, 6));
+        assert_eq!(config.stream_bits(), 16);
+    }
+}

@@ -1,0 +1,444 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! The device: its state, its next steps, and what a test can do to it.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::hash::{Hash, Hasher};
+
+use crate::cmdq::CommandQueue;
+use crate::command::Command;
+use crate::config::Config;
+use crate::control::{AckDelay, Control, Enable};
+use crate::events::Loss;
+use crate::interrupts::{Interrupts, Message, Source};
+use crate::memory::PhysicalMemory;
+use crate::output::{Output, OutputQueue, WriteAborts};
+use crate::pri::{Answer, PageRequest};
+use crate::record::Record;
+use crate::registers::Register;
+use crate::stream::Streams;
+use crate::transaction::{Outcome, Transaction};
+use crate::violation::Violation;
+
+/// Something that the device may do next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Step {
+    /// Lets a changed field of CR0 take effect and acknowledges it.
+    AckCr0(Enable),
+    /// Lets a changed interrupt enable take effect and acknowledges it.
+    AckIrqCtrl(Source),
+    /// Processes the command at CONS.
+    RunCommand,
+    /// Moves CMDQ_CONS over what was consumed; see [`Device::set_lazy_cons`].
+    PublishCons,
+    /// Shows in GERROR that a command failed; see [`Device::set_split`].
+    RaiseCommandError,
+    /// Writes one of the records that wait, or loses it. Transactions are not ordered.
+    DeliverRecord(usize),
+    /// Takes one of the page requests that wait.
+    DeliverPageRequest(usize),
+    /// Moves PROD over entries that were written; see [`Device::set_split`].
+    Show(Output),
+    /// Shows in GERROR that the write of an entry was aborted; see [`WriteAborts::Asynchronous`].
+    ReportAbort(Output),
+    /// Pulses the wire of a source.
+    SendInterrupt(Source),
+    /// Writes the message of a source.
+    WriteMsi(Source),
+}
+
+/// What a test has chosen.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Modes {
+    pub eager: bool,
+    pub ack_delay: AckDelay,
+    pub lazy_cons: bool,
+    pub split: bool,
+    pub gone: bool,
+    pub deaf: bool,
+    pub collects: bool,
+    pub write_aborts: WriteAborts,
+    pub aborts_commands: bool,
+    pub spoil_command: Option<[u64; 2]>,
+    pub atc_timeout: bool,
+    pub merges: bool,
+    pub caches: bool,
+}
+
+/// What has happened. It has no influence on what will.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Log {
+    pub violations: Vec<Violation>,
+    pub losses: Vec<(Record, Loss)>,
+    pub commands: Vec<Command>,
+    pub answers: Vec<Answer>,
+    pub messages: Vec<Message>,
+    pub pulses: [u64; 4],
+    pub wake_ups: u64,
+    pub reads: u32,
+    pub writes: u32,
+    /// Reads and writes by [`Register`].
+    pub by_register: Vec<(u32, u32)>,
+}
+
+/// A software SMMUv3: plain data.
+///
+/// A copy is a device of its own, with its own memory. Two devices are equal, and hash alike, when
+/// nothing that may still happen tells them apart; what only records the past (counts of accesses,
+/// commands, losses, answers, messages, violations) does not count.
+///
+/// Nothing happens by itself: [`steps`](Self::steps) are what the device may do next, and
+/// [`step`](Self::step) does one. [`settle`](Self::settle) does all, and an eager device
+/// ([`set_eager`](Self::set_eager), the default) settles around every access and every action of the
+/// test.
+///
+/// Comparing and hashing look at all memory, so keep regions small where many states are compared.
+#[derive(Clone)]
+pub struct Device {
+    pub(crate) config: Config,
+    pub(crate) modes: Modes,
+    pub(crate) control: Control,
+    pub(crate) gerror: u32,
+    pub(crate) gerrorn: u32,
+    pub(crate) cmdq: CommandQueue,
+    pub(crate) eventq: OutputQueue,
+    pub(crate) priq: OutputQueue,
+    pub(crate) interrupts: Interrupts,
+    pub(crate) streams: Streams,
+    pub(crate) memory: PhysicalMemory,
+    /// Records of transactions that wait to be written.
+    pub(crate) records: VecDeque<Record>,
+    /// Page requests that wait to be taken.
+    pub(crate) requests: VecDeque<PageRequest>,
+    /// StreamID and group index of page requests that are queued and not answered.
+    pub(crate) groups: Vec<(u32, u16)>,
+    pub(crate) log: Log,
+}
+
+impl Device {
+    /// Everything that tells devices apart.
+    fn state(&self) -> impl Hash + PartialEq + '_ {
+        (
+            (&self.config, &self.modes, &self.control, self.gerror, self.gerrorn),
+            (&self.cmdq, &self.eventq, &self.priq, &self.interrupts, &self.streams),
+            (&self.memory, &self.records, &self.requests, &self.groups),
+        )
+    }
+}
+
+impl fmt::Debug for Device {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let hex = |f: &mut fmt::Formatter<'_>, register: Register| {
+            write!(f, "{} {:#x}, ", register.name(), self.peek(register))
+        };
+        for register in [
+            Register::Cr0,
+            Register::Cr0Ack,
+            Register::IrqCtrl,
+            Register::IrqCtrlAck,
+            Register::Gerror,
+            Register::Gerrorn,
+            Register::CmdqProd,
+            Register::CmdqCons,
+            Register::EventqProd,
+            Register::EventqCons,
+            Register::PriqProd,
+            Register::PriqCons,
+        ] {
+            hex(f, register)?;
+        }
+        write!(f, "may do {:?}", self.steps())
+    }
+}
+
+impl PartialEq for Device {
+    fn eq(&self, other: &Self) -> bool {
+        self.state() == other.state()
+    }
+}
+
+impl Eq for Device {}
+
+impl Hash for Device {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.state().hash(state);
+    }
+}
+
+/// Gives the numbers of a seed (SplitMix64).
+struct Unknown(u64);
+
+impl Unknown {
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mixed = (self.0 ^ self.0 >> 30).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        let mixed = (mixed ^ mixed >> 27).wrapping_mul(0x94D0_49BB_1331_11EB);
+        mixed ^ mixed >> 31
+    }
+
+    fn next32(&mut self) -> u32 {
+        (self.next() >> 32) as u32
+    }
+}
+
+impl Device {
+    /// Makes a device that has just been reset and has no memory yet.
+    #[must_use]
+    pub fn new(config: Config) -> Self {
+        let mut device = Self {
+            config,
+            modes: Modes {
+                eager: true,
+                ack_delay: AckDelay::Steps,
+                lazy_cons: false,
+                split: false,
+                gone: false,
+                deaf: false,
+                collects: false,
+                write_aborts: WriteAborts::Synchronous,
+                aborts_commands: false,
+                spoil_command: None,
+                atc_timeout: false,
+                merges: false,
+                caches: true,
+            },
+            control: Control::default(),
+            gerror: 0,
+            gerrorn: 0,
+            cmdq: CommandQueue::default(),
+            eventq: OutputQueue::default(),
+            priq: OutputQueue::default(),
+            interrupts: Interrupts::default(),
+            streams: Streams::default(),
+            memory: PhysicalMemory::new(),
+            records: VecDeque::new(),
+            requests: VecDeque::new(),
+            groups: Vec::new(),
+            log: Log::default(),
+        };
+        device.reset();
+        device
+    }
+
+    /// Resets the device: enables, acknowledges, errors and R_GMECID are 0, all other registers that
+    /// can be written hold anything. Memory, choices of the test and what was recorded stay.
+    pub fn reset(&mut self) {
+        let mut unknown = Unknown(self.config.seed);
+        let mut queue = || OutputQueue {
+            base: unknown.next(),
+            prod: unknown.next32() & 0x800F_FFFF,
+            cons: unknown.next32() & 0x800F_FFFF,
+            ..OutputQueue::default()
+        };
+        (self.eventq, self.priq) = (queue(), queue());
+        // OVFLG of the PRI queue is known.
+        self.priq.prod &= 0xF_FFFF;
+        self.cmdq = CommandQueue {
+            base: unknown.next(),
+            prod: unknown.next32() & 0xF_FFFF,
+            cons: unknown.next32() & 0x7F0F_FFFF,
+            ..CommandQueue::default()
+        };
+        self.control = Control {
+            cr1: unknown.next32() & 0xFFF,
+            cr2: unknown.next32() & 0xF,
+            written: vec![0; Register::ALL.len()],
+            ..Control::default()
+        };
+        self.streams =
+            Streams { base: unknown.next(), cfg: unknown.next32(), ..Streams::default() };
+        self.interrupts = Interrupts::default();
+        for cfg in &mut self.interrupts.cfg {
+            (cfg.cfg0, cfg.cfg1, cfg.cfg2) = (unknown.next(), unknown.next32(), unknown.next32());
+        }
+        (self.gerror, self.gerrorn) = (0, 0);
+        self.records.clear();
+        self.requests.clear();
+        self.groups.clear();
+    }
+
+    /// Returns what kind of device it is.
+    #[must_use]
+    pub const fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// Returns the possible steps one by one.
+    fn possible_steps(&self) -> impl Iterator<Item = Step> {
+        let acks = self.modes.ack_delay == AckDelay::Steps && !self.modes.deaf;
+        let late_cons = self.is_cons_late().then_some(Step::PublishCons);
+        let error = self.cmdq.error_due.then_some(Step::RaiseCommandError);
+        let hidden = |output: &Output| self.output(*output).committed != 0;
+        let aborted = |output: &Output| self.output(*output).abort_due;
+        let steps = self
+            .pending_enables()
+            .map(Step::AckCr0)
+            .chain(self.pending_sources().map(Step::AckIrqCtrl))
+            .filter(move |_| acks)
+            .chain(self.can_run_command().then_some(Step::RunCommand))
+            .chain(late_cons)
+            .chain(error)
+            .chain((0..self.records.len()).map(Step::DeliverRecord))
+            .chain((0..self.requests.len()).map(Step::DeliverPageRequest))
+            .chain(Output::BOTH.into_iter().filter(hidden).map(Step::Show))
+            .chain(Output::BOTH.into_iter().filter(aborted).map(Step::ReportAbort))
+            .chain(self.due_wires().map(Step::SendInterrupt))
+            .chain(self.due_messages().map(Step::WriteMsi));
+        steps.filter(|_| !self.modes.gone)
+    }
+
+    /// Returns what the device may do next. It may do any of it, or nothing.
+    #[must_use]
+    pub fn steps(&self) -> Vec<Step> {
+        self.possible_steps().collect()
+    }
+
+    /// Does one step.
+    ///
+    /// # Panics
+    /// When it is not possible now.
+    pub fn step(&mut self, step: Step) {
+        assert!(self.try_step(step), "{step:?} is not among {:?}", self.steps());
+    }
+
+    /// Does one step if it is possible now, and returns whether it was.
+    pub fn try_step(&mut self, step: Step) -> bool {
+        let is_possible = self.possible_steps().any(|possible| possible == step);
+        if is_possible {
+            self.take_step(step);
+        }
+        is_possible
+    }
+
+    fn take_step(&mut self, step: Step) {
+        match step {
+            Step::AckCr0(enable) => self.ack_cr0(enable),
+            Step::AckIrqCtrl(source) => self.ack_irq_ctrl(source),
+            Step::RunCommand => self.run_command(),
+            Step::PublishCons => self.publish_cons(),
+            Step::RaiseCommandError => self.raise_command_error(),
+            Step::DeliverRecord(index) => self.deliver_record(index),
+            Step::DeliverPageRequest(index) => self.deliver_page_request(index),
+            Step::Show(output) => self.show(output),
+            Step::ReportAbort(output) => self.report_abort(output),
+            Step::SendInterrupt(source) => self.pulse_wire(source),
+            Step::WriteMsi(source) => self.write_message(source),
+        }
+    }
+
+    /// Does steps until none is left: what fast and gentle hardware looks like.
+    pub fn settle(&mut self) {
+        while let Some(step) = self.first_step() {
+            self.take_step(step);
+        }
+    }
+
+    fn first_step(&self) -> Option<Step> {
+        self.possible_steps().next()
+    }
+
+    pub(crate) fn settle_if_eager(&mut self) {
+        if self.modes.eager {
+            self.settle();
+        }
+    }
+
+    /// Chooses whether the device settles around every access of a register and after every action of
+    /// the test. It does by default; without it nothing happens but by [`step`](Self::step).
+    pub fn set_eager(&mut self, eager: bool) {
+        self.modes.eager = eager;
+        self.settle_if_eager();
+    }
+
+    /// Chooses when changes of CR0 and IRQ_CTRL are acknowledged.
+    pub fn set_ack_delay(&mut self, delay: AckDelay) {
+        self.modes.ack_delay = delay;
+    }
+
+    /// Chooses whether CMDQ_CONS falls behind what was consumed, until a [`Step::PublishCons`].
+    pub const fn set_lazy_cons(&mut self, lazy: bool) {
+        self.modes.lazy_cons = lazy;
+    }
+
+    /// Chooses whether steps are as small as a driver can tell them apart: an entry is written by one
+    /// and shown by another, and a command error reaches CMDQ_CONS by one and GERROR by another.
+    pub const fn set_split(&mut self, split: bool) {
+        self.modes.split = split;
+    }
+
+    /// Chooses how the abort of a write to a queue shows.
+    pub const fn set_write_aborts(&mut self, aborts: WriteAborts) {
+        self.modes.write_aborts = aborts;
+    }
+
+    /// Chooses whether a record may vanish behind an equal one that waits, where that is allowed.
+    pub const fn set_merging(&mut self, merges: bool) {
+        self.modes.merges = merges;
+    }
+
+    /// Takes the device from the bus, or puts it back: while it is gone it does nothing, all registers
+    /// read as ones, and writes are ignored.
+    pub const fn set_gone(&mut self, gone: bool) {
+        self.modes.gone = gone;
+    }
+
+    /// Makes the device deaf, or ends that: a deaf one acknowledges nothing and processes no command,
+    /// as in service failure mode, which has no sign on the Realm side.
+    pub const fn set_deaf(&mut self, deaf: bool) {
+        self.modes.deaf = deaf;
+    }
+
+    /// Makes every fetch of a command abort, or ends that.
+    pub const fn abort_command_fetches(&mut self, aborts: bool) {
+        self.modes.aborts_commands = aborts;
+    }
+
+    /// Puts `words` in the place of the next command, just before it is fetched.
+    pub const fn spoil_next_command(&mut self, words: [u64; 2]) {
+        self.modes.spoil_command = Some(words);
+    }
+
+    /// Lets the next CMD_ATC_INV time out, which the next CMD_SYNC finds.
+    pub const fn time_out_next_atc_inv(&mut self) {
+        self.modes.atc_timeout = true;
+    }
+
+    /// Issues a command behind the driver's back: writes it at PROD and moves PROD on.
+    pub fn inject_command(&mut self, words: [u64; 2]) {
+        let base = self.command_base();
+        let address = base.entry(self.cmdq.prod, 16);
+        for (word, value) in words.into_iter().enumerate() {
+            self.store(address + 8 * word as u64, value);
+        }
+        self.cmdq.prod = base.shape.advance(self.cmdq.prod, 1);
+        self.settle_if_eager();
+    }
+
+    /// Lets a device behind the SMMU make a transaction, and returns what came of it. A record waits
+    /// for its [`Step::DeliverRecord`].
+    pub fn transaction(&mut self, transaction: &Transaction) -> Outcome {
+        let outcome = self.judge(transaction);
+        self.settle_if_eager();
+        outcome
+    }
+
+    /// Records an event that needs no transaction.
+    pub fn record(&mut self, record: Record) {
+        self.enqueue_record(record, false);
+        self.settle_if_eager();
+    }
+
+    /// Lets a device behind the SMMU ask for a page.
+    pub fn page_request(&mut self, request: PageRequest) {
+        self.requests.push_back(request);
+        self.settle_if_eager();
+    }
+
+    /// Makes global errors active, as far as they are not. Reserved bits are raised too, which no device
+    /// does: a driver has to leave them alone.
+    pub fn raise(&mut self, errors: u32) {
+        self.activate(errors);
+        self.settle_if_eager();
+    }
+}

@@ -1,0 +1,264 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! Interrupts: edges on wires, and messages (IHI 0070, "Interrupts and notifications").
+//!
+//! A condition makes the wire and the message of its source due; each goes out with a step of its own.
+//! Conditions that come while one is due are told by the same interrupt.
+
+use std::collections::VecDeque;
+
+use crate::Device;
+use crate::command::SyncMessage;
+use crate::gerror;
+use crate::registers::Register;
+
+/// What an interrupt tells of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Source {
+    /// A global error has become active.
+    Gerror,
+    /// The PRI queue is not empty any more, or holds a Last.
+    Priq,
+    /// The event queue is not empty any more.
+    Eventq,
+    /// A CMD_SYNC with CS = 1 is complete.
+    CmdSync,
+}
+
+impl Source {
+    /// All sources.
+    pub const ALL: [Self; 4] = [Self::Gerror, Self::Priq, Self::Eventq, Self::CmdSync];
+
+    /// The sources that IRQ_CTRL switches.
+    pub(crate) const MASKABLE: [Self; 3] = [Self::Gerror, Self::Priq, Self::Eventq];
+
+    /// Returns the bit of IRQ_CTRL; bit 3 for CMD_SYNC, which has none there.
+    #[must_use]
+    pub const fn bit(self) -> u32 {
+        1 << self as u32
+    }
+
+    /// Returns IRQ_CFG0, IRQ_CFG1 and IRQ_CFG2. A CMD_SYNC has its own words.
+    pub(crate) const fn registers(self) -> [Register; 3] {
+        match self {
+            Self::Priq => [Register::PriqIrqCfg0, Register::PriqIrqCfg1, Register::PriqIrqCfg2],
+            Self::Eventq => {
+                [Register::EventqIrqCfg0, Register::EventqIrqCfg1, Register::EventqIrqCfg2]
+            }
+            Self::Gerror | Self::CmdSync => {
+                [Register::GerrorIrqCfg0, Register::GerrorIrqCfg1, Register::GerrorIrqCfg2]
+            }
+        }
+    }
+
+    /// The error that says that a message of this source was aborted.
+    const fn message_error(self) -> u32 {
+        match self {
+            Self::Gerror => gerror::MSI_GERROR_ABT_ERR,
+            Self::Priq => gerror::MSI_PRIQ_ABT_ERR,
+            Self::Eventq => gerror::MSI_EVENTQ_ABT_ERR,
+            Self::CmdSync => gerror::MSI_CMDQ_ABT_ERR,
+        }
+    }
+}
+
+/// A set of sources whose wires were pulsed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Pulses(u32);
+
+impl Pulses {
+    /// Returns the bits, each [`Source::bit`].
+    #[must_use]
+    pub const fn bits(self) -> u32 {
+        self.0
+    }
+
+    /// Returns whether the wire of `source` was pulsed.
+    #[must_use]
+    pub const fn contains(self, source: Source) -> bool {
+        self.0 & source.bit() != 0
+    }
+
+    /// Returns whether no wire was pulsed.
+    #[must_use]
+    pub const fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+}
+
+/// A message that was written, or was to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Message {
+    /// What it tells of.
+    pub source: Source,
+    /// Where it went.
+    pub address: u64,
+    /// The address is of the Non-secure address space.
+    pub non_secure: bool,
+    /// The 32 bits that were written.
+    pub data: u32,
+    /// Nobody took it.
+    pub aborted: bool,
+}
+
+/// IRQ_CFG0, IRQ_CFG1 and IRQ_CFG2 of a source.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub(crate) struct IrqCfg {
+    pub cfg0: u64,
+    pub cfg1: u32,
+    pub cfg2: u32,
+}
+
+/// Interrupts that are due, and those that have come.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub(crate) struct Interrupts {
+    /// By [`Source::bit`]'s number.
+    pub cfg: [IrqCfg; 3],
+    wires_due: u32,
+    messages_due: u32,
+    sync_messages: VecDeque<SyncMessage>,
+    pulses: Pulses,
+}
+
+/// ADDR of IRQ_CFG0, 55:2.
+const ADDRESS: u64 = 0x00FF_FFFF_FFFF_FFFC;
+/// NS of IRQ_CFG0.
+const NON_SECURE: u64 = 1 << 63;
+/// LO of PRIQ_IRQ_CFG2.
+const LAST_ONLY: u32 = 1 << 31;
+
+impl Device {
+    /// Returns whether the PRI queue interrupts when a Last arrives and not when it was empty.
+    pub(crate) const fn interrupts_on_last(&self) -> bool {
+        self.config.has_msi() && self.interrupts.cfg[Source::Priq as usize].cfg2 & LAST_ONLY != 0
+    }
+
+    /// Returns where messages of `source` go, if it sends any.
+    pub(crate) const fn doorbell(&self, source: Source) -> Option<SyncMessage> {
+        let IrqCfg { cfg0, cfg1, .. } = self.interrupts.cfg[source as usize];
+        let address = cfg0 & ADDRESS & ((1 << self.config.address_bits()) - 1);
+        if !self.config.has_msi() || address == 0 {
+            return None;
+        }
+        let non_secure = cfg0 & NON_SECURE != 0;
+        Some(SyncMessage { address, data: cfg1, non_secure, shareability: 0, attributes: 0 })
+    }
+
+    /// Makes the interrupt of a source that IRQ_CTRL switches due, if it is on.
+    pub(crate) fn request_interrupt(&mut self, source: Source) {
+        if self.control.irq_ctrlack & source.bit() == 0 {
+            return;
+        }
+        if self.config.has_wires {
+            self.interrupts.wires_due |= source.bit();
+        }
+        if self.doorbell(source).is_some() {
+            self.interrupts.messages_due |= source.bit();
+        }
+    }
+
+    /// Makes the interrupt of a CMD_SYNC due: its message, or else the wire.
+    pub(crate) fn request_sync_interrupt(&mut self, message: Option<SyncMessage>) {
+        match message.filter(|_| self.config.has_msi()) {
+            Some(message) => self.interrupts.sync_messages.push_back(message),
+            None => self.interrupts.wires_due |= Source::CmdSync.bit(),
+        }
+    }
+
+    /// Returns the sources whose wire is due.
+    pub(crate) fn due_wires(&self) -> impl Iterator<Item = Source> {
+        let due = self.interrupts.wires_due;
+        Source::ALL.into_iter().filter(move |source| due & source.bit() != 0)
+    }
+
+    /// Returns the sources whose message is due.
+    pub(crate) fn due_messages(&self) -> impl Iterator<Item = Source> {
+        let syncs = !self.interrupts.sync_messages.is_empty();
+        let due = self.interrupts.messages_due | if syncs { Source::CmdSync.bit() } else { 0 };
+        Source::ALL.into_iter().filter(move |source| due & source.bit() != 0)
+    }
+
+    /// Pulses the wire of `source`.
+    pub(crate) fn pulse_wire(&mut self, source: Source) {
+        self.interrupts.wires_due &= !source.bit();
+        self.interrupts.pulses.0 |= source.bit();
+        self.log.pulses[source as usize] += 1;
+    }
+
+    /// Writes the oldest message of `source` that is due.
+    pub(crate) fn write_message(&mut self, source: Source) {
+        let message = if source == Source::CmdSync {
+            self.interrupts.sync_messages.pop_front()
+        } else {
+            self.interrupts.messages_due &= !source.bit();
+            self.doorbell(source)
+        };
+        let Some(SyncMessage { address, data, non_secure, .. }) = message else { return };
+        let aborted = !self.is_taken(address, data, non_secure);
+        self.log.messages.push(Message { source, address, non_secure, data, aborted });
+        if aborted {
+            self.activate(source.message_error());
+        }
+    }
+
+    /// Writes a message to a doorbell or to memory of the Realm, and returns whether it was taken.
+    fn is_taken(&mut self, address: u64, data: u32, non_secure: bool) -> bool {
+        if let Some(&of_non_secure) = self.memory.doorbells.get(&address) {
+            return of_non_secure == non_secure;
+        }
+        // All memory here is the Realm's: the granule protection check ends a Non-secure access.
+        let word = address & !7;
+        let Ok(old) = (if non_secure { Err(crate::memory::Abort) } else { self.fetch(word) })
+        else {
+            return false;
+        };
+        let shift = 8 * (address & 4);
+        let new = old & !(0xFFFF_FFFF << shift) | u64::from(data) << shift;
+        // A CPU that polls memory sees it in the end, barrier or not.
+        self.put(word, &[new], true).is_ok()
+    }
+
+    /// Sends what is due of a source that is being switched off.
+    pub(crate) fn flush_interrupts(&mut self, source: Source) {
+        if self.interrupts.wires_due & source.bit() != 0 {
+            self.pulse_wire(source);
+        }
+        if self.interrupts.messages_due & source.bit() != 0 {
+            self.write_message(source);
+        }
+    }
+
+    /// Sends all messages of earlier CMD_SYNCs, which a later one waits for.
+    pub(crate) fn flush_sync_messages(&mut self) {
+        while !self.interrupts.sync_messages.is_empty() {
+            self.write_message(Source::CmdSync);
+        }
+    }
+
+    /// Returns which wires were pulsed since [`take_interrupts`](Self::take_interrupts).
+    #[must_use]
+    pub const fn interrupts(&self) -> Pulses {
+        self.interrupts.pulses
+    }
+
+    /// Takes the wires that were pulsed since the last call. Pulses of one wire coalesce, as they do in
+    /// an interrupt controller.
+    #[must_use]
+    pub const fn take_interrupts(&mut self) -> Pulses {
+        let pulses = self.interrupts.pulses;
+        self.interrupts.pulses = Pulses(0);
+        pulses
+    }
+
+    /// Returns how often the wire of `source` was pulsed.
+    #[must_use]
+    pub const fn pulses(&self, source: Source) -> u64 {
+        self.log.pulses[source as usize]
+    }
+
+    /// Takes the messages that were written, oldest first.
+    #[must_use]
+    pub fn take_messages(&mut self) -> Vec<Message> {
+        std::mem::take(&mut self.log.messages)
+    }
+}

@@ -1,0 +1,253 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! The stream table, linear or of two levels, and the cache of its entries (IHI 0070, "Stream table
+//! lookup", "Stream table entry").
+//!
+//! Entries are cached, valid or not, until CMD_CFGI_* and a CMD_SYNC have told the device to look again.
+
+use std::collections::BTreeMap;
+
+use crate::cmdq::Invalidation;
+use crate::control::Enable;
+use crate::registers::Register;
+use crate::violation::Violation;
+use crate::{Config, Device};
+
+/// The words of a stream table entry.
+pub(crate) type Entry = [u64; 8];
+
+const ENTRY_BYTES: u64 = 64;
+/// ADDR of STRTAB_BASE and L2Ptr of a level-1 descriptor, 55:6.
+const ADDRESS: u64 = 0x00FF_FFFF_FFFF_FFC0;
+
+/// Why there is no valid entry for a StreamID.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum NoEntry {
+    /// SMMUEN is 0.
+    Disabled,
+    /// C_BAD_STREAMID.
+    BadStreamId,
+    /// F_STE_FETCH at this address.
+    Fetch(u64),
+    /// C_BAD_STE.
+    BadEntry,
+}
+
+/// Registers of the stream table, and what is cached of it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub(crate) struct Streams {
+    pub base: u64,
+    pub cfg: u32,
+    pub level_1: BTreeMap<u64, u64>,
+    pub entries: BTreeMap<u32, Entry>,
+    pub configuration_invalidated: bool,
+    pub translations_invalidated: bool,
+}
+
+impl Streams {
+    /// Returns whether all that was UNKNOWN in the caches since reset was invalidated.
+    pub const fn is_invalidated(&self) -> bool {
+        self.configuration_invalidated && self.translations_invalidated
+    }
+
+    /// Drops cached entries.
+    pub fn invalidate(&mut self, invalidation: Invalidation) {
+        match invalidation {
+            Invalidation::Configuration => {
+                self.forget();
+                self.configuration_invalidated = true;
+            }
+            Invalidation::Streams { first, last, leaf } => {
+                self.entries.retain(|stream, _| !(first..=last).contains(stream));
+                if !leaf {
+                    self.level_1.clear();
+                }
+            }
+            Invalidation::Translations { all } => self.translations_invalidated |= all,
+        }
+    }
+
+    fn forget(&mut self) {
+        self.level_1.clear();
+        self.entries.clear();
+    }
+
+    const fn is_two_level(&self) -> bool {
+        self.cfg >> 16 & 3 == 1
+    }
+
+    /// SPLIT; values that mean nothing act as 6.
+    const fn split(&self) -> u32 {
+        match self.cfg >> 6 & 0x1F {
+            split @ (8 | 10) => split,
+            _ => 6,
+        }
+    }
+
+    const fn log2(&self, config: &Config) -> u32 {
+        let log2 = self.cfg & 0x3F;
+        if log2 > config.stream_bits() { config.stream_bits() } else { log2 }
+    }
+
+    /// Bytes of the table that STRTAB_BASE points at.
+    const fn bytes(&self, config: &Config) -> u64 {
+        let log2 = self.log2(config);
+        if !self.is_two_level() || !config.has_two_level_tables() {
+            return ENTRY_BYTES << log2;
+        }
+        let bytes = 8 << log2.saturating_sub(self.split());
+        if bytes < 64 { 64 } else { bytes }
+    }
+
+    /// The table's address, aligned down as the device does.
+    const fn address(&self, config: &Config) -> u64 {
+        let bits = (1 << config.address_bits()) - 1;
+        self.base & ADDRESS & !(self.bytes(config) - 1) & bits
+    }
+}
+
+/// Returns PPAR of an entry: automatic answers carry the PASID.
+pub(crate) const fn answers_with_pasid(entry: &Entry) -> bool {
+    entry[1] >> (82 - 64) & 1 != 0
+}
+
+/// Returns MEV of an entry: events may be merged.
+pub(crate) const fn merges_events(entry: &Entry) -> bool {
+    entry[1] >> (83 - 64) & 1 != 0
+}
+
+/// Config of an entry.
+pub(crate) const fn kind(entry: &Entry) -> u64 {
+    entry[0] >> 1 & 7
+}
+
+/// Returns whether a valid entry asks for something that is reserved or that this device lacks, on the
+/// Realm side.
+const fn is_illegal(entry: &Entry, config: &Config) -> bool {
+    let kind = kind(entry);
+    // With Config = 0xx and 100 no other field counts.
+    let (stage_1, stage_2) = (kind & 0b101 == 0b101, kind & 0b110 == 0b110);
+    let stalls_1 = entry[1] >> (91 - 64) & 1 != 0;
+    let stalls_2 = entry[2] >> (185 - 128) & 1 != 0;
+    let is_64 = entry[2] >> (179 - 128) & 1 != 0;
+    stage_1 && (stalls_1 || !config.has_stage_1())
+        || stage_2 && (stalls_2 || !config.has_stage_2())
+        || stage_2 && !is_64 && !config.has_aarch32_tables()
+}
+
+impl Device {
+    pub(crate) fn check_stream_table(&mut self) {
+        let (log2, limit) = (self.streams.cfg & 0x3F, self.config.stream_bits());
+        if log2 > limit {
+            let register = Register::StrtabBaseCfg;
+            self.violate(Violation::SizeAboveLimit { register, log2, limit });
+        }
+        let alignment = self.streams.bytes(&self.config);
+        let address = self.streams.base & ADDRESS;
+        if !address.is_multiple_of(alignment) {
+            let register = Register::StrtabBase;
+            self.violate(Violation::MisalignedBase { register, address, alignment });
+        }
+        let first = self.streams.address(&self.config);
+        if let Some(address) = self.memory.unseen_store(first, first + alignment) {
+            self.violate(Violation::TableNotVisible { address });
+        }
+    }
+
+    /// Returns the base register of a structure that is in use between `first` and `end`.
+    pub(crate) fn structure_in(&self, first: u64, end: u64) -> Option<Register> {
+        use crate::output::Output;
+
+        let overlaps = |address: u64, bytes: u64| address < end && address + bytes > first;
+        let is_used = |enable: Enable| !self.at_rest(enable.bits());
+        let commands = self.command_base();
+        let table = self.streams.address(&self.config);
+        if is_used(Enable::Cmdq) && overlaps(commands.address, commands.bytes(16)) {
+            return Some(Register::CmdqBase);
+        }
+        if is_used(Enable::Smmu) && overlaps(table, self.streams.bytes(&self.config)) {
+            return Some(Register::StrtabBase);
+        }
+        Output::BOTH.into_iter().find_map(|output| {
+            let base = self.output_base(output);
+            let hit = overlaps(base.address, base.bytes(output.entry_bytes()));
+            (is_used(output.enable()) && hit).then_some(output.base())
+        })
+    }
+
+    /// Finds the entry of `stream`, valid and legal.
+    pub(crate) fn stream_table_entry(&mut self, stream: u32) -> Result<Entry, NoEntry> {
+        if !self.is_on(Enable::Smmu) {
+            return Err(NoEntry::Disabled);
+        }
+        let entry = match self.streams.entries.get(&stream) {
+            Some(entry) => *entry,
+            None => {
+                let address = self.entry_address(stream)?;
+                let mut entry = [0; 8];
+                for (word, at) in entry.iter_mut().zip((address..).step_by(8)) {
+                    *word = self.fetch(at).map_err(|_| NoEntry::Fetch(address))?;
+                }
+                if self.modes.caches {
+                    self.streams.entries.insert(stream, entry);
+                }
+                entry
+            }
+        };
+        let is_valid = entry[0] & 1 != 0;
+        if is_valid && !is_illegal(&entry, &self.config) {
+            Ok(entry)
+        } else {
+            Err(NoEntry::BadEntry)
+        }
+    }
+
+    fn entry_address(&mut self, stream: u32) -> Result<u64, NoEntry> {
+        let base = self.streams.address(&self.config);
+        if u64::from(stream) >= 1 << self.streams.log2(&self.config) {
+            return Err(NoEntry::BadStreamId);
+        }
+        if !self.streams.is_two_level() || !self.config.has_two_level_tables() {
+            return Ok(base + u64::from(stream) * ENTRY_BYTES);
+        }
+        let split = self.streams.split();
+        let descriptor = self.level_1_descriptor(base + u64::from(stream >> split) * 8)?;
+        let span = (descriptor & 0x1F) as u32;
+        let index = u64::from(stream & ((1 << split) - 1));
+        // Span is one more than the log2 of the entries; 0 is no table, and 12 and up are reserved.
+        if span == 0 || span > 11 || span > split + 1 || index >= 1 << (span - 1) {
+            return Err(NoEntry::BadStreamId);
+        }
+        let table = descriptor & ADDRESS & !((ENTRY_BYTES << (span - 1)) - 1);
+        Ok(table + index * ENTRY_BYTES)
+    }
+
+    fn level_1_descriptor(&mut self, address: u64) -> Result<u64, NoEntry> {
+        if let Some(descriptor) = self.streams.level_1.get(&address) {
+            return Ok(*descriptor);
+        }
+        let descriptor = self.fetch(address).map_err(|_| NoEntry::Fetch(address))?;
+        if self.modes.caches {
+            self.streams.level_1.insert(address, descriptor);
+        }
+        Ok(descriptor)
+    }
+
+    /// Forgets all cached configuration, as a test may want that has changed tables behind the driver's
+    /// back.
+    pub fn forget_configuration(&mut self) {
+        self.streams.forget();
+    }
+
+    /// Chooses whether configuration is cached, which it is by default.
+    pub fn cache_configuration(&mut self, caches: bool) {
+        self.modes.caches = caches;
+        self.streams.forget();
+    }
+
+    /// Returns STRTAB_BASE and STRTAB_BASE_CFG.
+    #[must_use]
+    pub const fn stream_table(&self) -> (u64, u32) {
+        (self.streams.base, self.streams.cfg)
+    }
+}

@@ -1,0 +1,368 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! Rules of the architecture that a driver can break.
+
+use std::fmt;
+
+use crate::Device;
+use crate::registers::{Page, Register};
+
+/// A broken rule, with the values that broke it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Violation {
+    /// A guarded register was written while its enable, or the acknowledge of that enable, is set. The
+    /// write is ignored.
+    GuardedWrite {
+        /// The register.
+        register: Register,
+        /// What was written.
+        value: u64,
+        /// CR0 or IRQ_CTRL, whichever guards it.
+        enabled: u32,
+        /// CR0ACK or IRQ_CTRLACK.
+        acknowledged: u32,
+    },
+    /// A field of CR0 or IRQ_CTRL was changed again before its first change was acknowledged.
+    ChangedBeforeAck {
+        /// CR0 or IRQ_CTRL.
+        register: Register,
+        /// The bits of the field.
+        field: u32,
+        /// What was written.
+        value: u32,
+    },
+    /// A reserved bit of GERRORN was toggled.
+    ReservedErrorToggled {
+        /// The bits.
+        bits: u32,
+    },
+    /// A bit of GERRORN was toggled whose error is not active.
+    InactiveErrorToggled {
+        /// The bits.
+        bits: u32,
+        /// GERROR.
+        gerror: u32,
+        /// GERRORN before the write.
+        gerrorn: u32,
+    },
+    /// CONS was moved backwards.
+    ConsBackwards {
+        /// The register.
+        register: Register,
+        /// Its old value.
+        old: u32,
+        /// What was written.
+        value: u32,
+        /// PROD.
+        prod: u32,
+    },
+    /// CONS was moved past PROD.
+    ConsPastProd {
+        /// The register.
+        register: Register,
+        /// Its old value.
+        old: u32,
+        /// What was written.
+        value: u32,
+        /// PROD.
+        prod: u32,
+    },
+    /// OVACKFLG was toggled although no overflow is unacknowledged: the queue now looks overflowed.
+    FalseOverflowAcknowledge {
+        /// The register.
+        register: Register,
+        /// Its old value.
+        old: u32,
+        /// What was written.
+        value: u32,
+        /// PROD.
+        prod: u32,
+    },
+    /// A queue or table was enabled that is not aligned to its size; the device aligns it down.
+    MisalignedBase {
+        /// The base register.
+        register: Register,
+        /// Its address.
+        address: u64,
+        /// The alignment that the size demands, in bytes.
+        alignment: u64,
+    },
+    /// A queue or table was enabled with a LOG2SIZE above the limit, which the limit replaces.
+    SizeAboveLimit {
+        /// The register.
+        register: Register,
+        /// Its LOG2SIZE.
+        log2: u32,
+        /// The limit.
+        limit: u32,
+    },
+    /// The device was made to use memory that had been taken back.
+    DeviceUsedTakenBack {
+        /// The address.
+        address: u64,
+        /// It was a write.
+        write: bool,
+    },
+    /// The device was made to use memory that was never granted.
+    DeviceUsedUngranted {
+        /// The address.
+        address: u64,
+        /// It was a write.
+        write: bool,
+    },
+    /// The device was made to use the guard at one end of a region.
+    DeviceUsedGuard {
+        /// The address.
+        address: u64,
+        /// It was a write.
+        write: bool,
+    },
+    /// Memory was taken back that an enabled queue or stream table lies in.
+    TakenBackInUse {
+        /// The first address of the memory.
+        address: u64,
+        /// The base register.
+        register: Register,
+    },
+    /// The driver used memory that is not granted, or not any more.
+    DriverUsedUngranted {
+        /// The address.
+        address: u64,
+        /// It was a write.
+        write: bool,
+    },
+    /// The driver used memory behind the end of a region.
+    DriverOutOfBounds {
+        /// The first address of the region.
+        address: u64,
+        /// The index of the word.
+        index: usize,
+    },
+    /// PROD of the command queue was moved further than the queue is long.
+    CommandProdPastCons {
+        /// Its old value.
+        old: u32,
+        /// What was written.
+        value: u32,
+        /// CONS as the driver can read it.
+        cons: u32,
+    },
+    /// PROD of the command queue was moved backwards while CMDQ_ERR is not active.
+    CommandProdBackwards {
+        /// Its old value.
+        old: u32,
+        /// What was written.
+        value: u32,
+        /// CONS as the driver can read it.
+        cons: u32,
+    },
+    /// There is no register there, or this device does not implement it.
+    UnknownRegister {
+        /// The page.
+        page: Page,
+        /// The offset.
+        offset: u64,
+    },
+    /// A register that only the Non-secure page has was looked for in the Realm page.
+    AbsentInRealm {
+        /// The offset.
+        offset: u64,
+    },
+    /// An access covered two registers, or began in the middle of one.
+    WrongSize {
+        /// The register at that place.
+        register: Register,
+        /// The size of the access.
+        bits: u32,
+    },
+    /// An access was not aligned to its size.
+    MisalignedAccess {
+        /// The page.
+        page: Page,
+        /// The offset.
+        offset: u64,
+        /// The size of the access.
+        bits: u32,
+    },
+    /// A read-only register was written.
+    ReadOnly {
+        /// The register.
+        register: Register,
+        /// What was written.
+        value: u64,
+    },
+    /// An enable was set while a register that it makes the device use was never written since reset
+    /// and so holds anything.
+    UnknownAtEnable {
+        /// The register that holds anything.
+        register: Register,
+        /// What was written to CR0.
+        cr0: u32,
+    },
+    /// An interrupt was enabled while its message registers were never written since reset: the
+    /// message could go anywhere.
+    UnknownDoorbell {
+        /// The register that holds anything.
+        register: Register,
+        /// What was written to IRQ_CTRL.
+        irq_ctrl: u32,
+    },
+    /// A queue was enabled with more entries between CONS and PROD than it has.
+    InconsistentAtEnable {
+        /// PROD.
+        register: Register,
+        /// PROD.
+        prod: u32,
+        /// CONS.
+        cons: u32,
+    },
+    /// SMMUEN was set before CMD_CFGI_ALL, CMD_TLBI_NSNH_ALL and a CMD_SYNC behind them were consumed
+    /// since reset: caches hold anything.
+    EnabledBeforeInvalidation {
+        /// What was written to CR0.
+        cr0: u32,
+    },
+    /// The device was told of a command that still sits in the store buffer of the CPU: no barrier.
+    CommandNotVisible {
+        /// The address of the command's word.
+        address: u64,
+    },
+    /// SMMUEN was set while a part of the stream table still sits in the store buffer of the CPU.
+    TableNotVisible {
+        /// The address of the word.
+        address: u64,
+    },
+    /// An entry between CONS and PROD was read without a barrier behind the read of PROD.
+    ReadWithoutBarrier {
+        /// The address of the word.
+        address: u64,
+    },
+    /// CONS was moved without a barrier behind the reads of the entries, which may then come later.
+    FreedBeforeRead {
+        /// CONS.
+        register: Register,
+        /// What was written.
+        value: u32,
+    },
+    /// A group of page requests was answered that is not waiting for an answer.
+    ResponseWithoutRequest {
+        /// The StreamID.
+        stream: u32,
+        /// The page request group index.
+        group: u16,
+    },
+}
+
+impl Violation {
+    /// Returns the name of the rule.
+    #[must_use]
+    pub fn name(&self) -> String {
+        let debug = format!("{self:?}");
+        debug.split([' ', '{']).next().unwrap_or_default().to_owned()
+    }
+}
+
+impl fmt::Display for Violation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let access = |write: bool| if write { "wrote" } else { "read" };
+        match self {
+            Self::GuardedWrite { register, value, enabled, acknowledged } => write!(
+                f,
+                "{} written ({value:#x}) while in use: enables {enabled:#x}, acknowledged \
+                 {acknowledged:#x}",
+                register.name()
+            ),
+            Self::ChangedBeforeAck { register, field, value } => write!(
+                f,
+                "field {field:#x} of {} changed again ({value:#x}) before its acknowledge",
+                register.name()
+            ),
+            Self::ReservedErrorToggled { bits } => {
+                write!(f, "R_GERRORN: reserved bits {bits:#x} toggled")
+            }
+            Self::InactiveErrorToggled { bits, gerror, gerrorn } => write!(
+                f,
+                "R_GERRORN: bits {bits:#x} toggled, GERROR {gerror:#x}, GERRORN {gerrorn:#x}"
+            ),
+            Self::ConsBackwards { register, old, value, prod }
+            | Self::ConsPastProd { register, old, value, prod }
+            | Self::FalseOverflowAcknowledge { register, old, value, prod } => {
+                write!(f, "{} from {old:#x} to {value:#x}, PROD {prod:#x}", register.name())
+            }
+            Self::MisalignedBase { register, address, alignment } => {
+                write!(f, "{} at {address:#x}, not a multiple of {alignment:#x}", register.name())
+            }
+            Self::SizeAboveLimit { register, log2, limit } => {
+                write!(f, "{}: LOG2SIZE {log2}, at most {limit}", register.name())
+            }
+            Self::DeviceUsedTakenBack { address, write }
+            | Self::DeviceUsedUngranted { address, write }
+            | Self::DeviceUsedGuard { address, write } => {
+                write!(f, "the device {} {address:#x}", access(*write))
+            }
+            Self::TakenBackInUse { address, register } => {
+                write!(f, "memory at {address:#x}, which {} is using", register.name())
+            }
+            Self::DriverUsedUngranted { address, write } => {
+                write!(f, "the driver {} {address:#x}", access(*write))
+            }
+            Self::DriverOutOfBounds { address, index } => {
+                write!(f, "word {index} of the region at {address:#x}")
+            }
+            Self::CommandProdPastCons { old, value, cons }
+            | Self::CommandProdBackwards { old, value, cons } => {
+                write!(f, "R_CMDQ_PROD from {old:#x} to {value:#x}, CONS {cons:#x}")
+            }
+            Self::UnknownRegister { page, offset } => write!(f, "{page:?} + {offset:#x}"),
+            Self::AbsentInRealm { offset } => write!(f, "Realm0 + {offset:#x}"),
+            Self::WrongSize { register, bits } => {
+                write!(f, "{bits} bits at {}", register.name())
+            }
+            Self::MisalignedAccess { page, offset, bits } => {
+                write!(f, "{bits} bits at {page:?} + {offset:#x}")
+            }
+            Self::ReadOnly { register, value } => {
+                write!(f, "{} written ({value:#x})", register.name())
+            }
+            Self::UnknownAtEnable { register, cr0 } => {
+                write!(f, "CR0 {cr0:#x} while {} holds anything", register.name())
+            }
+            Self::UnknownDoorbell { register, irq_ctrl } => {
+                write!(f, "IRQ_CTRL {irq_ctrl:#x} while {} holds anything", register.name())
+            }
+            Self::InconsistentAtEnable { register, prod, cons } => {
+                write!(f, "{} {prod:#x}, CONS {cons:#x}", register.name())
+            }
+            Self::EnabledBeforeInvalidation { cr0 } => write!(f, "CR0 {cr0:#x}"),
+            Self::CommandNotVisible { address }
+            | Self::TableNotVisible { address }
+            | Self::ReadWithoutBarrier { address } => write!(f, "the word at {address:#x}"),
+            Self::FreedBeforeRead { register, value } => {
+                write!(f, "{} written ({value:#x})", register.name())
+            }
+            Self::ResponseWithoutRequest { stream, group } => {
+                write!(f, "stream {stream:#x}, group {group:#x}")
+            }
+        }
+    }
+}
+
+impl Device {
+    /// Reports a broken rule: panics, or keeps it for [`take_violations`](Self::take_violations).
+    pub(crate) fn violate(&mut self, violation: Violation) {
+        assert!(self.modes.collects, "rule broken: {}: {violation}", violation.name());
+        self.log.violations.push(violation);
+    }
+
+    /// Keeps violations for [`take_violations`](Self::take_violations), or panics at once (the
+    /// default). The offending access has the effect that the architecture gives it, most often none.
+    pub const fn collect_violations(&mut self, collect: bool) {
+        self.modes.collects = collect;
+    }
+
+    /// Takes the violations that were kept, oldest first.
+    #[must_use]
+    pub fn take_violations(&mut self) -> Vec<Violation> {
+        std::mem::take(&mut self.log.violations)
+    }
+}
