@@ -1,0 +1,367 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! Exhaustive exploration of the notification protocol for small bounds: every order of device steps,
+//! register accesses of the RMM and steps of the host's loop, as Linux has it.
+//!
+//! A run is a sequence of choices; all are run, one after the other, each from the beginning. Before
+//! each register access of the RMM the device may do any number of its faults, and between the calls
+//! device and host take turns in any order. At the end of a run everything that was written must have
+//! been consumed once and in order, every loss must have been told behind all that was written before
+//! it, and the host must have come to rest.
+//!
+//! The same exploration finds what is wrong with the responder that first comes to mind, one that frees
+//! a slot when the host consumes and calls pending what is behind it: it is why events are staged.
+
+use std::sync::{Arc, Mutex};
+
+use psmmu::registers::Register32;
+use psmmu::{
+    AbortBehaviour, Config, Delivery, DeviceMemory, Interface, Memory, NoOwners, Psmmu, Registers,
+};
+use psmmu_abi::{Event, IrqSet};
+use responder_tests::{Faults, ModelMemory, ModelRegisters, Steps, input};
+use smmu_model::Smmu;
+
+/// The choices of a run, and how many there were at each point.
+#[derive(Debug, Default)]
+struct Choices {
+    taken: Vec<(usize, usize)>,
+    at: usize,
+}
+
+impl Choices {
+    /// Chooses one of `options`: as the last run did up to the point where this one differs, and the
+    /// first one behind it.
+    fn choose(&mut self, options: usize) -> usize {
+        if self.at == self.taken.len() {
+            self.taken.push((0, options));
+        }
+        let (choice, of) = self.taken[self.at];
+        assert_eq!(of, options, "a run must depend on its choices alone");
+        self.at += 1;
+        choice
+    }
+
+    /// Moves on to the next run; false when there is none.
+    fn next_run(&mut self) -> bool {
+        self.at = 0;
+        while let Some((choice, options)) = self.taken.pop() {
+            if choice + 1 < options {
+                self.taken.push((choice + 1, options));
+                return true;
+            }
+        }
+        false
+    }
+}
+
+/// What a responder tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Told {
+    Nothing,
+    Record(u64),
+    Loss,
+}
+
+/// Something that answers the host.
+trait Responds {
+    fn notify(&mut self) -> (Told, bool);
+    fn consume(&mut self);
+}
+
+impl Responds for Psmmu<ModelRegisters, ModelMemory> {
+    fn notify(&mut self) -> (Told, bool) {
+        let told = Psmmu::notify(self, IrqSet::EVENTQ, &NoOwners).expect("it is active");
+        let event = match told.event {
+            Event::None => Told::Nothing,
+            Event::Error(_) => Told::Loss,
+            event => Told::Record(input(&event).expect("a fault")),
+        };
+        (event, told.pending)
+    }
+
+    fn consume(&mut self) {
+        Psmmu::consume(self, IrqSet::EVENTQ).expect("it is active");
+    }
+}
+
+/// The responder that first comes to mind: the hardware queue is all the memory it needs.
+struct Naive {
+    registers: ModelRegisters,
+    queue: ModelMemory,
+    mask: u32,
+    cons: u32,
+    told: bool,
+}
+
+impl Responds for Naive {
+    fn notify(&mut self) -> (Told, bool) {
+        let prod = self.registers.read32(Register32::EVENTQ_PROD);
+        self.registers.read_barrier();
+        let held = prod.wrapping_sub(self.cons) & self.mask;
+        if held == 0 {
+            return (Told::Nothing, false);
+        }
+        self.told = true;
+        let entry = (self.cons & self.mask >> 1) as usize;
+        (Told::Record(self.queue.load(4 * entry + 2)), held > 1)
+    }
+
+    fn consume(&mut self) {
+        if std::mem::take(&mut self.told) {
+            self.cons = self.cons.wrapping_add(1) & self.mask;
+            self.registers.write_barrier();
+            self.registers.write32(Register32::EVENTQ_CONS, self.cons);
+        }
+    }
+}
+
+/// What is explored.
+#[derive(Clone, Copy, Debug)]
+struct Bounds {
+    /// Log2 of the queue's entries.
+    queue: u32,
+    /// Faults of the device.
+    faults: u64,
+    /// CPUs of the host that take the interrupt.
+    handlers: usize,
+    /// Times that a handler begins without an interrupt.
+    polls: usize,
+}
+
+/// Where a CPU of the host is in its loop.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Handler {
+    Idle,
+    Asking,
+    Consuming { pending: bool },
+}
+
+/// What went wrong in a run.
+#[derive(Debug, PartialEq, Eq)]
+enum Wrong {
+    /// Events that nobody will ever ask for.
+    LeftBehind(Vec<u64>),
+    /// Not what was written, or not in that order.
+    Records(Vec<Told>),
+    /// A loss that was not told, or too early.
+    Loss(u64, Vec<Told>),
+    /// "Nothing, but more".
+    NothingPending,
+    /// The host does not come to rest.
+    Endless,
+}
+
+struct Run {
+    smmu: Smmu,
+    choices: Arc<Mutex<Choices>>,
+    /// Faults to come; the next one has the number `faults + 1 - left`.
+    left: Arc<Mutex<u64>>,
+    bounds: Bounds,
+}
+
+impl Run {
+    fn fault(&self, times: u64) {
+        let mut left = self.left.lock().unwrap();
+        for _ in 0..times {
+            self.smmu.device().fault(self.bounds.faults + 1 - *left);
+            *left -= 1;
+        }
+    }
+
+    /// Plays the run to its end.
+    fn play(&self, responder: &mut impl Responds) -> Result<(), Wrong> {
+        let mut handlers = vec![Handler::Idle; self.bounds.handlers];
+        let mut polls = self.bounds.polls;
+        // What the responder told last and nobody consumed; what was consumed.
+        let mut told = Told::Nothing;
+        let mut consumed = Vec::new();
+        for _ in 0..200 {
+            let interrupt = !self.smmu.device().interrupts().is_empty();
+            // What may happen next: a fault, a step of a handler, a handler that begins by itself.
+            let mut next = Vec::new();
+            if *self.left.lock().unwrap() > 0 {
+                next.push(None);
+            }
+            let mut idle = true;
+            for (index, handler) in handlers.iter().enumerate() {
+                let is_idle = *handler == Handler::Idle;
+                idle &= is_idle;
+                if !is_idle || interrupt || polls > 0 {
+                    next.push(Some(index));
+                }
+            }
+            if idle && !interrupt && *self.left.lock().unwrap() == 0 {
+                return self.judge(&consumed);
+            }
+            let choice = self.choices.lock().unwrap().choose(next.len());
+            let Some(index) = next[choice] else {
+                self.fault(1);
+                continue;
+            };
+            handlers[index] = match handlers[index] {
+                Handler::Idle => {
+                    if interrupt {
+                        let _ = self.smmu.device().take_interrupts();
+                    } else {
+                        polls -= 1;
+                    }
+                    Handler::Asking
+                }
+                Handler::Asking => match responder.notify() {
+                    (Told::Nothing, true) => return Err(Wrong::NothingPending),
+                    (Told::Nothing, false) => Handler::Idle,
+                    (event, pending) => {
+                        told = event;
+                        Handler::Consuming { pending }
+                    }
+                },
+                Handler::Consuming { pending } => {
+                    responder.consume();
+                    if told != Told::Nothing {
+                        consumed.push(std::mem::replace(&mut told, Told::Nothing));
+                    }
+                    if pending { Handler::Asking } else { Handler::Idle }
+                }
+            };
+        }
+        Err(Wrong::Endless)
+    }
+
+    /// Compares what was consumed with what the device did.
+    fn judge(&self, consumed: &[Told]) -> Result<(), Wrong> {
+        let losses = self.smmu.device().take_losses();
+        let lost: Vec<_> = losses.iter().map(|(record, _)| record.input_address()).collect();
+        let written: Vec<_> =
+            (1..=self.bounds.faults).filter(|number| !lost.contains(number)).collect();
+        let records: Vec<_> = consumed
+            .iter()
+            .filter_map(|told| match told {
+                Told::Record(number) => Some(*number),
+                _ => None,
+            })
+            .collect();
+        if records.len() < written.len() && written.starts_with(&records) {
+            return Err(Wrong::LeftBehind(written[records.len()..].to_vec()));
+        }
+        if records != written {
+            return Err(Wrong::Records(consumed.to_vec()));
+        }
+        for number in lost {
+            let before = |told: &Told| matches!(told, Told::Record(other) if *other < number);
+            let behind = consumed.iter().rposition(before).map_or(0, |at| at + 1);
+            if !consumed[behind..].contains(&Told::Loss) {
+                return Err(Wrong::Loss(number, consumed.to_vec()));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Runs every order that `bounds` allow with the responder that `make` gives for a device that was just
+/// brought up. Returns how many there are, or the first that goes wrong.
+fn explore<T: Responds>(
+    bounds: Bounds,
+    make: impl Fn(Psmmu<ModelRegisters, ModelMemory>, ModelRegisters, ModelMemory) -> T,
+) -> Result<usize, (Wrong, Vec<(usize, usize)>)> {
+    let choices = Arc::new(Mutex::new(Choices::default()));
+    let mut runs = 0;
+    loop {
+        let smmu = Smmu::new(smmu_model::Config::default().without_msi().without_pri());
+        let registers = ModelRegisters(smmu.clone());
+        let region = |address, words| ModelMemory(smmu.memory().region(address, words));
+        let queue = region(0x9300_0000, 4 << bounds.queue);
+        let memory = Memory {
+            stream_table: region(0x9000_0000, 8),
+            command_queue: region(0x9200_0000, 8),
+            event_queue: queue.clone(),
+            pri_queue: None,
+            completion: None,
+        };
+        let config = Config {
+            name: 0,
+            interface: Interface::Realm,
+            delivery: Delivery::Wired { gerror: 111, eventq: 106, priq: 0 },
+            abort: AbortBehaviour::SpoilsQueue,
+        };
+        let psmmu = Psmmu::new(config, registers.clone());
+        psmmu.activate(|| Some(memory), &Steps::default()).expect("a fresh device");
+
+        let left = Arc::new(Mutex::new(bounds.faults));
+        let (chooser, faults) = (choices.clone(), left.clone());
+        smmu.device().on_access(move |device, _| {
+            let mut left = faults.lock().unwrap();
+            let times = chooser.lock().unwrap().choose(*left as usize + 1);
+            for _ in 0..times {
+                device.fault(bounds.faults + 1 - *left);
+                *left -= 1;
+            }
+        });
+        let run = Run { smmu: smmu.clone(), choices: choices.clone(), left, bounds };
+        let mut responder = make(psmmu, registers, queue);
+        let result = run.play(&mut responder);
+        smmu.device().clear_hooks();
+        runs += 1;
+        if let Err(wrong) = result {
+            return Err((wrong, std::mem::take(&mut choices.lock().unwrap().taken)));
+        }
+        if !choices.lock().unwrap().next_run() {
+            return Ok(runs);
+        }
+    }
+}
+
+fn explore_ours(bounds: Bounds) -> usize {
+    match explore(bounds, |psmmu, _, _| psmmu) {
+        Ok(runs) => {
+            println!("{bounds:?}: {runs} orders");
+            runs
+        }
+        Err((wrong, choices)) => panic!("{bounds:?}: {wrong:?} by {choices:?}"),
+    }
+}
+
+fn explore_naive(bounds: Bounds) -> Result<usize, Wrong> {
+    let naive = |_, registers, queue| Naive {
+        registers,
+        queue,
+        mask: (2 << bounds.queue) - 1,
+        cons: 0,
+        told: false,
+    };
+    explore(bounds, naive).map_err(|(wrong, _)| wrong)
+}
+
+#[test]
+fn one_handler_is_told_everything_once_and_in_order_in_every_order_of_steps() {
+    for (queue, faults) in [(0, 6), (1, 6), (2, 6), (3, 6)] {
+        let runs = explore_ours(Bounds { queue, faults, handlers: 1, polls: 0 });
+        assert!(runs > 1000, "the exploration explores nothing");
+    }
+}
+
+#[test]
+fn one_handler_that_polls_as_well_is_told_everything_once_and_in_order() {
+    for (queue, faults) in [(0, 4), (1, 4), (2, 4)] {
+        explore_ours(Bounds { queue, faults, handlers: 1, polls: 2 });
+    }
+}
+
+#[test]
+fn two_handlers_at_once_leave_nothing_behind() {
+    for (queue, faults) in [(0, 2), (1, 2), (1, 3)] {
+        explore_ours(Bounds { queue, faults, handlers: 2, polls: 0 });
+    }
+}
+
+#[test]
+fn the_responder_that_frees_slots_on_consume_fails_the_same_exploration() {
+    // With room for all: the second fault comes between NOTIFY and CONSUME, raises no interrupt, and
+    // waits for ever.
+    let bounds = Bounds { queue: 2, faults: 2, handlers: 1, polls: 0 };
+    assert_eq!(explore_naive(bounds), Err(Wrong::LeftBehind(vec![2])));
+    explore_ours(bounds);
+    // With too little room the loss is never told either.
+    let bounds = Bounds { queue: 0, faults: 3, handlers: 1, polls: 0 };
+    assert!(explore_naive(bounds).is_err());
+}
