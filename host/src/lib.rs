@@ -6,7 +6,7 @@
 //! asks the RMM what happened and says when it is done. This crate does the asking, and nothing that
 //! a kernel does itself: no interrupt controller, no allocation, no printing.
 //!
-//! Read it in the order of use: [`rmi`] makes the calls over a [`Conduit`], [`discover`] finds out
+//! Read it in the order of use: [`rmi`] makes the calls over a [`Conduit`], [`mod@discover`] finds out
 //! whether an SMMU has a Realm side and how it interrupts, [`service`](mod@service) answers one
 //! interrupt, [`describe`] makes events readable.
 

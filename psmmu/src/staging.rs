@@ -5,7 +5,7 @@
 //! The device interrupts only when its queue goes from empty to non-empty, and the host decides
 //! whether to ask again before it consumes. Were a slot freed only when the host consumes, a record
 //! that arrives in between would find the queue non-empty, raise no interrupt, and stay until the next
-//! one. So each NOTIFY first takes over what the hardware holds; see [`Queue::look`].
+//! one. So each NOTIFY first takes over what the hardware holds; see `Queue::look`.
 //!
 //! The PRI queue is staged in the same way. Its overflow differs in that the device writes nothing more
 //! until it is acknowledged, which makes the place of the loss no less true.
