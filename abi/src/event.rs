@@ -219,6 +219,33 @@ bitflags::bitflags! {
     }
 }
 
+impl ErrorCause {
+    /// Half a sentence for each cause, for those who print.
+    const DESCRIPTIONS: [(Self, &'static str); 12] = [
+        (Self::CMDQ_ERR, "a command failed"),
+        (Self::EVENTQ_ABT_ERR, "the event queue could not be written, events are lost"),
+        (Self::PRIQ_ABT_ERR, "the PRI queue could not be written, page requests are lost"),
+        (Self::MSI_CMDQ_ABT_ERR, "the message of a SYNC could not be written"),
+        (Self::MSI_EVENTQ_ABT_ERR, "a message of the event queue could not be written"),
+        (Self::MSI_PRIQ_ABT_ERR, "a message of the PRI queue could not be written"),
+        (Self::MSI_GERROR_ABT_ERR, "a message of the global errors could not be written"),
+        (Self::SFM_ERR, "the SMMU gave up its service"),
+        (Self::CMDQP_ERR, "an enhanced command queue has an error"),
+        (Self::DPT_ERR, "a device permission table lookup failed"),
+        (Self::EVENTQ_OVERFLOW, "the event queue overflowed, at least one event is lost"),
+        (Self::PRIQ_OVERFLOW, "the PRI queue overflowed, at least one page request is lost"),
+    ];
+
+    /// Returns half a sentence for each cause that is set and known, lowest bit first, for those who
+    /// print.
+    pub fn descriptions(self) -> impl Iterator<Item = &'static str> {
+        Self::DESCRIPTIONS
+            .into_iter()
+            .filter(move |(cause, _)| self.contains(*cause))
+            .map(|(_, text)| text)
+    }
+}
+
 impl fmt::Display for ErrorCause {
     /// Writes the names of the set bits, unknown ones as a number.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -237,6 +264,19 @@ mod tests {
         // openvmm's 0x14 for F_TLB_CONFLICT is a known mistake.
         assert_eq!(EventNumber::try_from(0x14), Err(Unknown(0x14)));
         assert_eq!(EventNumber::try_from(0x20).map(EventNumber::name), Ok("F_TLB_CONFLICT"));
+    }
+
+    #[test]
+    fn every_cause_has_a_description_of_its_own() {
+        for cause in ErrorCause::all().iter().filter(|cause| !cause.is_empty()) {
+            let named = ErrorCause::DESCRIPTIONS.iter().any(|(known, _)| *known == cause);
+            assert_eq!(cause.descriptions().count(), usize::from(named), "{cause}");
+        }
+        let named = ErrorCause::all().iter_names().count();
+        assert_eq!(named, ErrorCause::DESCRIPTIONS.len());
+        let two = ErrorCause::CMDQ_ERR | ErrorCause::PRIQ_OVERFLOW;
+        assert_eq!(two.descriptions().next(), Some("a command failed"));
+        assert_eq!(two.descriptions().count(), 2);
     }
 
     #[test]

@@ -84,7 +84,7 @@ pub enum CommandError {
 }
 
 /// Looks at memory for each look at the registers while a message is awaited, should it get lost.
-const LOOKS_AT_MEMORY: u32 = 16;
+const LOOKS_AT_MEMORY: u32 = 8;
 
 /// There are fewer free places than commands.
 struct Full;
@@ -176,7 +176,9 @@ impl<M: DeviceMemory> CommandQueue<M> {
         let sync = match &self.completion {
             None => Command::SYNC,
             Some(memory) => {
-                self.awaited = self.awaited.wrapping_add(1);
+                // What an earlier SYNC wrote there must not be taken for this one's message.
+                memory.store(0, 0);
+                self.awaited = self.awaited.wrapping_add(1).max(1);
                 Command::sync_with_message(memory.address(), self.awaited)
             }
         };

@@ -140,6 +140,21 @@ fn commands_are_completed_by_messages_where_the_device_has_them() {
 }
 
 #[test]
+fn the_message_of_an_earlier_activation_is_not_taken_for_an_answer() {
+    let machine = Machine::new(Options { messages: true, ..Options::default() });
+    machine.rmi().rmm_activate().unwrap();
+    machine.device().spoil_next_command([0xFF, 0]);
+    assert_eq!(machine.rmi().psmmu_activate(PSMMU, HOST_PAGE), refused());
+    assert_eq!(machine.state(), State::Inactive, "the SYNC has sent its message");
+    machine.device().before_write(Register::CmdqProd, |_| ());
+    machine.device().before_write(Register::CmdqProd, |device| device.set_deaf(true));
+    assert_eq!(machine.rmi().psmmu_activate(PSMMU, HOST_PAGE), refused());
+    assert_eq!(machine.state(), State::Failed);
+    let device = machine.device();
+    assert_eq!((device.cr0() & 1, device.irq_ctrl()), (0, 0), "it got no further than commands");
+}
+
+#[test]
 fn acknowledges_that_take_their_time_are_waited_for() {
     for reads in [1, 3, 7] {
         let machine = not_active();
