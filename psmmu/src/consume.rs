@@ -101,14 +101,14 @@ impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
             } else if has(Gerror::MSI_EVENTQ_ABT_ERR) {
                 // The message that should have told of these is lost, and none will follow as long as
                 // the hardware queue is not empty.
-                events.look(&self.registers, &self.counters.events);
+                events.look_unasked(&self.registers, &self.counters.events);
             }
         }
         if let Some(requests) = self.requests.lock().as_mut() {
             if has(Gerror::PRIQ_ABT_ERR) && is_spoiled {
                 requests.discard(&self.registers, &self.counters.page_requests);
             } else if has(Gerror::MSI_PRIQ_ABT_ERR) {
-                requests.look(&self.registers, &self.counters.page_requests);
+                requests.look_unasked(&self.registers, &self.counters.page_requests);
             }
         }
         if has(Gerror::DPT_ERR) {

@@ -122,6 +122,13 @@ impl<M: DeviceMemory, E: Entry> Queue<M, E> {
         self.waiting()
     }
 
+    /// Takes over what the hardware holds while nobody has asked. Whoever asks next must look again: he
+    /// may do so because of what came since.
+    pub(crate) fn look_unasked(&mut self, registers: &impl Registers, counters: &QueueCounters) {
+        self.look(registers, counters);
+        self.drained = false;
+    }
+
     /// As [`look`](Self::look), or `None` if there is a reason to look.
     #[inline(always)]
     pub(crate) fn waiting_without_a_look(&self) -> Option<Waiting> {
