@@ -13,7 +13,9 @@ export BUILD
 # A backstop: the boot runner has its own, shorter limit for each boot.
 limit := timeout --foreground -k 10
 
-.PHONY: help run test bench image setup host-test boot-test no-panic fmt clippy doc clean
+FUZZ_SECONDS ?= 60
+
+.PHONY: help run test fuzz bench image setup host-test boot-test no-panic fmt clippy doc clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-11s %s\n", $$1, $$2 }' Makefile
@@ -31,9 +33,14 @@ test: ## everything: format, lints, host tests, images, boot tests
 	@tools/host-cargo fmt --all --check
 	@tools/lint
 	@$(limit) 1800 tools/host-cargo test
+	@$(limit) 1800 tools/host-cargo test -p thread-tests
 	@tools/no-panic
 	@tools/image
 	@$(limit) 1800 tools/host-cargo test -p boot-runner
+
+fuzz: ## random walks with fresh seeds for FUZZ_SECONDS (60)
+	@tools/setup test
+	@$(limit) $$(($(FUZZ_SECONDS) + 900)) tools/host-cargo run -q --release -p responder-tests --bin walk -- --seconds $(FUZZ_SECONDS)
 
 bench: ## count instructions and register accesses, compare with goals and peers; build/bench.json
 	@tools/setup
@@ -50,6 +57,7 @@ setup: ## install what is missing (asks for root only if something is)
 host-test: ## the tests that need only cargo
 	@tools/setup test
 	@$(limit) 1800 tools/host-cargo test
+	@$(limit) 1800 tools/host-cargo test -p thread-tests
 
 boot-test: ## the tests that boot QEMU
 	@tools/setup

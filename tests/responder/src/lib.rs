@@ -22,6 +22,7 @@ use rmm::{Environment, Features, Rmm};
 use smmu_model::{Device, Guard, Record, Smmu};
 
 mod model;
+pub mod walk;
 
 pub use model::{ModelMemory, ModelRegisters};
 

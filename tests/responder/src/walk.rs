@@ -1,0 +1,960 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! Random walks of device, host and RMM, checked step by step against a reference.
+//!
+//! The reference is the plain list of what must be reported: for each queue the records that were
+//! written and the losses that were announced, and the global errors that became active. The device
+//! acts between the steps of the host and before each register access of the RMM.
+//!
+//! A seed decides everything. A walk that fails prints it, with the step.
+
+use std::cell::Cell;
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, Once, PoisonError};
+
+use psmmu::{AbortBehaviour, State};
+use psmmu_abi::{Function, IrqSet};
+use smmu_model::{
+    Access, Answer, Answerer, Device, Loss, Output, PageRequest, Record, Register, Response,
+    Source, Step, Violation,
+};
+
+use crate::{Machine, Options, PSMMU};
+
+const GERROR: u64 = IrqSet::GERROR.bits();
+const EVENTQ: u64 = IrqSet::EVENTQ.bits();
+const PRIQ: u64 = IrqSet::PRIQ.bits();
+const SOURCES: u64 = GERROR | EVENTQ | PRIQ;
+
+const PENDING: u64 = 1;
+const NOTHING: [u64; 6] = [0; 6];
+const ERROR: u64 = 1 << 1;
+const EVENT: u64 = 2 << 1;
+const OWNED: u64 = 3 << 1;
+
+const CMDQ_ERR: u32 = 1 << 0;
+const MSI_GERROR_ABT_ERR: u32 = 1 << 7;
+/// The errors that a device of the Realm side can raise.
+const ERRORS: [u32; 9] = [0, 2, 3, 4, 5, 6, 7, 9, 10];
+
+/// Steps between two moments at which the device stops and all is counted.
+const ROUND: u64 = 400;
+/// Streams of page requests begin here, those of faults lie below.
+const PAGE_STREAMS: u32 = 16;
+
+/// A generator of numbers (xorshift); the same ones for the same seed.
+#[derive(Clone, Debug)]
+pub struct Numbers(u64);
+
+impl Numbers {
+    /// Takes a seed, which may be any number.
+    #[must_use]
+    pub const fn new(seed: u64) -> Self {
+        // Mixed, so that neighbours have nothing in common; the state must not be 0.
+        let mixed = (seed ^ 0x9E37_79B9_7F4A_7C15).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        Self((mixed ^ mixed >> 29) | 1)
+    }
+
+    /// Returns the next number.
+    pub const fn next(&mut self) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0
+    }
+
+    /// Returns a number below `bound`, which is not 0.
+    pub const fn below(&mut self, bound: u64) -> u64 {
+        (self.next() >> 11) % bound
+    }
+
+    /// Returns true once in `times`.
+    pub const fn once_in(&mut self, times: u64) -> bool {
+        self.below(times) == 0
+    }
+}
+
+/// What a queue must report.
+#[derive(Clone, Copy, Debug)]
+struct Written {
+    /// How many were written before it.
+    place: u64,
+    stream: u32,
+    address: u64,
+    request: Option<PageRequest>,
+}
+
+/// What a queue, or the errors, told last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Told {
+    Entry { owned: bool },
+    Loss,
+}
+
+/// The reference of one queue.
+#[derive(Debug)]
+struct Queue {
+    output: Output,
+    log2: u32,
+    /// Written and neither consumed nor discarded.
+    entries: VecDeque<Written>,
+    /// How many of these the RMM has taken over, freeing their slots.
+    staged: usize,
+    written: u64,
+    /// For each announced overflow that is not reported: how many were written before the last loss
+    /// that it stands for, and whether another report may stand for it.
+    losses: VecDeque<(u64, bool)>,
+    /// Reports of an overflow that another one has stood for, and that may come all the same.
+    spare: u32,
+    told: Option<Told>,
+    /// The next CONS write drops what it passes.
+    discarding: bool,
+}
+
+impl Queue {
+    fn new(output: Output, log2: u32) -> Self {
+        Self {
+            output,
+            log2,
+            entries: VecDeque::new(),
+            staged: 0,
+            written: 0,
+            losses: VecDeque::new(),
+            spare: 0,
+            told: None,
+            discarding: false,
+        }
+    }
+
+    /// An entry has been written.
+    fn push(&mut self, stream: u32, address: u64, request: Option<PageRequest>) {
+        self.entries.push_back(Written { place: self.written, stream, address, request });
+        self.written += 1;
+    }
+
+    /// An entry was lost; `announced` if the flag said so before.
+    fn lose(&mut self, announced: bool) {
+        match self.losses.back_mut() {
+            Some((place, _)) if announced => *place = self.written,
+            _ => {
+                assert!(!announced, "an announcement was reported before it was acknowledged");
+                self.losses.push_back((self.written, false));
+            }
+        }
+    }
+
+    /// How many of the written ones are reported and consumed, or discarded.
+    fn done(&self) -> u64 {
+        self.entries.front().map_or(self.written, |entry| entry.place)
+    }
+
+    /// CONS moves over `freed` entries.
+    fn free(&mut self, freed: usize) {
+        if self.discarding {
+            self.entries.drain(self.staged..self.staged + freed);
+            // Announcements that meet here may be reported as one.
+            let untold = usize::from(self.told == Some(Told::Loss));
+            self.losses.iter_mut().skip(untold + 1).for_each(|(_, merged)| *merged = true);
+        } else {
+            self.staged += freed;
+            assert!(
+                self.staged <= self.entries.len(),
+                "{:?}: more freed than written",
+                self.output
+            );
+        }
+    }
+
+    /// Whether a NOTIFY that starts now has something to report.
+    fn has_something(&self, device: &Device) -> bool {
+        self.staged != 0
+            || self.told.is_some()
+            || device.used(self.output) != 0
+            || self.losses.iter().any(|(_, merged)| !merged)
+    }
+
+    /// Checks that an overflow may be reported now.
+    fn tell_loss(&self) {
+        let done = self.done();
+        let is_due = self.losses.front().is_some_and(|(place, _)| *place <= done);
+        assert!(
+            is_due || self.spare != 0,
+            "{:?}: an overflow is reported behind {done} of {:?}",
+            self.output,
+            self.losses
+        );
+    }
+
+    fn consume(&mut self) -> Option<(Written, bool)> {
+        match self.told.take()? {
+            Told::Entry { owned } => {
+                self.staged = self.staged.checked_sub(1).expect("what was told was staged");
+                self.entries.pop_front().map(|entry| (entry, owned))
+            }
+            Told::Loss => {
+                let done = self.done();
+                let is_due = |(place, _): &(u64, bool)| *place <= done;
+                if self.losses.front().is_some_and(is_due) {
+                    self.losses.pop_front();
+                } else {
+                    self.spare -= 1;
+                }
+                while self.losses.front().is_some_and(|loss| is_due(loss) && loss.1) {
+                    self.losses.pop_front();
+                    self.spare += 1;
+                }
+                None
+            }
+        }
+    }
+}
+
+/// What must be reported, and what the device does next.
+#[derive(Debug)]
+struct Reference {
+    numbers: Numbers,
+    queues: [Queue; 2],
+    /// Errors that were active since they were last consumed.
+    open: u32,
+    told: u32,
+    /// Commands that the device refused.
+    refused: usize,
+    has_pri: bool,
+    /// Steps are as small as can be.
+    is_split: bool,
+    /// All steps of the device come at once.
+    gentle: bool,
+    /// Nothing new happens any more.
+    stopped: bool,
+    /// One in how many chances is taken.
+    pace: u64,
+    errors: bool,
+    next: u64,
+    overflowing: bool,
+    saw_command_error: bool,
+}
+
+impl Reference {
+    fn queue(&self, source: u64) -> &Queue {
+        &self.queues[usize::from(source == PRIQ)]
+    }
+
+    fn queue_mut(&mut self, source: u64) -> &mut Queue {
+        &mut self.queues[usize::from(source == PRIQ)]
+    }
+
+    fn address(&mut self) -> u64 {
+        self.next += 1;
+        self.next << 12
+    }
+
+    fn fault(&mut self, device: &mut Device) {
+        let stream = self.numbers.below(8) as u32;
+        let address = self.address();
+        let announced = device.has_overflowed(Output::Events);
+        device.record(Record::stage_2_write(stream, address));
+        device.step(Step::DeliverRecord(0));
+        match device.take_losses()[..] {
+            [] => self.queues[0].push(stream, address, None),
+            [(_, Loss::Overflow)] => self.queues[0].lose(announced),
+            [(_, Loss::Abort)] => self.open |= device.active_errors(),
+            [(_, Loss::Error)] => {}
+            ref other => panic!("{other:?}"),
+        }
+    }
+
+    fn page_request(&mut self, device: &mut Device) {
+        let stream = PAGE_STREAMS + self.numbers.below(8) as u32;
+        let group = self.numbers.below(512) as u16;
+        let address = self.address();
+        let request = match self.numbers.below(8) {
+            0 => PageRequest { address, ..PageRequest::stop_marker(stream, 3, group) },
+            1 | 2 => PageRequest::last_of(stream, group, address).more(),
+            3 => PageRequest::last_of(stream, group, address).of(5),
+            _ => PageRequest::last_of(stream, group, address),
+        };
+        let announced = device.has_overflowed(Output::Pages);
+        let is_off = device.is_active(1 << 3);
+        device.page_request(request);
+        device.step(Step::DeliverPageRequest(0));
+        if is_off {
+            // The device has answered it, and the error is to be reported.
+        } else if device.has_overflowed(Output::Pages) {
+            self.queues[1].lose(announced);
+        } else if device.is_active(1 << 3) {
+            self.open |= device.active_errors();
+        } else {
+            self.queues[1].push(stream, address, Some(request));
+        }
+    }
+
+    fn step(&mut self, device: &mut Device, step: Step) {
+        let stood = device.is_active(CMDQ_ERR);
+        device.step(step);
+        self.refused += usize::from(!stood && device.is_active(CMDQ_ERR));
+        self.open |= device.active_errors();
+    }
+
+    fn settle(&mut self, device: &mut Device) {
+        while let Some(&step) = device.steps().first() {
+            self.step(device, step);
+        }
+    }
+
+    /// The device does something, or nothing.
+    fn act(&mut self, device: &mut Device) {
+        if !self.stopped && self.numbers.once_in(self.pace) {
+            let count = match self.numbers.below(24) {
+                0 => self.numbers.below(3 << self.queues[0].log2.min(7)),
+                1..4 => self.numbers.below(8),
+                _ => 1,
+            };
+            let pages = self.has_pri && self.numbers.once_in(3);
+            match self.numbers.below(40) {
+                0 if self.errors => {
+                    let bit = ERRORS[self.numbers.below(ERRORS.len() as u64) as usize];
+                    // Between the two halves of a real command error it would hide that one.
+                    if bit != 0 || !self.is_split {
+                        device.raise(1 << bit);
+                        // What CONS tells of it is left from an earlier error, whose repair drops a
+                        // command.
+                        self.refused += usize::from(bit == 0);
+                    }
+                    self.open |= device.active_errors();
+                }
+                1 if self.errors => device.spoil_next_command([0xFF, 0]),
+                2 if self.errors => {
+                    device.abort_next_write(if pages { Output::Pages } else { Output::Events });
+                }
+                _ if pages => (0..count).for_each(|_| self.page_request(device)),
+                _ => (0..count).for_each(|_| self.fault(device)),
+            }
+        }
+        if self.gentle {
+            self.settle(device);
+        } else if self.numbers.once_in(2) {
+            let steps = device.steps();
+            if !steps.is_empty() {
+                let step = steps[self.numbers.below(steps.len() as u64) as usize];
+                self.step(device, step);
+            }
+        }
+    }
+
+    /// Just before the RMM's access.
+    fn on_access(&mut self, device: &mut Device, access: &Access) {
+        self.act(device);
+        self.note(device);
+        for queue in &mut self.queues {
+            let register = match queue.output {
+                Output::Events => Register::EventqCons,
+                Output::Pages => Register::PriqCons,
+            };
+            if let (Some(value), Some(at)) = (access.write, access.register())
+                && at == register
+            {
+                let (_, old) = device.pointers(queue.output);
+                queue.free(((value as u32).wrapping_sub(old) & ((2 << queue.log2) - 1)) as usize);
+            }
+        }
+    }
+
+    fn note(&mut self, device: &Device) {
+        self.overflowing |=
+            [Output::Events, Output::Pages].iter().any(|output| device.has_overflowed(*output));
+        self.saw_command_error |= device.is_active(CMDQ_ERR);
+    }
+}
+
+/// Where a CPU of the host is in its loop.
+#[derive(Clone, Copy, Debug)]
+enum Handler {
+    Idle,
+    Asking,
+    Consuming { pending: bool },
+}
+
+/// How a walk goes.
+#[derive(Clone, Copy, Debug)]
+struct Style {
+    options: Options,
+    /// Each handler asks for one source, goes on as long as it is told to, and is started by its
+    /// interrupt, so nothing may be left behind. Otherwise sets are arbitrary and hosts careless.
+    strict: bool,
+}
+
+impl Style {
+    fn choose(numbers: &mut Numbers) -> Self {
+        let event_queue = match numbers.below(400) {
+            0 => 10 + numbers.below(10) as u32,
+            _ => numbers.below(10) as u32,
+        };
+        let pri_queue = (!numbers.once_in(4)).then(|| numbers.below(6) as u32);
+        let abort = match numbers.below(2) {
+            0 => AbortBehaviour::SpoilsQueue,
+            _ => AbortBehaviour::KeepsQueue,
+        };
+        let messages = numbers.once_in(2);
+        let options = Options { event_queue, pri_queue, messages, abort, ..Options::default() };
+        Self { options, strict: !numbers.once_in(3) }
+    }
+}
+
+thread_local! {
+    /// Seed and step of this thread's walk.
+    static PLACE: Cell<Option<(u64, u64, Style)>> = const { Cell::new(None) };
+}
+
+/// Lets a panic say which walk it was. A hook, as a release build does not unwind.
+fn name_failing_walks() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        let before = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |info| {
+            before(info);
+            if let Some((seed, step, style)) = PLACE.get() {
+                eprintln!("WALK_SEED={seed} fails at step {step} ({style:?})");
+            }
+        }));
+    });
+}
+
+struct Walk {
+    seed: u64,
+    machine: Machine,
+    reference: Arc<Mutex<Reference>>,
+    style: Style,
+    numbers: Numbers,
+    /// Interrupts that no handler has taken.
+    latched: u32,
+    handlers: Vec<(u64, Handler)>,
+    /// Answers that are due, oldest first.
+    answers: VecDeque<Answer>,
+    skipped: usize,
+    step: u64,
+}
+
+/// Walks `steps` steps or a few more, as `seed` says, and returns how many.
+///
+/// # Panics
+/// When a promise is broken.
+#[must_use]
+pub fn walk(seed: u64, steps: u64) -> u64 {
+    let mut numbers = Numbers::new(seed);
+    let style = Style::choose(&mut numbers);
+    name_failing_walks();
+    PLACE.set(Some((seed, 0, style)));
+    let machine = Machine::active(style.options);
+    let log2 = [style.options.event_queue, style.options.pri_queue.unwrap_or(0).max(1)];
+    let is_split = numbers.once_in(2);
+    let reference = Reference {
+        numbers: Numbers::new(!seed),
+        queues: [Queue::new(Output::Events, log2[0]), Queue::new(Output::Pages, log2[1])],
+        open: 0,
+        told: 0,
+        refused: 0,
+        has_pri: style.options.pri_queue.is_some(),
+        is_split,
+        gentle: numbers.once_in(3),
+        stopped: false,
+        pace: 1 + numbers.below(6),
+        errors: !numbers.once_in(4),
+        next: 0,
+        overflowing: false,
+        saw_command_error: false,
+    };
+    let reference = Arc::new(Mutex::new(reference));
+    {
+        let mut device = machine.device();
+        device.set_eager(false);
+        device.set_split(is_split);
+        device.set_lazy_cons(numbers.once_in(2));
+        // The model has no DPT_CFG_FAR, which the repair of DPT_ERR clears.
+        device.collect_violations(true);
+        let reference = Arc::clone(&reference);
+        device.on_access(move |device, access| {
+            let mut reference = reference.lock().unwrap_or_else(PoisonError::into_inner);
+            reference.on_access(device, access);
+        });
+    }
+    let handlers = if style.strict {
+        [GERROR, GERROR, EVENTQ, EVENTQ, PRIQ, PRIQ].map(|set| (set, Handler::Idle)).to_vec()
+    } else {
+        vec![(SOURCES, Handler::Idle); 3]
+    };
+    let mut walk = Walk {
+        machine,
+        reference,
+        style,
+        numbers,
+        latched: 0,
+        handlers,
+        answers: VecDeque::new(),
+        skipped: 0,
+        step: 0,
+        seed,
+    };
+    while walk.step < steps && walk.round() {}
+    // The PSMMU stays for good, what it ran on need not.
+    let mut device = walk.machine.device();
+    device.clear_hooks();
+    *device = Device::new(smmu_model::Config::default());
+    PLACE.set(None);
+    walk.step
+}
+
+impl Walk {
+    /// Does something to device and reference while no call runs.
+    fn with<T>(&self, action: impl FnOnce(&mut Device, &mut Reference) -> T) -> T {
+        let mut device = self.machine.device();
+        let mut reference = self.reference.lock().expect("a walk ends at the first panic");
+        action(&mut device, &mut reference)
+    }
+
+    /// Walks until the device stops, and on until nothing is left. Returns whether it can go on.
+    fn round(&mut self) -> bool {
+        self.with(|_, reference| reference.stopped = false);
+        for _ in 0..ROUND {
+            self.step(true);
+        }
+        if self.numbers.once_in(6) {
+            return self.hostile();
+        }
+        self.with(|_, reference| reference.stopped = true);
+        self.finish();
+        if self.numbers.once_in(6) { self.hostile() } else { true }
+    }
+
+    /// Lets the host go on until it has nothing to do, and checks that nothing is left.
+    fn finish(&mut self) {
+        let bound = self.bound();
+        let before = self.machine.calls();
+        loop {
+            self.step(false);
+            let calls = self.machine.calls() - before;
+            assert!(calls <= bound, "the host does not come to an end in {bound} calls");
+            let idle = self.handlers.iter().all(|(_, handler)| matches!(handler, Handler::Idle));
+            let quiet = self.with(|device, _| device.steps().is_empty());
+            if idle && quiet && self.latched == 0 && self.machine.device().interrupts().is_empty() {
+                break;
+            }
+        }
+        if self.style.strict {
+            self.with(|_, reference| {
+                for queue in &reference.queues {
+                    let left: Vec<_> = queue.losses.iter().filter(|(_, merged)| !merged).collect();
+                    let Queue { output, entries, .. } = queue;
+                    assert!(
+                        entries.is_empty() && left.is_empty(),
+                        "{output:?}: left behind without an interrupt: {entries:?}, losses {left:?}"
+                    );
+                }
+                // The one error without an interrupt, told with the next one.
+                assert_eq!(reference.open & !MSI_GERROR_ABT_ERR, 0, "errors left behind");
+            });
+        }
+        // A poll finds whatever careless hosts have left.
+        for set in [GERROR, EVENTQ, PRIQ, GERROR] {
+            let mut calls = 0;
+            while self.notify(set, false).is_some() {
+                self.consume(set);
+                calls += 2;
+                assert!(calls <= bound, "a poll of {set} does not come to an end in {bound} calls");
+            }
+        }
+        self.with(|device, reference| reference.settle(device));
+        // The repair of a command that failed just now lets the commands behind it run.
+        while self.notify(GERROR, false).is_some() {
+            self.consume(GERROR);
+            self.with(|device, reference| reference.settle(device));
+        }
+        self.with(|_, reference| {
+            for Queue { output, entries, losses, .. } in &reference.queues {
+                let is_open = losses.iter().any(|(_, merged)| !merged);
+                assert!(entries.is_empty() && !is_open, "{output:?}: {entries:?}, {losses:?}");
+            }
+            assert_eq!(reference.open, 0, "errors never told");
+        });
+        self.check_answers();
+    }
+
+    /// How many calls a host needs at most for what is there.
+    fn bound(&self) -> u64 {
+        self.with(|_, reference| {
+            let queues = reference.queues.iter();
+            let events: usize =
+                queues.map(|queue| queue.entries.len() + queue.losses.len() + 2).sum();
+            // Two handlers may be told the same, and one of a kind may ask for nothing.
+            6 * events as u64 + 200
+        })
+    }
+
+    /// One step of device or host.
+    fn step(&mut self, free: bool) {
+        self.step += 1;
+        PLACE.set(Some((self.seed, self.step, self.style)));
+        self.latched |= self.machine.device().take_interrupts().bits();
+        match self.numbers.below(16) {
+            0..4 => self.with(|device, reference| reference.act(device)),
+            4 if free => {
+                let set = self.any_set();
+                self.consume(set);
+            }
+            5 if free => {
+                // Sets that name nothing that there is.
+                let set = self.numbers.next() & !SOURCES;
+                self.machine.device().forget_accesses();
+                assert_eq!(self.machine.notify(set), NOTHING, "{set:#x}");
+                assert_eq!(self.machine.device().accesses(), (0, 0), "{set:#x}");
+            }
+            6 if free && self.numbers.once_in(8) => {
+                let stream = self.numbers.below(2 * u64::from(PAGE_STREAMS)) as u32;
+                let mut owners = self.machine.owners.0.lock().unwrap();
+                if !owners.remove(&stream) {
+                    owners.insert(stream);
+                }
+            }
+            7 if free && !self.style.strict => {
+                let set = self.any_set();
+                let first = self.notify(set, true);
+                assert!(first.is_none() || self.notify(set, true).is_some(), "NOTIFY took it");
+            }
+            _ => self.handle(free),
+        }
+    }
+
+    /// One step of some handler.
+    fn handle(&mut self, free: bool) {
+        let at = self.numbers.below(self.handlers.len() as u64) as usize;
+        let (set, handler) = self.handlers[at];
+        let reserved = self.reserved();
+        let (set, handler) = match handler {
+            Handler::Idle => {
+                let mine = if self.style.strict { wire(set) } else { !0 };
+                let called = self.latched & mine != 0;
+                self.latched &= !mine;
+                if called || free && self.numbers.once_in(16) {
+                    let set = if self.style.strict { set } else { self.any_set() };
+                    (set, Handler::Asking)
+                } else {
+                    (set, Handler::Idle)
+                }
+            }
+            Handler::Asking => match self.notify(set | reserved, true) {
+                Some(pending) => (set, Handler::Consuming { pending }),
+                None => (set, Handler::Idle),
+            },
+            Handler::Consuming { pending } => {
+                self.consume(set | reserved);
+                (set, if pending { Handler::Asking } else { Handler::Idle })
+            }
+        };
+        self.handlers[at] = (set, handler);
+    }
+
+    fn any_set(&mut self) -> u64 {
+        self.numbers.below(SOURCES + 1) & SOURCES | self.reserved()
+    }
+
+    /// Reserved bits, now and then.
+    fn reserved(&mut self) -> u64 {
+        if self.numbers.once_in(8) { self.numbers.next() & !0xF } else { 0 }
+    }
+
+    /// Asks, checks the answer, and returns whether more is pending, or `None` if there is nothing.
+    fn notify(&mut self, set: u64, free: bool) -> Option<bool> {
+        let stopped = self.with(|device, reference| {
+            let stopped = reference.stopped;
+            reference.stopped |= !free;
+            (reference.overflowing, reference.saw_command_error) = (false, false);
+            reference.note(device);
+            device.forget_accesses();
+            stopped
+        });
+        let (something, open) = self.with(|device, reference| {
+            let named = if reference.has_pri { SOURCES } else { !PRIQ };
+            let something = [EVENTQ, PRIQ].map(|source| {
+                set & named & source != 0 && reference.queue(source).has_something(device)
+            });
+            (something, if set & GERROR != 0 { reference.open } else { 0 })
+        });
+        let answer = self.machine.notify(set);
+        let pending = answer[0] & PENDING != 0;
+        let owners = self.machine.owners.0.lock().unwrap().clone();
+        self.with(|device, reference| {
+            reference.note(device);
+            check_accesses(device, reference, set);
+            check_violations(device);
+            reference.stopped = stopped;
+            if reference.gentle {
+                reference.settle(device);
+            }
+            let context = format!("{answer:x?} of {set:#x}");
+            let first_errors = open != 0 || reference.told != 0 && set & GERROR != 0;
+            match answer[0] & !PENDING {
+                0 => {
+                    assert_eq!(answer, NOTHING);
+                    assert!(!first_errors, "{context} while {open:#x} is active");
+                    assert_eq!(something, [false; 2], "{context} with something to report");
+                    None
+                }
+                ERROR if answer[5] >> 32 == 0 => {
+                    assert!(set & GERROR != 0, "{context}");
+                    let bits = answer[5] as u32;
+                    if reference.told == 0 {
+                        assert_eq!(open & !bits, 0, "{context} of {open:#x}");
+                        assert_eq!(bits & !reference.open, 0, "{context}: never active");
+                        reference.told = bits;
+                    }
+                    assert_eq!(bits, reference.told, "{context}");
+                    assert!(pending || something == [false; 2], "{context}: more is there");
+                    Some(pending)
+                }
+                kind => {
+                    assert!(!first_errors, "{context} before the error {open:#x}");
+                    let is_page = match kind {
+                        ERROR => answer[5] == 1 << 33,
+                        EVENT => answer[1] == 0x24,
+                        OWNED => answer[2] >= PAGE_STREAMS.into(),
+                        _ => panic!("{context}"),
+                    };
+                    let source = if is_page { PRIQ } else { EVENTQ };
+                    assert!(set & source != 0, "{context}");
+                    assert!(!(is_page && something[0]), "{context} before the event queue");
+                    let behind = !is_page && something[1];
+                    assert!(pending || !behind, "{context}: a page request is there");
+                    let queue = reference.queue_mut(source);
+                    let told = check_queue(queue, answer, &owners, &context);
+                    assert!(queue.told.is_none_or(|before| before == told), "{context}: changed");
+                    queue.told = Some(told);
+                    let rest = queue.staged - usize::from(told != Told::Loss);
+                    assert!(pending || rest == 0, "{context}: {rest} more staged");
+                    Some(pending)
+                }
+            }
+        })
+    }
+
+    /// Consumes, and lets the reference do the same.
+    fn consume(&mut self, set: u64) {
+        let spoils = self.style.options.abort == AbortBehaviour::SpoilsQueue;
+        let errors = self.with(|device, reference| {
+            device.forget_accesses();
+            let errors = if set & GERROR != 0 { reference.told } else { 0 };
+            reference.queues[0].discarding = spoils && errors & 1 << 2 != 0;
+            reference.queues[1].discarding = spoils && errors & 1 << 3 != 0 && reference.has_pri;
+            errors
+        });
+        self.machine.consume(set);
+        let consumed = self.with(|device, reference| {
+            let (reads, writes) = device.accesses();
+            assert!(reads <= 7 && writes <= 7, "CONSUME: {reads} reads, {writes} writes");
+            check_violations(device);
+            reference.queues.iter_mut().for_each(|queue| queue.discarding = false);
+            if errors != 0 {
+                reference.told = 0;
+                reference.open = reference.open & !errors | device.active_errors();
+                return None;
+            }
+            assert_eq!(writes & !1, 0, "CONSUME without an error writes a command at most");
+            let consumed = [EVENTQ, PRIQ]
+                .into_iter()
+                .find(|source| set & source != 0 && reference.queue(*source).told.is_some())
+                .and_then(|source| reference.queue_mut(source).consume());
+            if reference.gentle {
+                reference.settle(device);
+            }
+            consumed
+        });
+        if let Some((Written { request: Some(request), .. }, false)) = consumed
+            && request.last
+            && !request.is_stop_marker()
+        {
+            let PageRequest { stream, substream, group, .. } = request;
+            let (by, response) = (Answerer::Driver, Response::Failure);
+            self.answers.push_back(Answer { by, stream, substream, group, response });
+        }
+    }
+
+    /// Checks that each group that nobody owns got its answer, once and in order, but for those whose
+    /// command the device refused or had no room for.
+    fn check_answers(&mut self) {
+        let answers = self.machine.device().take_answers();
+        for answer in answers.into_iter().filter(|answer| answer.by == Answerer::Driver) {
+            loop {
+                match self.answers.pop_front() {
+                    None => panic!("{answer:?} answers nothing"),
+                    Some(due) if due == answer => break,
+                    Some(_) => self.skipped += 1,
+                }
+            }
+        }
+        self.skipped += std::mem::take(&mut self.answers).len();
+        let unanswered = self.machine.psmmu().counters().unanswered.get();
+        let excused = self.with(|_, reference| reference.refused) + unanswered as usize;
+        assert!(self.skipped <= excused, "{} groups without an answer", self.skipped - excused);
+    }
+
+    /// Shows a PROD that no device shows. What is lost then cannot be known, but a PROD that makes no
+    /// sense is reported as an error, and calls stay bounded. Returns whether the device goes on.
+    fn hostile(&mut self) -> bool {
+        let pages = self.style.options.pri_queue.is_some() && self.numbers.once_in(2);
+        let (output, source, register) = if pages {
+            (Output::Pages, PRIQ, Register::PriqProd)
+        } else {
+            (Output::Events, EVENTQ, Register::EventqProd)
+        };
+        let log2 = self.with(|_, reference| reference.queue(source).log2);
+        let mask = (2 << log2) - 1;
+        let value = match self.numbers.below(4) {
+            0 => u32::MAX,
+            1 => self.numbers.next() as u32,
+            2 => self.numbers.next() as u32 & mask,
+            _ => self.numbers.next() as u32 & (1 << 31 | mask),
+        };
+        let recovers = self.numbers.once_in(2);
+        let is_gone = self.numbers.once_in(6);
+        let mut device = self.machine.device();
+        device.clear_hooks();
+        if recovers {
+            device.before_read(register, |_| ());
+            device.before_read(register, move |device| {
+                device.set_prod_raw(output, value & (1 << 31 | mask));
+            });
+        }
+        drop(device);
+        let makes_sense = self.with(|device, reference| {
+            reference.stopped = true;
+            reference.settle(device);
+            let (_, cons) = device.pointers(output);
+            device.set_prod_raw(output, value);
+            device.set_gone(is_gone);
+            let used = value.wrapping_sub(cons) & mask;
+            !is_gone && value & !(1 << 31) & !mask == 0 && used <= 1 << log2
+        });
+        let bound = self.bound() + 4 * (2 << log2) + 100;
+        let cause = if pages { 1 << 3 } else { 1 << 2 };
+        let mut reported = false;
+        for set in [source, SOURCES] {
+            let mut calls = 0;
+            loop {
+                let notify = [Function::PsmmuIrqNotify.id(), PSMMU, set, 0, 0, 0, 0, 0];
+                let [status, flags, .., syndrome, _] = self.machine.call(notify);
+                if status != 0 || flags == 0 {
+                    assert!(status == 0 || self.machine.state() == State::Failed);
+                    break;
+                }
+                reported |= flags & !PENDING == ERROR && syndrome & cause != 0;
+                let consume = [Function::PsmmuEventConsume.id(), PSMMU, set, 0, 0, 0, 0, 0];
+                let _ = self.machine.call(consume);
+                calls += 2;
+                assert!(calls <= bound, "PROD {value:#x}: no end in {bound} calls");
+            }
+        }
+        assert!(makes_sense || reported, "PROD {value:#x} makes no sense and is not reported");
+        if self.machine.state() == State::Failed {
+            return false;
+        }
+        self.resume()
+    }
+
+    /// Begins with an empty list behind a hostile PROD.
+    fn resume(&mut self) -> bool {
+        // Commands that still stand behind a failed one would answer later.
+        self.with(|device, reference| reference.settle(device));
+        while self.machine.notify(GERROR) != NOTHING {
+            self.machine.consume(GERROR);
+            self.with(|device, reference| reference.settle(device));
+        }
+        let reference = Arc::clone(&self.reference);
+        self.latched = 0;
+        self.handlers.iter_mut().for_each(|(_, handler)| *handler = Handler::Idle);
+        self.answers.clear();
+        self.skipped = 0;
+        self.with(|device, reference| {
+            for queue in &mut reference.queues {
+                *queue = Queue { written: queue.written, ..Queue::new(queue.output, queue.log2) };
+            }
+            reference.settle(device);
+            reference.told = 0;
+            reference.open = device.active_errors();
+        });
+        let mut device = self.machine.device();
+        let _ = (device.take_interrupts(), device.take_answers(), device.take_violations());
+        device.clear_hooks();
+        device.on_access(move |device, access| {
+            let mut reference = reference.lock().unwrap_or_else(PoisonError::into_inner);
+            reference.on_access(device, access);
+        });
+        true
+    }
+}
+
+/// Returns the wire of the one source in `set`.
+const fn wire(set: u64) -> u32 {
+    match set {
+        GERROR => Source::Gerror.bit(),
+        EVENTQ => Source::Eventq.bit(),
+        _ => Source::Priq.bit(),
+    }
+}
+
+/// Checks what a queue told, and returns what it was.
+fn check_queue(
+    queue: &Queue,
+    answer: [u64; 6],
+    owners: &std::collections::HashSet<u32>,
+    context: &str,
+) -> Told {
+    let [flags, number, stream, fetch, input, syndrome] = answer;
+    if flags & !PENDING == ERROR {
+        if queue.told.is_none() {
+            queue.tell_loss();
+        }
+        return Told::Loss;
+    }
+    let first = queue.entries.front().unwrap_or_else(|| panic!("{context}: nothing was written"));
+    let owned = match queue.told {
+        Some(Told::Entry { owned }) => owned,
+        _ => owners.contains(&first.stream),
+    };
+    let expected = match (owned, first.request) {
+        (true, _) => (OWNED, 0, u64::from(first.stream), 0, 0, 0),
+        (false, None) => (EVENT, 0x10, 0, 0, first.address, 0b1010),
+        (false, Some(_)) => (EVENT, 0x24, 0, 0, first.address, 0),
+    };
+    let told = (flags & !PENDING, number, stream, fetch, input, syndrome);
+    assert_eq!(told, expected, "{context}: not the first that was written");
+    assert!(queue.staged != 0, "{context}: told before its slot was freed");
+    Told::Entry { owned }
+}
+
+/// Checks that NOTIFY kept to its bounds: of the queues that `set` names, two reads and one write, one
+/// of each more behind an overflow; of the errors one read, and the repair of a command error.
+fn check_accesses(device: &Device, reference: &Reference, set: u64) {
+    let more = u32::from(reference.overflowing);
+    let mut counted = (0, 0);
+    for (source, prod, cons) in [
+        (EVENTQ, Register::EventqProd, Register::EventqCons),
+        (PRIQ, Register::PriqProd, Register::PriqCons),
+    ] {
+        let (reads, writes) = (device.accesses_of(prod).0, device.accesses_of(cons).1);
+        let named = u32::from(set & source != 0);
+        assert!(reads <= named * (2 + more), "{reads} reads of {}", prod.name());
+        assert!(writes <= named * (1 + more), "{writes} writes of {}", cons.name());
+        counted = (counted.0 + reads, counted.1 + writes);
+    }
+    let repair = u32::from(reference.saw_command_error && set & GERROR != 0);
+    let errors = u32::from(set & GERROR != 0);
+    let (reads, writes) = device.accesses();
+    let (reads, writes) = (reads - counted.0, writes - counted.1);
+    assert!(reads <= errors + 3 * repair, "{reads} more reads");
+    assert!(writes <= repair, "{writes} more writes");
+}
+
+/// Checks that the RMM has broken no rule of the architecture; the model lacks one register.
+fn check_violations(device: &mut Device) {
+    for violation in device.take_violations() {
+        assert!(matches!(violation, Violation::UnknownRegister { .. }), "{violation}");
+    }
+}
