@@ -662,7 +662,7 @@ impl Walk {
     }
 
     /// Asks, checks the answer, and returns whether more is pending, or `None` if there is nothing.
-    fn notify(&mut self, set: u64, free: bool) -> Option<bool> {
+    fn notify(&self, set: u64, free: bool) -> Option<bool> {
         let stopped = self.with(|device, reference| {
             let stopped = reference.stopped;
             reference.stopped |= !free;
