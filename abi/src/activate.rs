@@ -3,7 +3,7 @@
 //! `RMI_PSMMU_ACTIVATE`.
 //!
 //! X1 in: the PSMMU. X2 in: PA of a [`PsmmuParams`]. X0 out: result. While the result is "incomplete"
-//! X1 is the handle of the operation and X2 a [`DonateRequest`].
+//! X1 is the handle of the operation and X2 a [`DonateRequest`](crate::DonateRequest).
 
 use core::mem::offset_of;
 
@@ -91,52 +91,6 @@ impl PsmmuParamsFields {
     }
 }
 
-/// What memory an operation asks for, X2 of an "incomplete, donate" answer.
-///
-/// Only memory that is already delegated is ever asked for: that state is encoded as zero in every
-/// revision of the specification.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(transparent)]
-pub struct DonateRequest(u64);
-
-impl DonateRequest {
-    const COUNT_SHIFT: u32 = 2;
-    const COUNT_MASK: u64 = 0x3FFF;
-    const CONTIGUOUS: u64 = 1 << 16;
-
-    /// Asks for `count` granules of 4 KiB, 1 to 1023, as one region that is aligned to its size when
-    /// `contiguous`, else anywhere.
-    #[must_use]
-    pub const fn granules(count: u16, contiguous: bool) -> Self {
-        let contiguous = if contiguous { Self::CONTIGUOUS } else { 0 };
-        Self((count as u64 & Self::COUNT_MASK) << Self::COUNT_SHIFT | contiguous)
-    }
-
-    /// Takes X2 as it came.
-    #[must_use]
-    pub const fn from_x2(x2: u64) -> Self {
-        Self(x2)
-    }
-
-    /// Returns the value for X2.
-    #[must_use]
-    pub const fn x2(self) -> u64 {
-        self.0
-    }
-
-    /// Returns how many blocks are asked for.
-    #[must_use]
-    pub const fn count(self) -> u64 {
-        self.0 >> Self::COUNT_SHIFT & Self::COUNT_MASK
-    }
-
-    /// Returns whether the blocks must be one aligned region.
-    #[must_use]
-    pub const fn is_contiguous(self) -> bool {
-        self.0 & Self::CONTIGUOUS != 0
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use zerocopy::FromZeros;
@@ -160,16 +114,5 @@ mod tests {
             (fields.gerror, fields.eventq, fields.priq),
             (params.gerror, params.eventq, params.priq)
         );
-    }
-
-    #[test]
-    fn donation_requests_have_the_words_of_the_wire_and_read_back() {
-        for (count, word) in [(1, 0x1_0004), (4, 0x1_0010)] {
-            let request = DonateRequest::granules(count, true);
-            assert_eq!(request.x2(), word);
-            assert_eq!(DonateRequest::from_x2(word).count(), u64::from(count));
-            assert!(request.is_contiguous());
-        }
-        assert_eq!(DonateRequest::granules(3, false).x2(), 0xC);
     }
 }

@@ -62,12 +62,28 @@ functions! {
     PsmmuStL2Create = 0x1DB,
     /// `RMI_PSMMU_ST_L2_DESTROY`: removes one.
     PsmmuStL2Destroy = 0x1DC,
+    /// `RMI_GRANULE_TRACKING_GET`: says how the RMM tracks a range of memory. Any RMM state.
+    GranuleTrackingGet = 0x1E1,
     /// `RMI_RMM_CONFIG_GET`: reads the configuration. Any RMM state.
     RmmConfigGet = 0x1EC,
+    /// `RMI_RMM_STATE_GET`: says whether the RMM is active. Any RMM state.
+    RmmStateGet = 0x1EE,
     /// `RMI_PSMMU_EVENT_CONSUME` (`EVENT_DISCARD` in early betas): takes the reported event off.
     PsmmuEventConsume = 0x1F0,
+    /// `RMI_GRANULE_RANGE_DELEGATE`: gives granules to the Realm world.
+    GranuleRangeDelegate = 0x1F1,
+    /// `RMI_GRANULE_RANGE_UNDELEGATE`: takes them back.
+    GranuleRangeUndelegate = 0x1F2,
     /// `RMI_RMM_ACTIVATE`: moves the RMM from INIT to ACTIVE.
     RmmActivate = 0x202,
+    /// `RMI_OP_CONTINUE`: goes on with a stateful operation.
+    OpContinue = 0x203,
+    /// `RMI_OP_MEM_DONATE`: gives it memory.
+    OpMemDonate = 0x208,
+    /// `RMI_OP_MEM_RECLAIM`: takes memory back from it.
+    OpMemReclaim = 0x209,
+    /// `RMI_OP_CANCEL`: gives it up.
+    OpCancel = 0x20A,
     /// `RMI_PSMMU_INFO`: tells how the host will be interrupted.
     PsmmuInfo = 0x20E,
 }
@@ -103,7 +119,7 @@ mod tests {
 
     #[test]
     fn identifiers_have_the_values_of_the_wire() {
-        let expected: [(Function, u64); 12] = [
+        let expected: [(Function, u64); 20] = [
             (Function::Version, 0xC400_0150),
             (Function::Features, 0xC400_0165),
             (Function::RmmConfigSet, 0xC400_016E),
@@ -112,9 +128,17 @@ mod tests {
             (Function::PsmmuDeactivate, 0xC400_01D8),
             (Function::PsmmuStL2Create, 0xC400_01DB),
             (Function::PsmmuStL2Destroy, 0xC400_01DC),
+            (Function::GranuleTrackingGet, 0xC400_01E1),
             (Function::RmmConfigGet, 0xC400_01EC),
+            (Function::RmmStateGet, 0xC400_01EE),
             (Function::PsmmuEventConsume, 0xC400_01F0),
+            (Function::GranuleRangeDelegate, 0xC400_01F1),
+            (Function::GranuleRangeUndelegate, 0xC400_01F2),
             (Function::RmmActivate, 0xC400_0202),
+            (Function::OpContinue, 0xC400_0203),
+            (Function::OpMemDonate, 0xC400_0208),
+            (Function::OpMemReclaim, 0xC400_0209),
+            (Function::OpCancel, 0xC400_020A),
             (Function::PsmmuInfo, 0xC400_020E),
         ];
         for (function, id) in expected {

@@ -8,7 +8,8 @@
 //!
 //! Read it along a call: [`Function`] names it in X0, [`ResultWord`] answers it in X0, and what is
 //! between stands in the module of the command group: [`version`], [`features`], [`config`],
-//! [`info`], [`activate`], [`notify`]. [`event`] names what an SMMU reports.
+//! [`info`], [`activate`], [`notify`], [`tracking`], and [`operation`] for those that take more than one
+//! call. [`event`] names what an SMMU reports.
 //!
 //! Every number's source and the revision of the specification that it belongs to are listed in
 //! `docs/abi.md`.
@@ -28,16 +29,20 @@ pub mod features;
 pub mod function;
 pub mod info;
 pub mod notify;
+pub mod operation;
 pub mod result;
+pub mod tracking;
 pub mod version;
 
-pub use activate::{DonateRequest, PsmmuParams, PsmmuParamsFields, PsmmuParamsFlags};
+pub use activate::{MsiMessage, PsmmuParams, PsmmuParamsFields, PsmmuParamsFlags};
 pub use config::RmmConfig;
 pub use event::{ErrorCause, EventNumber, FaultClass, Syndrome};
 pub use function::Function;
 pub use info::{IrqDelivery, PsmmuInfo, PsmmuInfoFields};
 pub use notify::{Event, EventKind, IrqSet, Notification};
+pub use operation::{AddressRange, BlockSize, DonateRequest, Handover};
 pub use result::{MemoryTransfer, ResultWord, Status};
+pub use tracking::{MemoryCategory, TrackingState};
 pub use version::Version;
 
 /// Bytes in an RMI granule of 4 KiB, the only granule size of this project.

@@ -85,7 +85,15 @@ const fn gate(function: Function) -> Option<Gate> {
         | Function::PsmmuEventConsume
         | Function::PsmmuDeactivate
         | Function::PsmmuStL2Create
-        | Function::PsmmuStL2Destroy => None,
+        | Function::PsmmuStL2Destroy
+        | Function::GranuleTrackingGet
+        | Function::RmmStateGet
+        | Function::GranuleRangeDelegate
+        | Function::GranuleRangeUndelegate
+        | Function::OpContinue
+        | Function::OpMemDonate
+        | Function::OpMemReclaim
+        | Function::OpCancel => None,
     }
 }
 
@@ -198,7 +206,15 @@ impl<'a, E: Environment> Rmm<'a, E> {
             | Function::PsmmuEventConsume
             | Function::PsmmuDeactivate
             | Function::PsmmuStL2Create
-            | Function::PsmmuStL2Destroy => ResultWord::from_x0(SMCCC_NOT_SUPPORTED),
+            | Function::PsmmuStL2Destroy
+            | Function::GranuleTrackingGet
+            | Function::RmmStateGet
+            | Function::GranuleRangeDelegate
+            | Function::GranuleRangeUndelegate
+            | Function::OpContinue
+            | Function::OpMemDonate
+            | Function::OpMemReclaim
+            | Function::OpCancel => ResultWord::from_x0(SMCCC_NOT_SUPPORTED),
         }
     }
 
