@@ -1,31 +1,55 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Bring-up: disable, program, enable, acknowledge, interrupts on, then translation.
+//! Bring-up, in two steps, as memory is found in between: [`Psmmu::begin_activation`] claims the PSMMU
+//! and says what it needs, [`Psmmu::activate`] takes that and starts it: disable, program, enable,
+//! acknowledge, interrupts on, then translation.
 //!
 //! Interrupts are on before translation is, so that nothing is recorded while nobody would be told.
 //! What is recorded before is found by the first NOTIFY, which always looks.
 
 #![forbid(unsafe_code)]
 
+use psmmu_abi::{GRANULE_SIZE, MsiMessage};
+
 use crate::command::{self, Command, CommandError, CommandQueue};
-use crate::gerror::Errors;
 use crate::page_request::PageRequest;
 use crate::queue::{DeviceMemory, Log2Size};
 use crate::record::{Entry, Record};
 use crate::registers::{
     BASE_ADDRESS, BASE_ALLOCATE, CR1_WRITE_BACK_INNER_SHAREABLE, Clock, Cr0, Cr2, IDR0_COHACC,
-    IDR0_HYP, IDR0_MSI, IDR0_PRI, IDR0_ST_LEVEL_SHIFT, IDR1_CMDQS_SHIFT, IDR1_EVENTQS_SHIFT,
-    IDR1_PRESET, IDR1_PRIQS_SHIFT, IDR1_SIDSIZE_MASK, IrqCtrl, REALM_IDR1_RME_DA_IMPL, Register32,
-    Register64, Registers, TimedOut, wait,
+    IDR0_HYP, IDR0_MSI, IDR0_PRI, IDR0_ST_LEVEL_SHIFT, IDR0_VMID16, IDR1_CMDQS_SHIFT,
+    IDR1_EVENTQS_SHIFT, IDR1_PRESET, IDR1_PRIQS_SHIFT, IDR1_SIDSIZE_MASK, IRQ_CFG0_ADDRESS,
+    IRQ_CFG0_NS, IRQ_CFG2_DEVICE, IrqCtrl, REALM_IDR1_RME_DA_IMPL, Register32, Register64,
+    Registers, TimedOut, address_bits, wait,
 };
-use crate::smmu::{Delivery, Interface, Psmmu, State};
+use crate::smmu::{Delivery, Interface, Psmmu, Sizes, State};
 use crate::staging::{EventQueue, PriQueue};
-use crate::stream_table;
+use crate::stream_table::{self, StreamTables};
+
+/// Where the interrupts of the Realm side go as messages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Messages {
+    /// Global errors.
+    pub gerror: MsiMessage,
+    /// Event queue.
+    pub eventq: MsiMessage,
+    /// PRI queue. Not looked at without page requests.
+    pub priq: MsiMessage,
+}
+
+/// What a PSMMU is to do once it is active.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Wanted {
+    /// Take page requests.
+    pub page_requests: bool,
+    /// Interrupt by messages.
+    pub messages: Option<Messages>,
+}
 
 /// What a PSMMU runs on: memory that is its own until it is at rest again.
 ///
-/// Each part is zeroed, or for the stream table filled, by the giver; its size decides the size of the
-/// queue or table, within what the device allows; its address must be a multiple of that size.
+/// Each part is zeroed by the giver; its size decides the size of the queue or table, within what
+/// device and platform allow; its address must be a multiple of that size.
 #[derive(Clone, Copy, Debug)]
 pub struct Memory<M> {
     /// Level-1 stream table, 8 bytes for each 64 streams.
@@ -41,15 +65,32 @@ pub struct Memory<M> {
     pub completion: Option<M>,
 }
 
+/// The memory that an activation asks for, each part as a number of granules: a power of two, at most
+/// 512, in one piece that is aligned to its size.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Needs {
+    /// Level-1 stream table.
+    pub stream_table: u16,
+    /// Command queue.
+    pub command_queue: u16,
+    /// Event queue.
+    pub event_queue: u16,
+    /// PRI queue, if page requests are wanted.
+    pub pri_queue: Option<u16>,
+}
+
 /// Why a PSMMU was not activated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ActivateError {
     /// It is in this state, and not inactive.
     State(State),
-    /// There is no memory, or it does not fit.
+    /// The memory does not fit.
     Memory,
     /// Page requests are wanted, and the device has none.
     PageRequests,
+    /// Messages are wanted, and device or platform have none, or one of them is no 32-bit write to an
+    /// aligned address of the device's address space.
+    Messages,
     /// The device lacks something: a Realm side, coherent access, two-level stream tables, or bases
     /// that can be chosen.
     Unsupported,
@@ -57,6 +98,16 @@ pub enum ActivateError {
     Refused,
     /// The device does not answer. It has failed and stays so.
     TimedOut,
+}
+
+/// A PSMMU that was not activated, and the memory for it: gone if the device may still access it, and
+/// then [`Psmmu::deactivate`] gives it back once the device answers.
+#[derive(Debug)]
+pub struct NotActivated<M> {
+    /// Why.
+    pub error: ActivateError,
+    /// The memory.
+    pub memory: Option<Memory<M>>,
 }
 
 impl From<TimedOut> for ActivateError {
@@ -75,19 +126,46 @@ impl From<CommandError> for ActivateError {
     }
 }
 
-/// What the device allows.
-struct Limits {
+/// What the device has, and how much of it is used at most.
+#[derive(Debug)]
+struct Device {
     has_msi: bool,
     has_el2: bool,
     has_pri: bool,
-    commands: u32,
-    events: u32,
-    requests: u32,
-    sid_bits: u32,
+    has_vmid16: bool,
+    sizes: Sizes,
+}
+
+/// The claim to a PSMMU that is being activated. Whoever has it ends it by [`Psmmu::activate`] or
+/// [`Psmmu::abandon_activation`].
+#[derive(Debug)]
+#[must_use = "the PSMMU is in nobody's hands otherwise"]
+pub struct Activation {
+    wanted: Wanted,
+    device: Device,
+}
+
+impl Activation {
+    /// Returns what memory is needed.
+    #[must_use]
+    pub fn needs(&self) -> Needs {
+        let Sizes { streams, commands, events, requests } = self.device.sizes;
+        let granules = |log2: u8, entry_words: usize| {
+            let bytes = (entry_words * 8) << log2;
+            (bytes / GRANULE_SIZE).max(1) as u16
+        };
+        let tables = streams.saturating_sub(stream_table::SPLIT as u8);
+        Needs {
+            stream_table: granules(tables, 1),
+            command_queue: granules(commands, command::WORDS),
+            event_queue: granules(events, Record::WORDS),
+            pri_queue: self.wanted.page_requests.then(|| granules(requests, PageRequest::WORDS)),
+        }
+    }
 }
 
 /// Sizes that fit both device and memory.
-struct Sizes {
+struct Chosen {
     commands: Log2Size,
     events: Log2Size,
     requests: Option<Log2Size>,
@@ -95,57 +173,82 @@ struct Sizes {
 }
 
 impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
-    /// Brings the PSMMU up on what `memory` gives. It is asked only once nobody else can bring the same
-    /// PSMMU up, so it may prepare the memory that it gives.
+    /// Claims the PSMMU for activation and says what that needs. From then on nobody else can activate
+    /// it, and it serves no events.
     ///
     /// # Errors
-    /// [`ActivateError`]. The PSMMU is at rest again, or has failed if it did not answer; only when it
-    /// is at rest may the memory be used for something else.
-    pub fn activate(
-        &self,
-        memory: impl FnOnce() -> Option<Memory<M>>,
-        clock: &impl Clock,
-    ) -> Result<(), ActivateError> {
+    /// [`ActivateError`]; the PSMMU is as before. The device was only read.
+    pub fn begin_activation(&self, wanted: Wanted) -> Result<Activation, ActivateError> {
         self.claim(State::Inactive, State::Activating).map_err(ActivateError::State)?;
-        let Some(memory) = memory() else {
+        let device = self.device().and_then(|device| {
+            self.check(&wanted, &device)?;
+            Ok(device)
+        });
+        if device.is_err() {
             self.set_state(State::Inactive);
-            return Err(ActivateError::Memory);
-        };
-        let result = match self.bring_up(memory, clock) {
-            Err(error) if error != ActivateError::TimedOut => {
-                self.quiesce(clock).map_err(ActivateError::from).and(Err(error))
-            }
-            result => result,
-        };
-        if result.is_err() {
-            *self.commands.lock() = None;
-            *self.events.lock() = None;
-            *self.requests.lock() = None;
-            *self.errors.lock() = Errors::new();
         }
-        match result {
-            Ok(()) => self.set_state(State::Active),
-            Err(ActivateError::TimedOut) => self.set_failed(),
-            Err(_) => self.set_state(State::Inactive),
-        }
-        result
+        Ok(Activation { wanted, device: device? })
     }
 
-    fn bring_up(&self, memory: Memory<M>, clock: &impl Clock) -> Result<(), ActivateError> {
-        let limits = self.limits()?;
-        if memory.pri_queue.is_some() && !limits.has_pri {
-            return Err(ActivateError::PageRequests);
-        }
-        let sizes = Sizes::choose(&memory, &limits).ok_or(ActivateError::Memory)?;
-        self.quiesce(clock)?;
+    /// Gives the claim up.
+    pub fn abandon_activation(&self, _: Activation) {
+        self.set_state(State::Inactive);
+    }
 
+    /// Brings the PSMMU up on what `memory` gives.
+    ///
+    /// # Errors
+    /// [`NotActivated`], with the memory unless the device may still access it. The PSMMU is at rest
+    /// again, or has failed if it did not answer.
+    pub fn activate(
+        &self,
+        activation: Activation,
+        memory: Memory<M>,
+        clock: &impl Clock,
+    ) -> Result<(), NotActivated<M>> {
+        let Some(sizes) = Chosen::choose(&memory, &activation) else {
+            self.abandon_activation(activation);
+            return Err(NotActivated { error: ActivateError::Memory, memory: Some(memory) });
+        };
+        // Before the device is at rest it must not even see the addresses.
+        if self.quiesce(clock).is_err() {
+            self.set_state(State::Failed);
+            self.counters.trace.push(crate::counters::Trouble::Failed);
+            let memory = Some(memory);
+            return Err(NotActivated { error: ActivateError::TimedOut, memory });
+        }
+        let Err(error) = self.bring_up(&activation, memory, &sizes, clock) else {
+            self.set_state(State::Active);
+            return Ok(());
+        };
+        if error == ActivateError::TimedOut || self.quiesce(clock).is_err() {
+            self.set_state(State::Failed);
+            return Err(NotActivated { error: ActivateError::TimedOut, memory: None });
+        }
+        let memory = self.take_memory();
+        self.set_state(State::Inactive);
+        Err(NotActivated { error, memory })
+    }
+
+    fn bring_up(
+        &self,
+        activation: &Activation,
+        memory: Memory<M>,
+        sizes: &Chosen,
+        clock: &impl Clock,
+    ) -> Result<(), ActivateError> {
+        let Activation { wanted, device } = activation;
         self.errors.lock().reset(&self.registers);
-        self.program(&memory, &sizes, &limits);
-        let completion = memory.completion.filter(|_| limits.has_msi);
-        let commands = CommandQueue::new(memory.command_queue, sizes.commands, completion);
-        *self.commands.lock() = Some(commands);
-        *self.events.lock() = Some(EventQueue::new(memory.event_queue, sizes.events));
-        let requests = memory.pri_queue.zip(sizes.requests);
+        self.program(&memory, sizes);
+        self.program_messages(activation);
+
+        let Memory { stream_table, command_queue, event_queue, pri_queue, completion } = memory;
+        let completion = completion.filter(|_| device.has_msi);
+        let tables = StreamTables::new(stream_table, sizes.sid_bits, device.has_vmid16);
+        *self.tables.lock() = Some(tables);
+        *self.commands.lock() = Some(CommandQueue::new(command_queue, sizes.commands, completion));
+        *self.events.lock() = Some(EventQueue::new(event_queue, sizes.events));
+        let requests = pri_queue.zip(sizes.requests);
         *self.requests.lock() = requests.map(|(memory, size)| PriQueue::new(memory, size));
 
         // The device starts to read what the giver of the memory wrote.
@@ -155,7 +258,7 @@ impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
         enables |= Cr0::EVENTQEN;
         self.set_cr0(enables, clock)?;
         let invalidate = [Command::CFGI_ALL, Command::TLBI_NSNH_ALL, Command::TLBI_EL2_ALL];
-        let count = if limits.has_el2 { 3 } else { 2 };
+        let count = if device.has_el2 { 3 } else { 2 };
         self.run(clock, &invalidate[..count])?;
 
         let mut interrupts = IrqCtrl::GERROR | IrqCtrl::EVENTQ;
@@ -164,14 +267,19 @@ impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
             self.set_cr0(enables, clock)?;
             interrupts |= IrqCtrl::PRIQ;
         }
-        if self.config.delivery != Delivery::Disabled {
+        let interrupt = match self.config.delivery {
+            Delivery::Disabled => false,
+            Delivery::Wired { .. } => true,
+            Delivery::Messages => wanted.messages.is_some(),
+        };
+        if interrupt {
             self.set_irq_ctrl(interrupts, clock)?;
         }
         self.set_cr0(enables | Cr0::SMMUEN, clock).map_err(Into::into)
     }
 
-    /// Reads what the device allows, and refuses one that cannot serve.
-    fn limits(&self) -> Result<Limits, ActivateError> {
+    /// Reads what the device has, and refuses one that cannot serve.
+    fn device(&self) -> Result<Device, ActivateError> {
         let read = |register| self.registers.read32(register);
         let (idr0, idr1) = (read(Register32::NS_IDR0), read(Register32::NS_IDR1));
         let has_realm_side = match self.config.interface {
@@ -181,32 +289,88 @@ impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
         let is_coherent = idr0 & IDR0_COHACC != 0;
         let has_two_levels = idr0 >> IDR0_ST_LEVEL_SHIFT & 3 == 1;
         let has_preset_bases = idr1 & IDR1_PRESET != 0;
-        if !has_realm_side || !is_coherent || !has_two_levels || has_preset_bases {
+        let realm_idr0 = read(Register32::IDR0);
+        let least = |field: u32, own: u8| (field & 0x1F).min(own.into()) as u8;
+        let own = self.config.sizes;
+        let sizes = Sizes {
+            streams: (idr1 & IDR1_SIDSIZE_MASK)
+                .min(own.streams.into())
+                .min(Sizes::MAX_STREAMS.into()) as u8,
+            commands: least(idr1 >> IDR1_CMDQS_SHIFT, own.commands),
+            events: least(idr1 >> IDR1_EVENTQS_SHIFT, own.events),
+            requests: least(idr1 >> IDR1_PRIQS_SHIFT, own.requests),
+        };
+        let has_room = 1 << sizes.commands >= command::MIN_ENTRIES;
+        if !has_realm_side || !is_coherent || !has_two_levels || has_preset_bases || !has_room {
             return Err(ActivateError::Unsupported);
         }
-        let realm_idr0 = read(Register32::IDR0);
-        Ok(Limits {
+        Ok(Device {
             has_msi: realm_idr0 & IDR0_MSI != 0,
             has_pri: realm_idr0 & IDR0_PRI != 0,
             has_el2: idr0 & IDR0_HYP != 0,
-            commands: idr1 >> IDR1_CMDQS_SHIFT & 0x1F,
-            events: idr1 >> IDR1_EVENTQS_SHIFT & 0x1F,
-            requests: idr1 >> IDR1_PRIQS_SHIFT & 0x1F,
-            sid_bits: idr1 & IDR1_SIDSIZE_MASK,
+            has_vmid16: idr0 & IDR0_VMID16 != 0,
+            sizes,
         })
     }
 
+    /// Checks that the device can do what is wanted.
+    fn check(&self, wanted: &Wanted, device: &Device) -> Result<(), ActivateError> {
+        if wanted.page_requests && !device.has_pri {
+            return Err(ActivateError::PageRequests);
+        }
+        let Some(messages) = &wanted.messages else {
+            return Ok(());
+        };
+        let bits = address_bits(self.registers.read32(Register32::NS_IDR5));
+        let is_good = |message: &MsiMessage| {
+            let address = message.address;
+            address != 0
+                && address & IRQ_CFG0_ADDRESS == address
+                && address >> bits == 0
+                && u32::try_from(message.data).is_ok()
+        };
+        let all_good = is_good(&messages.gerror)
+            && is_good(&messages.eventq)
+            && (!wanted.page_requests || is_good(&messages.priq));
+        if device.has_msi && self.config.delivery == Delivery::Messages && all_good {
+            Ok(())
+        } else {
+            Err(ActivateError::Messages)
+        }
+    }
+
     /// Stops translation, interrupts and queues, in this order, each acknowledged.
-    fn quiesce(&self, clock: &impl Clock) -> Result<(), TimedOut> {
-        let queues = Cr0::CMDQEN | Cr0::EVENTQEN | Cr0::PRIQEN;
-        let on = Cr0::from_bits_truncate(self.registers.read32(Register32::CR0));
-        self.set_cr0(on & queues, clock)?;
-        self.set_irq_ctrl(IrqCtrl::empty(), clock)?;
+    pub(crate) fn quiesce(&self, clock: &impl Clock) -> Result<(), TimedOut> {
+        self.stop_translation(clock)?;
         self.set_cr0(Cr0::empty(), clock)
     }
 
+    /// Stops translation and interrupts, each acknowledged. The queues run on.
+    pub(crate) fn stop_translation(&self, clock: &impl Clock) -> Result<(), TimedOut> {
+        let queues = Cr0::CMDQEN | Cr0::EVENTQEN | Cr0::PRIQEN;
+        let on = Cr0::from_bits_truncate(self.registers.read32(Register32::CR0));
+        self.set_cr0(on & queues, clock)?;
+        self.set_irq_ctrl(IrqCtrl::empty(), clock)
+    }
+
+    /// Takes back what the PSMMU ran on. It must be quiet.
+    pub(crate) fn take_memory(&self) -> Option<Memory<M>> {
+        let tables = self.tables.lock().take();
+        let commands = self.commands.lock().take();
+        let events = self.events.lock().take();
+        let requests = self.requests.lock().take();
+        let (command_queue, completion) = commands?.into_memory();
+        Some(Memory {
+            stream_table: tables?.into_memory(),
+            command_queue,
+            event_queue: events?.into_memory(),
+            pri_queue: requests.map(PriQueue::into_memory),
+            completion,
+        })
+    }
+
     /// Writes everything that must be in place before the enables.
-    fn program(&self, memory: &Memory<M>, sizes: &Sizes, limits: &Limits) {
+    fn program(&self, memory: &Memory<M>, sizes: &Chosen) {
         let registers = &self.registers;
         let base = |memory: &M, log2: u32| {
             BASE_ALLOCATE | memory.address() & BASE_ADDRESS | u64::from(log2)
@@ -233,20 +397,49 @@ impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
             registers.write32(Register32::PRIQ_PROD, 0);
             registers.write32(Register32::PRIQ_CONS, 0);
         }
+    }
 
-        // Without messages these registers do not exist; with them they hold anything after reset.
-        if limits.has_msi {
-            registers.write64(Register64::GERROR_IRQ_CFG0, 0);
-            registers.write64(Register64::EVENTQ_IRQ_CFG0, 0);
-            if limits.has_pri {
-                registers.write64(Register64::PRIQ_IRQ_CFG0, 0);
-                // It also says when the wire is pulsed.
-                registers.write32(Register32::PRIQ_IRQ_CFG2, 0);
-            }
+    /// Says where interrupts go. Without messages these registers do not exist; with them they hold
+    /// anything after reset.
+    fn program_messages(&self, activation: &Activation) {
+        let Activation { wanted, device } = activation;
+        if !device.has_msi {
+            return;
+        }
+        let registers = &self.registers;
+        let put = |[cfg1, cfg2]: [Register32; 2], cfg0: Register64, message: Option<MsiMessage>| {
+            let address = match message {
+                Some(MsiMessage { address, data }) => {
+                    registers.write32(cfg1, data as u32);
+                    IRQ_CFG0_NS | address & IRQ_CFG0_ADDRESS
+                }
+                None => 0,
+            };
+            registers.write64(cfg0, address);
+            registers.write32(cfg2, IRQ_CFG2_DEVICE);
+        };
+        let messages = wanted.messages.as_ref();
+        put(
+            [Register32::GERROR_IRQ_CFG1, Register32::GERROR_IRQ_CFG2],
+            Register64::GERROR_IRQ_CFG0,
+            messages.map(|messages| messages.gerror),
+        );
+        put(
+            [Register32::EVENTQ_IRQ_CFG1, Register32::EVENTQ_IRQ_CFG2],
+            Register64::EVENTQ_IRQ_CFG0,
+            messages.map(|messages| messages.eventq),
+        );
+        if device.has_pri {
+            // Its CFG2 also says when the wire is pulsed.
+            put(
+                [Register32::PRIQ_IRQ_CFG1, Register32::PRIQ_IRQ_CFG2],
+                Register64::PRIQ_IRQ_CFG0,
+                messages.filter(|_| wanted.page_requests).map(|messages| messages.priq),
+            );
         }
     }
 
-    fn set_cr0(&self, enables: Cr0, clock: &impl Clock) -> Result<(), TimedOut> {
+    pub(crate) fn set_cr0(&self, enables: Cr0, clock: &impl Clock) -> Result<(), TimedOut> {
         self.registers.write32(Register32::CR0, enables.bits());
         self.acknowledged(Register32::CR0ACK, Cr0::all().bits(), enables.bits(), clock)
     }
@@ -269,21 +462,23 @@ impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
     }
 }
 
-impl Sizes {
-    fn choose<M: DeviceMemory>(memory: &Memory<M>, limits: &Limits) -> Option<Self> {
-        let commands = Log2Size::choose(&memory.command_queue, command::WORDS, limits.commands)?;
-        let events = Log2Size::choose(&memory.event_queue, Record::WORDS, limits.events)?;
+impl Chosen {
+    fn choose<M: DeviceMemory>(memory: &Memory<M>, activation: &Activation) -> Option<Self> {
+        let Activation { wanted, device: Device { sizes, .. } } = activation;
+        if wanted.page_requests != memory.pri_queue.is_some() {
+            return None;
+        }
+        let choose = |memory: &M, words, limit: u8| Log2Size::choose(memory, words, limit.into());
+        let commands = choose(&memory.command_queue, command::WORDS, sizes.commands)?;
+        let events = choose(&memory.event_queue, Record::WORDS, sizes.events)?;
         let requests = match &memory.pri_queue {
-            Some(queue) => Some(Log2Size::choose(queue, PageRequest::WORDS, limits.requests)?),
+            Some(queue) => Some(choose(queue, PageRequest::WORDS, sizes.requests)?),
             None => None,
         };
         // One word of the level-1 table for each 64 streams, so its size is found like a queue's.
-        let tables = Log2Size::choose(
-            &memory.stream_table,
-            1,
-            limits.sid_bits.saturating_sub(stream_table::SPLIT),
-        )?;
-        let sid_bits = limits.sid_bits.min(u32::from(tables.log2()) + stream_table::SPLIT);
+        let split = stream_table::SPLIT as u8;
+        let tables = choose(&memory.stream_table, 1, sizes.streams.saturating_sub(split))?;
+        let sid_bits = u32::from(sizes.streams.min(tables.log2() + split));
         (commands.entries() >= command::MIN_ENTRIES).then_some(Self {
             commands,
             events,

@@ -29,6 +29,26 @@ pub struct Command([u64; WORDS]);
 impl Command {
     /// CMD_CFGI_ALL: drops all cached configuration.
     pub const CFGI_ALL: Self = Self([0x04, 0x1F]);
+    /// CMD_CFGI_STE with Leaf = 0: drops what is cached of the entry of `stream`, and of the level-1
+    /// descriptor that finds it.
+    #[must_use]
+    pub const fn cfgi_ste_and_table(stream: u32) -> Self {
+        Self([0x03 | (stream as u64) << 32, 0])
+    }
+
+    /// CMD_CFGI_STE with Leaf = 1: drops what is cached of the entry of `stream`.
+    #[must_use]
+    pub const fn cfgi_ste(stream: u32) -> Self {
+        const LEAF: u64 = 1;
+        Self([0x03 | (stream as u64) << 32, LEAF])
+    }
+
+    /// CMD_TLBI_S12_VMALL: drops all translations of `vmid`.
+    #[must_use]
+    pub const fn tlbi_s12_vmall(vmid: u16) -> Self {
+        Self([0x28 | (vmid as u64) << 32, 0])
+    }
+
     /// CMD_TLBI_EL2_ALL: drops all translations of EL2. Only where IDR0.Hyp says that there are any.
     pub const TLBI_EL2_ALL: Self = Self([0x20, 0]);
     /// CMD_TLBI_NSNH_ALL: drops all translations of EL1 and EL0 of this world.
@@ -146,6 +166,11 @@ impl<M: DeviceMemory> CommandQueue<M> {
             awaited: 0,
             looks: 0,
         }
+    }
+
+    /// Gives back the memory of the queue, and that of the messages.
+    pub(crate) fn into_memory(self) -> (M, Option<M>) {
+        (self.memory, self.completion)
     }
 
     /// Puts `commands` into the queue and lets the device see them. One register write, and a read
@@ -275,10 +300,19 @@ impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
     /// # Errors
     /// [`CommandError`]. After a timeout the PSMMU has failed.
     pub(crate) fn run(&self, clock: &impl Clock, commands: &[Command]) -> Result<(), CommandError> {
+        let _turn = self.turn.lock();
+        self.run_in_turn(clock, commands)
+    }
+
+    /// As [`run`](Self::run), for a caller whose turn it is.
+    pub(crate) fn run_in_turn(
+        &self,
+        clock: &impl Clock,
+        commands: &[Command],
+    ) -> Result<(), CommandError> {
         if commands.len() >= MIN_ENTRIES as usize {
             return Err(CommandError::TooMany);
         }
-        let _turn = self.turn.lock();
         let issued = wait(clock, || match self.commands.lock().as_mut() {
             None => Some(Err(CommandError::NotActive)),
             Some(queue) => queue.issue(&self.registers, commands).ok().map(Ok),
@@ -349,5 +383,8 @@ mod tests {
             [0x0000_00AB_0FC0_1046, 0x8000_2000]
         );
         assert_eq!(Command::pri_failure(8, Some(3), 0x1F).words(), [0x0000_0008_0000_3841, 0x1F]);
+        assert_eq!(Command::cfgi_ste(8).words(), [0x0000_0008_0000_0003, 1]);
+        assert_eq!(Command::cfgi_ste_and_table(8).words(), [0x0000_0008_0000_0003, 0]);
+        assert_eq!(Command::tlbi_s12_vmall(0x1234).words(), [0x0000_1234_0000_0028, 0]);
     }
 }

@@ -41,6 +41,8 @@ pub struct QueueCounters {
     pub overflows: Counter,
     /// Times that the content of the hardware queue was dropped.
     pub discards: Counter,
+    /// Events and losses that nobody had consumed when the PSMMU was deactivated.
+    pub dropped: Counter,
     /// Most records that were seen in the hardware queue at once.
     high_water: AtomicU32,
 }
@@ -52,6 +54,7 @@ impl QueueCounters {
             consumed: Counter::new(),
             overflows: Counter::new(),
             discards: Counter::new(),
+            dropped: Counter::new(),
             high_water: AtomicU32::new(0),
         }
     }
@@ -73,6 +76,10 @@ impl QueueCounters {
 
     pub(crate) fn discarded(&self) {
         self.discards.add(1);
+    }
+
+    pub(crate) fn dropped(&self, events: u64) {
+        self.dropped.add(events);
     }
 }
 

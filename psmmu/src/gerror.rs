@@ -37,6 +37,12 @@ impl Errors {
         *self = Self { acknowledged: left, ..Self::new() };
     }
 
+    /// Forgets what was told or kept. What is active in the device stays so.
+    pub(crate) fn forget(&mut self) {
+        self.kept = Gerror::empty();
+        self.told = Gerror::empty();
+    }
+
     /// Reads which errors are active. One register read.
     pub(crate) fn active(&self, registers: &impl Registers) -> Gerror {
         let gerror = registers.read32(Register32::GERROR);

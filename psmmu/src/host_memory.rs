@@ -29,19 +29,27 @@ impl HostGranule {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct HostFault;
 
-/// Copies granules out of and into the host's memory.
+/// Copies words out of and into the host's granules.
 pub trait HostMemory {
-    /// Copies the first `words` of `granule` out, once; what the host changes later is not seen.
+    /// Copies words of `granule` out, from word `first` on, each of them once; what the host changes
+    /// later is not seen.
     ///
     /// # Errors
-    /// [`HostFault`]; `words` is then undefined.
-    fn read(&self, granule: HostGranule, words: &mut [u64]) -> Result<(), HostFault>;
+    /// [`HostFault`], also when the granule has not that many words; `words` is then undefined.
+    fn read(&self, granule: HostGranule, first: usize, words: &mut [u64]) -> Result<(), HostFault>;
+
+    /// Writes `words` to `granule` from word `first` on, and nothing else.
+    ///
+    /// # Errors
+    /// [`HostFault`], also when the granule has not that many words; nothing is written unless the host
+    /// moves the granule away meanwhile.
+    fn write(&self, granule: HostGranule, first: usize, words: &[u64]) -> Result<(), HostFault>;
 
     /// Writes `words` to the beginning of `granule` and zero to all of the rest.
     ///
     /// # Errors
-    /// [`HostFault`]; nothing is written unless the host moves the granule away meanwhile.
-    fn write(&self, granule: HostGranule, words: &[u64]) -> Result<(), HostFault>;
+    /// [`HostFault`], as [`write`](Self::write).
+    fn replace(&self, granule: HostGranule, words: &[u64]) -> Result<(), HostFault>;
 }
 
 #[cfg(test)]

@@ -19,11 +19,16 @@
 //!
 //! Beside the way lie [`page_request`] (what the PRI queue holds; it is staged, reported and consumed
 //! by the same code), [`gerror`] (errors of the SMMU itself), [`command`] (the command queue),
-//! [`stream_table`], [`activate`] (bring-up), [`responder`] (the commands as the host sees them) and
+//! [`responder`] (the commands as the host sees them), [`directory`] (which PSMMU is meant) and
 //! [`counters`] (for the embedder to read).
 //!
+//! A PSMMU's life is told by [`activate`] (bring-up on memory that the host gave), [`tables`] (level-2
+//! stream tables come and go), [`streams`] (devices of Realms are configured, enabled, disabled,
+//! released), [`deactivate`] (to rest, and the memory back); [`stream_table`] is the layout of what
+//! the device reads.
+//!
 //! # What the embedder gives
-//! [`Registers`] of each SMMU, [`DeviceMemory`] for its queues and tables, [`HostMemory`] as the door
+//! [`Registers`] of each SMMU, [`DeviceMemory`] for its queues and tables, [`TableMemory`] for those of level 2, [`HostMemory`] as the door
 //! to the host's granules, [`StreamOwners`] who know the streams of virtual SMMUs, and a [`Clock`],
 //! since no wait is without a bound. All dispatch is static.
 //!
@@ -38,6 +43,8 @@ pub mod activate;
 pub mod command;
 pub mod consume;
 pub mod counters;
+pub mod deactivate;
+pub mod directory;
 pub mod gerror;
 pub mod host_memory;
 #[expect(unsafe_code, reason = "the one file that touches the device")]
@@ -52,14 +59,21 @@ pub mod responder;
 pub mod smmu;
 pub mod staging;
 pub mod stream_table;
+pub mod streams;
 pub mod sync;
+pub mod tables;
 
-pub use activate::{ActivateError, Memory};
+pub use activate::{ActivateError, Activation, Memory, Messages, Needs, NotActivated, Wanted};
 pub use counters::Counters;
+pub use deactivate::DeactivateError;
+pub use directory::{Directory, DirectoryError};
 pub use host_memory::{HostFault, HostGranule, HostMemory};
 pub use mmio::MmioRegisters;
 pub use owner::{NoOwners, StreamOwners};
 pub use queue::{DeviceMemory, Granules};
 pub use registers::{Clock, Registers};
 pub use responder::{Notified, Responder};
-pub use smmu::{AbortBehaviour, Config, Delivery, Interface, Psmmu, State};
+pub use smmu::{AbortBehaviour, Config, Delivery, Interface, Psmmu, Sizes, State};
+pub use stream_table::{Stage2, StreamTableEntry, TableMemory};
+pub use streams::StreamError;
+pub use tables::{NewTable, NotMade, TableError};

@@ -63,6 +63,8 @@ table! { Register32, 4:
     NS_IDR0 = NonSecure0 + 0x000;
     /// Sizes, for all sides.
     NS_IDR1 = NonSecure0 + 0x004;
+    /// Size of output addresses, for all sides.
+    NS_IDR5 = NonSecure0 + 0x014;
     /// Features of the Realm side.
     IDR0 = Realm0 + 0x000;
     /// Whether there is a Realm side.
@@ -83,13 +85,24 @@ table! { Register32, 4:
     GERROR = Realm0 + 0x060;
     /// Acknowledged global errors.
     GERRORN = Realm0 + 0x064;
+    /// Data of the message for global errors.
+    GERROR_IRQ_CFG1 = Realm0 + 0x070;
+    /// Memory attributes of the message for global errors.
+    GERROR_IRQ_CFG2 = Realm0 + 0x074;
     /// Format, split and size of the stream table.
     STRTAB_BASE_CFG = Realm0 + 0x088;
     /// Producer of commands.
     CMDQ_PROD = Realm0 + 0x098;
     /// Consumer of commands, and the error code of the one that failed.
     CMDQ_CONS = Realm0 + 0x09C;
-    /// When the PRI queue interrupts: bit 31 (LO) zero, for the first request and not for a Last.
+    /// Data of the message for the event queue.
+    EVENTQ_IRQ_CFG1 = Realm0 + 0x0B8;
+    /// Memory attributes of the message for the event queue.
+    EVENTQ_IRQ_CFG2 = Realm0 + 0x0BC;
+    /// Data of the message for the PRI queue.
+    PRIQ_IRQ_CFG1 = Realm0 + 0x0D8;
+    /// Memory attributes of the message for the PRI queue, and when the queue interrupts: bit 31 (LO)
+    /// zero, for the first request and not for a Last.
     PRIQ_IRQ_CFG2 = Realm0 + 0x0DC;
     /// Producer of events.
     EVENTQ_PROD = Realm1 + 0x0A8;
@@ -252,6 +265,8 @@ pub const IDR0_MSI: u32 = 1 << 13;
 pub const IDR0_PRI: u32 = 1 << 16;
 /// NS_IDR0 bits 28:27, ST_LEVEL: 1 for two-level stream tables.
 pub const IDR0_ST_LEVEL_SHIFT: u32 = 27;
+/// NS_IDR0 bit 18, VMID16: VMIDs have 16 bits and not 8.
+pub const IDR0_VMID16: u32 = 1 << 18;
 /// NS_IDR1 bits 30:29, TABLES_PRESET and QUEUES_PRESET: bases that cannot be chosen.
 pub const IDR1_PRESET: u32 = 0b11 << 29;
 /// NS_IDR1 bits 25:21, CMDQS: log2 of the largest number of commands.
@@ -262,6 +277,32 @@ pub const IDR1_EVENTQS_SHIFT: u32 = 16;
 pub const IDR1_PRIQS_SHIFT: u32 = 11;
 /// NS_IDR1 bits 5:0, SIDSIZE: bits of a StreamID, 0 to 32.
 pub const IDR1_SIDSIZE_MASK: u32 = 0x3F;
+/// NS_IDR5 bits 2:0, OAS: bits of an output address, see [`address_bits`].
+pub const IDR5_OAS_MASK: u32 = 0x7;
+
+/// Returns the bits of an output address, 32 to 56, that IDR5 tells.
+#[must_use]
+pub const fn address_bits(idr5: u32) -> u32 {
+    match idr5 & IDR5_OAS_MASK {
+        0 => 32,
+        1 => 36,
+        2 => 40,
+        3 => 42,
+        4 => 44,
+        5 => 48,
+        6 => 52,
+        _ => 56,
+    }
+}
+
+/// *_IRQ_CFG0 bit 63, NS: the message goes to the Non-secure PA space. Without it, it would be a write
+/// to Realm memory at an address that the host chose.
+pub const IRQ_CFG0_NS: u64 = 1 << 63;
+/// Bits of a doorbell's address in *_IRQ_CFG0, 55:2.
+pub const IRQ_CFG0_ADDRESS: u64 = 0x00FF_FFFF_FFFF_FFFC;
+/// *_IRQ_CFG2 for a doorbell: Device-nGnRE.
+pub const IRQ_CFG2_DEVICE: u32 = 0x1;
+
 /// IDR1 of the Realm page, bit 31, RME_DA_IMPL: there is a Realm side.
 pub const REALM_IDR1_RME_DA_IMPL: u32 = 1 << 31;
 
@@ -284,6 +325,11 @@ mod tests {
             (Register32::STRTAB_BASE_CFG, 0x88),
             (Register32::CMDQ_PROD, 0x98),
             (Register32::CMDQ_CONS, 0x9C),
+            (Register32::GERROR_IRQ_CFG1, 0x70),
+            (Register32::GERROR_IRQ_CFG2, 0x74),
+            (Register32::EVENTQ_IRQ_CFG1, 0xB8),
+            (Register32::EVENTQ_IRQ_CFG2, 0xBC),
+            (Register32::PRIQ_IRQ_CFG1, 0xD8),
             (Register32::PRIQ_IRQ_CFG2, 0xDC),
         ];
         for (register, offset) in table {

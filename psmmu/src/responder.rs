@@ -3,18 +3,24 @@
 //! The commands as the host sees them: arguments as they came, result words as they go.
 //!
 //! An RMM's dispatcher calls these once it has found out which command it is and that its own state
-//! allows it. Each command changes nothing when it fails, and all outputs are then zero.
+//! allows it. Each command changes nothing when it fails, and all outputs are then zero. Those of a
+//! PSMMU's life only begin here: how memory comes and goes is the RMM's own matter, and the rest is
+//! done by [`Psmmu`].
 
 #![forbid(unsafe_code)]
 
 use psmmu_abi::{IrqSet, Notification, PsmmuParamsFields, PsmmuParamsFlags, ResultWord, Status};
 
-use crate::activate::{ActivateError, Memory};
+use crate::activate::{ActivateError, Activation, Memory, Messages, Wanted};
+use crate::deactivate::DeactivateError;
+use crate::directory::Directory;
 use crate::host_memory::{HostFault, HostGranule, HostMemory};
 use crate::owner::StreamOwners;
 use crate::queue::DeviceMemory;
 use crate::registers::{Clock, Registers};
-use crate::smmu::{Psmmu, Refusal};
+use crate::smmu::{Psmmu, Refusal, State};
+use crate::stream_table::TableMemory;
+use crate::tables::{NewTable, TableError};
 
 /// Answer of `RMI_PSMMU_IRQ_NOTIFY`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,7 +48,7 @@ impl Notified {
 /// Answers the host for a set of PSMMUs.
 #[derive(Debug)]
 pub struct Responder<'a, R, M, H, O> {
-    psmmus: &'a [Psmmu<R, M>],
+    directory: Directory<'a, R, M>,
     host: H,
     owners: O,
 }
@@ -54,16 +60,16 @@ where
     H: HostMemory,
     O: StreamOwners,
 {
-    /// Answers for `psmmus`, which may be none, through the door `host`; `owners` know the streams of
-    /// virtual SMMUs.
-    pub const fn new(psmmus: &'a [Psmmu<R, M>], host: H, owners: O) -> Self {
-        Self { psmmus, host, owners }
+    /// Answers for the PSMMUs of `directory`, which may be none, through the door `host`; `owners` know
+    /// the streams of virtual SMMUs.
+    pub const fn new(directory: Directory<'a, R, M>, host: H, owners: O) -> Self {
+        Self { directory, host, owners }
     }
 
     /// Returns the PSMMUs.
     #[must_use]
-    pub const fn psmmus(&self) -> &'a [Psmmu<R, M>] {
-        self.psmmus
+    pub fn psmmus(&self) -> &[&'a Psmmu<R, M>] {
+        self.directory.all()
     }
 
     /// Returns the door to the host's memory.
@@ -73,11 +79,15 @@ where
 
     /// Returns whether there is device assignment: whether there is any PSMMU.
     #[must_use]
-    pub const fn has_device_assignment(&self) -> bool {
-        !self.psmmus.is_empty()
+    pub fn has_device_assignment(&self) -> bool {
+        !self.psmmus().is_empty()
     }
 
     /// `RMI_PSMMU_INFO`: writes how the host will be interrupted to its granule at PA `page`.
+    ///
+    /// It says nothing of sizes: tables and queues are as large as IDR1 and the platform's
+    /// [`Sizes`](crate::Sizes) allow, whichever is less, and the requests of ACTIVATE tell the host how
+    /// much memory that is.
     ///
     /// In every state of the PSMMU: success, or without changing anything `ErrorNotSupported` when
     /// there are no PSMMUs, `ErrorInput` when `name` is none of them or `page` is not a granule of the
@@ -86,7 +96,7 @@ where
         self.find(name)
             .and_then(|psmmu| {
                 let page = HostGranule::new(page).ok_or(Status::ErrorInput)?;
-                self.host.write(page, &psmmu.info().words()).map_err(host_fault)
+                self.host.replace(page, &psmmu.info().words()).map_err(host_fault)
             })
             .into_result()
     }
@@ -128,43 +138,116 @@ where
             .into_result()
     }
 
-    /// `RMI_PSMMU_ACTIVATE`: brings the PSMMU up with the parameters in the host's granule at PA
-    /// `params`, on the memory that `memory` gives for it.
+    /// Begins `RMI_PSMMU_ACTIVATE` with the parameters in the host's granule at PA `params`: claims the
+    /// PSMMU, to be activated or abandoned when the memory that it needs has come or has not.
     ///
-    /// Success, or `ErrorNotSupported` when there are no PSMMUs, `ErrorInput` when `name` is none of
-    /// them, when `params` is not a granule of the host or asks for messages or ATS, or for page
-    /// requests that the device does not have, when the PSMMU is not inactive or there is no memory
-    /// that fits what was asked for; `ErrorDevice` when the device
-    /// does not answer or lacks what is needed. On failure the PSMMU is as before, or has failed.
-    pub fn activate(
+    /// # Errors
+    /// `ErrorNotSupported` when there are no PSMMUs; `ErrorInput` when `name` is none of them, when
+    /// `params` is not a granule of the host or asks for ATS, for page requests or messages that there
+    /// are not, or for messages that are no 32-bit write to an aligned address, or when the PSMMU is not
+    /// inactive; `ErrorDevice` when it has failed, or lacks what is needed. Nothing has changed.
+    pub fn begin_activation(
         &self,
         name: u64,
         params: u64,
-        clock: &impl Clock,
-        memory: impl FnOnce(&Psmmu<R, M>, PsmmuParamsFlags) -> Option<Memory<M>>,
-    ) -> ResultWord {
-        self.find(name)
-            .and_then(|psmmu| {
-                let params = HostGranule::new(params).ok_or(Status::ErrorInput)?;
-                let mut words = [0; PsmmuParamsFields::WORDS];
-                self.host.read(params, &mut words).map_err(host_fault)?;
-                let flags = PsmmuParamsFields::from_words(words).flags;
-                if flags.intersects(PsmmuParamsFlags::MSI | PsmmuParamsFlags::ATS) {
-                    return Err(Status::ErrorInput);
-                }
-                psmmu.activate(|| memory(psmmu, flags), clock).map_err(activate_error)
-            })
-            .into_result()
+    ) -> Result<(&'a Psmmu<R, M>, Activation), Status> {
+        let psmmu = self.find(name)?;
+        let params = HostGranule::new(params).ok_or(Status::ErrorInput)?;
+        let mut words = [0; PsmmuParamsFields::WORDS];
+        self.host.read(params, 0, &mut words).map_err(host_fault)?;
+        let PsmmuParamsFields { flags, gerror, eventq, priq } =
+            PsmmuParamsFields::from_words(words);
+        if flags.contains(PsmmuParamsFlags::ATS) {
+            return Err(Status::ErrorInput);
+        }
+        let wanted = Wanted {
+            page_requests: flags.contains(PsmmuParamsFlags::PRI),
+            messages: flags.contains(PsmmuParamsFlags::MSI).then_some(Messages {
+                gerror,
+                eventq,
+                priq,
+            }),
+        };
+        let activation = psmmu.begin_activation(wanted).map_err(Status::from)?;
+        Ok((psmmu, activation))
     }
 
-    /// Finds a PSMMU by the name that the host uses, which is compared and nothing else.
-    #[inline]
-    fn find(&self, name: u64) -> Result<&'a Psmmu<R, M>, Status> {
-        if !self.has_device_assignment() {
-            return Err(Status::ErrorNotSupported);
-        }
-        self.psmmus.iter().find(|psmmu| psmmu.config().name == name).ok_or(Status::ErrorInput)
+    /// Begins `RMI_PSMMU_DEACTIVATE`: brings the PSMMU to rest, and returns the memory that is to be
+    /// given back before the deactivation is finished.
+    ///
+    /// # Errors
+    /// `ErrorNotSupported` when there are no PSMMUs; `ErrorInput` when `name` is none of them, or it is
+    /// not active, or has a level-2 table; `ErrorDevice` when it does not answer, and then it has
+    /// failed. Otherwise nothing has changed.
+    pub fn begin_deactivation(
+        &self,
+        name: u64,
+        clock: &impl Clock,
+    ) -> Result<(&'a Psmmu<R, M>, Option<Memory<M>>), Status> {
+        let psmmu = self.find(name)?;
+        let memory = psmmu.deactivate(clock).map_err(|error| match error {
+            DeactivateError::State(_) | DeactivateError::TablesLive => Status::ErrorInput,
+            DeactivateError::TimedOut => Status::ErrorDevice,
+        })?;
+        Ok((psmmu, memory))
     }
+
+    /// Begins `RMI_PSMMU_ST_L2_CREATE`: claims the level-2 table of the 64 streams from `first_stream`
+    /// on, to be made or abandoned when its granule has come or has not.
+    ///
+    /// # Errors
+    /// `ErrorNotSupported` when there are no PSMMUs; `ErrorInput` when `name` is none of them, when
+    /// `first_stream` is not the first of a table or too large, or the PSMMU is not active;
+    /// `ErrorPsmmuSt` at level 2 when there is a table; `Blocked` while one is being made;
+    /// `ErrorDevice` when the PSMMU has failed. Nothing has changed.
+    pub fn begin_table(
+        &self,
+        name: u64,
+        first_stream: u64,
+    ) -> Result<(&'a Psmmu<R, M>, NewTable), ResultWord> {
+        let psmmu = self.find(name)?;
+        let table = psmmu.begin_table(stream(first_stream)?)?;
+        Ok((psmmu, table))
+    }
+
+    /// Begins `RMI_PSMMU_ST_L2_DESTROY`: takes away the level-2 table of the 64 streams from
+    /// `first_stream` on, and returns the PA of the granule that is to be given back.
+    ///
+    /// # Errors
+    /// As [`begin_table`](Self::begin_table); but `ErrorInput` when there is no table, `ErrorPsmmuSt`
+    /// at level 2 when a stream of it is configured, and `ErrorDevice` when the device does not answer.
+    /// The table is as before.
+    pub fn destroy_table(
+        &self,
+        name: u64,
+        first_stream: u64,
+        memory: &impl TableMemory,
+        clock: &impl Clock,
+    ) -> Result<u64, ResultWord> {
+        let psmmu = self.find(name)?;
+        let address = psmmu.destroy_table(stream(first_stream)?, memory, clock)?;
+        Ok(address)
+    }
+
+    /// Finds a PSMMU.
+    #[inline(always)]
+    fn find(&self, name: u64) -> Result<&'a Psmmu<R, M>, Status> {
+        match self.directory.find(name) {
+            Some(psmmu) => Ok(psmmu),
+            None => Err(self.not_found()),
+        }
+    }
+
+    /// Says why a PSMMU was not found.
+    #[cold]
+    fn not_found(&self) -> Status {
+        if self.has_device_assignment() { Status::ErrorInput } else { Status::ErrorNotSupported }
+    }
+}
+
+/// Takes a StreamID as it came in a register.
+fn stream(register: u64) -> Result<u32, Status> {
+    u32::try_from(register).map_err(|_| Status::ErrorInput)
 }
 
 const fn host_fault(_: HostFault) -> Status {
@@ -178,14 +261,31 @@ const fn refusal(refusal: Refusal) -> Status {
     }
 }
 
-const fn activate_error(error: ActivateError) -> Status {
-    match error {
-        ActivateError::State(crate::State::Failed) => Status::ErrorDevice,
-        ActivateError::State(_) | ActivateError::Memory | ActivateError::PageRequests => {
-            Status::ErrorInput
+impl From<ActivateError> for Status {
+    fn from(error: ActivateError) -> Self {
+        match error {
+            ActivateError::State(State::Failed)
+            | ActivateError::Unsupported
+            | ActivateError::Refused
+            | ActivateError::TimedOut => Self::ErrorDevice,
+            ActivateError::State(_)
+            | ActivateError::Memory
+            | ActivateError::Messages
+            | ActivateError::PageRequests => Self::ErrorInput,
         }
-        ActivateError::Unsupported | ActivateError::Refused | ActivateError::TimedOut => {
-            Status::ErrorDevice
+    }
+}
+
+impl From<TableError> for ResultWord {
+    fn from(error: TableError) -> Self {
+        /// Where the walk of the host's request has ended.
+        const LEVEL: u8 = 2;
+        match error {
+            TableError::Exists | TableError::InUse => Self::stream_table(LEVEL),
+            TableError::Refused(error) => Self::of(refusal(error)),
+            TableError::Stream | TableError::Missing => Self::of(Status::ErrorInput),
+            TableError::BeingMade => Self::of(Status::Blocked),
+            TableError::CommandRefused | TableError::TimedOut => Self::of(Status::ErrorDevice),
         }
     }
 }

@@ -11,6 +11,7 @@ use crate::counters::{Counters, Trouble};
 use crate::gerror::Errors;
 use crate::registers::{Gerror, Registers};
 use crate::staging::{EventQueue, PriQueue};
+use crate::stream_table::StreamTables;
 use crate::sync::{AtomicU8, Lock, Ordering};
 
 /// How interrupts of the Realm side reach the host.
@@ -27,6 +28,8 @@ pub enum Delivery {
         /// PRI queue.
         priq: u32,
     },
+    /// By messages, to doorbells that the host gives at activation. A host that gives none polls.
+    Messages,
 }
 
 /// What a write abort on a queue (EVENTQ_ABT_ERR, PRIQ_ABT_ERR) means for the records that are in it.
@@ -37,6 +40,30 @@ pub enum AbortBehaviour {
     SpoilsQueue,
     /// PROD never moves over a record that was not written.
     KeepsQueue,
+}
+
+/// The largest tables and queues that a PSMMU gets, each the log2 of a number. The device's own limits
+/// (IDR1) may be lower. They decide how much memory the host is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sizes {
+    /// StreamIDs; the level-1 table takes 8 bytes for each 64 of them. At most 24, whose table of
+    /// 2 MiB is the largest that a host can be asked for in one piece.
+    pub streams: u8,
+    /// Commands, of 16 bytes.
+    pub commands: u8,
+    /// Events, of 32 bytes.
+    pub events: u8,
+    /// Page requests, of 16 bytes.
+    pub requests: u8,
+}
+
+impl Sizes {
+    /// Largest [`streams`](Self::streams).
+    pub const MAX_STREAMS: u8 = 24;
+
+    /// All StreamIDs that there can be; 4 KiB of commands, 16 KiB of events, 8 KiB of page requests.
+    pub const DEFAULT: Self =
+        Self { streams: Self::MAX_STREAMS, commands: 8, events: 9, requests: 9 };
 }
 
 /// Which programming interface the registers are.
@@ -60,6 +87,8 @@ pub struct Config {
     pub delivery: Delivery,
     /// What a write abort means.
     pub abort: AbortBehaviour,
+    /// How large its tables and queues may be.
+    pub sizes: Sizes,
 }
 
 /// State of a PSMMU.
@@ -72,8 +101,11 @@ pub enum State {
     Activating,
     /// Running.
     Active,
-    /// It stopped answering, or stopped making sense. What it may still write to is never given back.
+    /// It stopped answering, or stopped making sense. What it may still access is not given back before
+    /// it has acknowledged that it is off.
     Failed,
+    /// Being brought to rest.
+    Deactivating,
 }
 
 impl State {
@@ -107,6 +139,7 @@ pub struct Psmmu<R, M> {
     /// Whose turn it is to issue commands and wait for them. The one lock that is held while waiting
     /// for the device; NOTIFY and CONSUME never take it.
     pub(crate) turn: Lock<()>,
+    pub(crate) tables: Lock<Option<StreamTables<M>>>,
     pub(crate) commands: Lock<Option<CommandQueue<M>>>,
     pub(crate) errors: Lock<Errors>,
     pub(crate) events: Lock<Option<EventQueue<M>>>,
@@ -124,6 +157,7 @@ impl<R: Registers, M> Psmmu<R, M> {
             registers,
             state: AtomicU8::new(State::Inactive as u8),
             turn: Lock::new(()),
+            tables: Lock::new(None),
             commands: Lock::new(None),
             errors: Lock::new(Errors::new()),
             events: Lock::new(None),
@@ -157,6 +191,7 @@ impl<R: Registers, M> Psmmu<R, M> {
             state if state == State::Inactive as u8 => State::Inactive,
             state if state == State::Activating as u8 => State::Activating,
             state if state == State::Active as u8 => State::Active,
+            state if state == State::Deactivating as u8 => State::Deactivating,
             _ => State::Failed,
         }
     }
@@ -175,7 +210,8 @@ impl<R: Registers, M> Psmmu<R, M> {
         self.state.store(state as u8, Ordering::Release);
     }
 
-    /// Gives the PSMMU up. What is staged can still be told.
+    /// Gives the PSMMU up. What is staged can still be told. Called with the lock of a queue that the
+    /// PSMMU still has, so it is not at rest.
     #[cold]
     pub(crate) fn set_failed(&self) {
         self.set_state(State::Failed);
@@ -199,7 +235,7 @@ impl<R: Registers, M> Psmmu<R, M> {
     pub(crate) fn serving_state(&self) -> Result<State, Refusal> {
         match self.state() {
             state @ (State::Active | State::Failed) => Ok(state),
-            State::Inactive | State::Activating => Err(Refusal::NotActive),
+            State::Inactive | State::Activating | State::Deactivating => Err(Refusal::NotActive),
         }
     }
 
@@ -209,6 +245,7 @@ impl<R: Registers, M> Psmmu<R, M> {
         let (delivery, gerror, eventq, priq) = match self.config.delivery {
             Delivery::Disabled => (IrqDelivery::Disabled, 0, 0, 0),
             Delivery::Wired { gerror, eventq, priq } => (IrqDelivery::Wired, gerror, eventq, priq),
+            Delivery::Messages => (IrqDelivery::Msi, 0, 0, 0),
         };
         // Commands are completed by polling.
         PsmmuInfoFields { delivery, gerror, eventq, priq, cmdq_sync: 0 }

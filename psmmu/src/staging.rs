@@ -101,6 +101,20 @@ impl<M: DeviceMemory, E: Entry> Queue<M, E> {
         }
     }
 
+    /// Gives back the memory that the device wrote to.
+    pub(crate) fn into_memory(self) -> M {
+        self.memory
+    }
+
+    /// Returns how many entries nobody has consumed, in the ring and in a hardware queue that is off.
+    /// One register read.
+    pub(crate) fn left(&self, registers: &impl Registers) -> u64 {
+        let prod = registers.read32(E::PROD);
+        let shown = self.shown(prod).unwrap_or(0);
+        let losses = u64::from(self.has_overflowed(prod) || self.loss.is_some());
+        self.staged.len() as u64 + u64::from(shown) + losses
+    }
+
     /// Returns whether the hardware queue was given up.
     pub(crate) const fn has_failed(&self) -> bool {
         self.failed

@@ -3,6 +3,9 @@
 //! Stream tables of two levels: the first level finds the table of 64 streams, the second has an
 //! entry of 64 bytes for each.
 //!
+//! This file has their layout; [`tables`](crate::tables) makes and takes away level-2 tables,
+//! [`streams`](crate::streams) sets entries.
+//!
 //! A stream without a level-2 table is refused with C_BAD_STREAMID, one with an invalid entry with
 //! C_BAD_STE: both are recorded for each access. Only [`StreamTableEntry::ABORT`] is quiet.
 
@@ -12,6 +15,9 @@ use crate::queue::DeviceMemory;
 
 /// Log2 of the streams of one level-2 table, SPLIT.
 pub const SPLIT: u32 = 6;
+
+/// Streams of one level-2 table.
+pub const STREAMS: u32 = 1 << SPLIT;
 
 /// Bytes of a level-2 table, one granule.
 pub const L2_BYTES: usize = (WORDS * 8) << SPLIT;
@@ -25,28 +31,64 @@ const SPAN: u64 = SPLIT as u64 + 1;
 /// Bits of a level-1 descriptor that hold the table's address, 55:6.
 const L2_ADDRESS: u64 = 0x00FF_FFFF_FFFF_FFC0;
 
-/// What a stream does with stage 2 of translation.
+/// Bytes of a granule are those of a level-2 table.
+const _: () = assert!(L2_BYTES == psmmu_abi::GRANULE_SIZE);
+
+/// A level-1 descriptor of a table that is being made: SPAN is zero, so there is none for the device,
+/// which does not look at the rest.
+const BEING_MADE: u64 = 1 << 6;
+
+/// What a stream does with stage 2 of translation: the fields of VTCR_EL2, with tables of 4 KiB.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Stage2 {
     /// PA of the first translation table, aligned to its size.
     pub table: u64,
-    /// VMID that its translations are tagged with.
+    /// VMID that its translations are tagged with; below 256 where the device has no 16-bit VMIDs.
     pub vmid: u16,
-    /// Size of the input space, 64 minus its bits. Not zero.
+    /// Size of the input space, 64 minus its bits: 16 to 39.
     pub t0sz: u8,
-    /// Level at which the walk starts, as in VTCR_EL2.SL0.
+    /// Level at which the walk starts, as in VTCR_EL2.SL0: 0 for level 2, 1 for level 1, 2 for level 0.
     pub sl0: u8,
-    /// Size of the output space, as in VTCR_EL2.PS.
+    /// Size of the output space, as in VTCR_EL2.PS: 0 to 6 for 32 to 52 bits.
     pub ps: u8,
+}
+
+impl Stage2 {
+    /// Returns whether a device takes these values: what it does not would be a bad entry, recorded at
+    /// each access. VMIDs are not looked at.
+    #[must_use]
+    pub const fn is_valid(&self) -> bool {
+        /// Log2 of the bytes that a table of level 3 maps, and of the entries of a table.
+        const LEVEL_3: u32 = 12;
+        const STEP: u32 = 9;
+        /// Up to 16 first tables may lie one behind the other.
+        const CONCATENATED: u32 = 4;
+        if self.t0sz < 16 || self.t0sz > 39 || self.sl0 > 2 || self.ps > 6 {
+            return false;
+        }
+        // Bits of the input that index the first table: those above what its entries map.
+        let entry_bits = LEVEL_3 + STEP * (self.sl0 as u32 + 1);
+        let Some(index_bits) = (64 - self.t0sz as u32).checked_sub(entry_bits) else {
+            return false;
+        };
+        if index_bits == 0 || index_bits > STEP + CONCATENATED {
+            return false;
+        }
+        // 8 bytes an entry, at least the 64 that S2TTB can say.
+        let align = if index_bits < 3 { 64 } else { 8 << index_bits };
+        self.table & (align - 1) == 0 && self.table >> 52 == 0
+    }
 }
 
 /// A stream table entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct StreamTableEntry([u64; WORDS]);
+pub struct StreamTableEntry(pub(crate) [u64; WORDS]);
 
 impl StreamTableEntry {
     /// V of the first word.
     const VALID: u64 = 1 << 0;
+    /// Config of the first word.
+    const CONFIG_MASK: u64 = 0b111 << 1;
     /// Config of the first word: stage 2 only.
     const CONFIG_STAGE_2: u64 = 0b110 << 1;
     /// S2T0SZ, S2SL0, S2IR0, S2OR0, S2SH0 and S2PS of the third word.
@@ -66,6 +108,9 @@ impl StreamTableEntry {
     /// Aborts every access and records none.
     pub const ABORT: Self = Self([Self::VALID, 0, 0, 0, 0, 0, 0, 0]);
 
+    /// No entry: every access is aborted and recorded with C_BAD_STE. For tests of the way of events.
+    pub const INVALID: Self = Self([0; WORDS]);
+
     /// Translates by stage 2 and records what faults.
     #[must_use]
     pub const fn stage_2(stage_2: Stage2) -> Self {
@@ -81,20 +126,159 @@ impl StreamTableEntry {
         let valid = Self::VALID | Self::CONFIG_STAGE_2;
         Self([valid, 0, control, stage_2.table & Self::TABLE, 0, 0, 0, 0])
     }
-}
 
-/// Fills the level-2 table in `memory` with `entry`. The table must not be linked yet.
-pub fn fill(memory: &impl DeviceMemory, entry: StreamTableEntry) {
-    for index in 0..memory.words() {
-        memory.store(index, entry.0[index % WORDS]);
+    /// Returns the entry with its translation turned off. The device then looks at the first word
+    /// alone.
+    pub(crate) const fn disabled(self) -> Self {
+        let [first, a, b, c, d, e, f, g] = self.0;
+        Self([first & !Self::CONFIG_MASK | Self::VALID, a, b, c, d, e, f, g])
+    }
+
+    /// Returns the entry with its stage 2 of translation turned on.
+    pub(crate) const fn enabled(self) -> Self {
+        let [first, a, b, c, d, e, f, g] = self.disabled().0;
+        Self([first | Self::CONFIG_STAGE_2, a, b, c, d, e, f, g])
+    }
+
+    /// Returns whether it is one that [`stage_2`](Self::stage_2) makes, on or off.
+    pub(crate) const fn is_stage_2(self) -> bool {
+        self.0[2] & Self::AA64 != 0
+    }
+
+    /// Returns whether it is a translation that is turned on.
+    pub(crate) const fn is_enabled(self) -> bool {
+        const ON: u64 = StreamTableEntry::VALID | StreamTableEntry::CONFIG_STAGE_2;
+        self.0[0] & (Self::VALID | Self::CONFIG_MASK) == ON
+    }
+
+    /// Returns the VMID of its translations.
+    pub(crate) const fn vmid(self) -> u16 {
+        self.0[2] as u16
+    }
+
+    /// Reads the entry of `stream` from its level-2 table.
+    pub(crate) fn load(table: &impl DeviceMemory, stream: u32) -> Self {
+        let first = Self::first_word(stream);
+        Self(core::array::from_fn(|word| table.load(first + word)))
+    }
+
+    /// Writes the first word of the entry of `stream`, by which the device takes all of it.
+    pub(crate) fn store_first(self, table: &impl DeviceMemory, stream: u32) {
+        table.store(Self::first_word(stream), self.0[0]);
+    }
+
+    /// Writes the other words of the entry of `stream`.
+    pub(crate) fn store_rest(self, table: &impl DeviceMemory, stream: u32) {
+        let first = Self::first_word(stream);
+        for (word, value) in self.0.into_iter().enumerate().skip(1) {
+            table.store(first + word, value);
+        }
+    }
+
+    /// Index of the first word of the entry of `stream` in its table.
+    const fn first_word(stream: u32) -> usize {
+        (stream & (STREAMS - 1)) as usize * WORDS
     }
 }
 
-/// Links the level-2 table at PA `table` into the level-1 table `l1`, for the 64 streams from
-/// `first_stream` on. The device must not have looked at the level-1 table before, or be told by
-/// CMD_CFGI_ALL.
-pub fn link(l1: &impl DeviceMemory, first_stream: u32, table: u64) {
-    l1.store((first_stream >> SPLIT) as usize, table & L2_ADDRESS | SPAN);
+/// Gives the module access to level-2 tables, and says what their streams do at rest.
+pub trait TableMemory {
+    /// Memory of a table.
+    type Memory: DeviceMemory;
+
+    /// Opens the table, one granule, at PA `address`, which is one that the embedder has given.
+    fn open(&self, address: u64) -> Self::Memory;
+
+    /// Returns what `stream` does before it is configured and after it was released.
+    fn at_rest(&self, stream: u32) -> StreamTableEntry {
+        let _ = stream;
+        StreamTableEntry::ABORT
+    }
+}
+
+/// Fills the level-2 table in `memory` with what its streams do at rest, `first_stream` being the first
+/// of them. The table must not be linked yet.
+pub(crate) fn fill<T: TableMemory>(tables: &T, memory: &T::Memory, first_stream: u32) {
+    for stream in first_stream..=first_stream | (STREAMS - 1) {
+        let entry = tables.at_rest(stream);
+        entry.store_rest(memory, stream);
+        entry.store_first(memory, stream);
+    }
+}
+
+/// What a level-1 descriptor says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Descriptor {
+    /// There is no table.
+    None,
+    /// One is being made or taken away.
+    BeingMade,
+    /// There is a table at this PA.
+    Table(u64),
+}
+
+/// The level-1 table of one PSMMU. What it says of level 2 is kept in it and nowhere else: it lies in
+/// Realm memory that the device only reads.
+#[derive(Debug)]
+pub(crate) struct StreamTables<M> {
+    l1: M,
+    sid_bits: u32,
+    has_vmid16: bool,
+    /// Level-2 tables that there are or that are being made.
+    live: u32,
+}
+
+impl<M: DeviceMemory> StreamTables<M> {
+    /// Starts without level-2 tables. `l1` must be zeroed.
+    pub(crate) const fn new(l1: M, sid_bits: u32, has_vmid16: bool) -> Self {
+        Self { l1, sid_bits, has_vmid16, live: 0 }
+    }
+
+    /// Gives back the memory of the table.
+    pub(crate) fn into_memory(self) -> M {
+        self.l1
+    }
+
+    /// Returns how many level-2 tables there are or are being made.
+    pub(crate) const fn live(&self) -> u32 {
+        self.live
+    }
+
+    /// Returns whether `stream` is within the table.
+    pub(crate) const fn covers(&self, stream: u32) -> bool {
+        (stream as u64) >> self.sid_bits == 0
+    }
+
+    /// Returns whether the device tags translations with all bits of `vmid`.
+    pub(crate) const fn has_vmid(&self, vmid: u16) -> bool {
+        self.has_vmid16 || vmid < 1 << 8
+    }
+
+    /// Returns what there is for `stream`.
+    pub(crate) fn find(&self, stream: u32) -> Descriptor {
+        match self.l1.load(Self::index(stream)) {
+            0 => Descriptor::None,
+            BEING_MADE => Descriptor::BeingMade,
+            descriptor => Descriptor::Table(descriptor & L2_ADDRESS),
+        }
+    }
+
+    /// Sets what there is for the 64 streams from `first_stream` on.
+    pub(crate) fn set(&mut self, first_stream: u32, descriptor: Descriptor) {
+        let is_live = |descriptor| u32::from(descriptor != Descriptor::None);
+        let before = is_live(self.find(first_stream));
+        self.live = self.live.wrapping_add(is_live(descriptor)).wrapping_sub(before);
+        let word = match descriptor {
+            Descriptor::None => 0,
+            Descriptor::BeingMade => BEING_MADE,
+            Descriptor::Table(address) => address & L2_ADDRESS | SPAN,
+        };
+        self.l1.store(Self::index(first_stream), word);
+    }
+
+    const fn index(stream: u32) -> usize {
+        (stream >> SPLIT) as usize
+    }
 }
 
 /// STRTAB_BASE_CFG of a level-1 table that covers StreamIDs of `sid_bits`.
@@ -127,12 +311,71 @@ mod tests {
     }
 
     #[test]
-    fn a_linked_table_of_64_streams_has_span_7() {
+    fn a_linked_table_of_64_streams_has_span_7_and_one_being_made_span_0() {
         let words = [const { AtomicU64::new(0) }; 4];
         let l1 = Granules::new(&words, 0x1000);
-        link(&l1, 64, 0x4021_0000);
-        assert_eq!([0, 1, 2].map(|index| l1.load(index)), [0, 0x4021_0007, 0]);
-        assert_eq!(L2_BYTES, 0x1000);
+        let mut tables = StreamTables::new(l1, 8, false);
+        tables.set(128, Descriptor::BeingMade);
+        tables.set(64, Descriptor::BeingMade);
+        tables.set(64, Descriptor::Table(0x4021_0000));
+        assert_eq!([0, 1, 2].map(|index| l1.load(index)), [0, 0x4021_0007, 0x40]);
+        assert_eq!(tables.live(), 2);
+        assert_eq!(tables.find(127), Descriptor::Table(0x4021_0000));
+        tables.set(128, Descriptor::None);
+        assert_eq!((tables.find(128), tables.live()), (Descriptor::None, 1));
+        assert_eq!([255, 256, u32::MAX].map(|stream| tables.covers(stream)), [true, false, false]);
         assert_eq!(base_cfg(16), 0x1_0190);
+    }
+
+    #[test]
+    fn a_table_of_all_32_bits_of_streams_covers_every_stream() {
+        let words = [const { AtomicU64::new(0) }; 1];
+        assert!(StreamTables::new(Granules::new(&words, 0), 32, true).covers(u32::MAX));
+    }
+
+    #[test]
+    fn only_a_stage_2_that_a_device_takes_is_valid() {
+        let good = Stage2 { table: 0x4020_0000, vmid: 1, t0sz: 25, sl0: 1, ps: 2 };
+        let cases = [
+            (good, true),
+            // 40 bits from level 1: two tables one behind the other.
+            (Stage2 { t0sz: 24, ..good }, true),
+            (Stage2 { t0sz: 24, table: 0x4020_1000, ..good }, false),
+            // 43 bits from level 1 are 16 tables, 44 bits are too many.
+            (Stage2 { t0sz: 21, table: 0x4021_0000, ..good }, true),
+            (Stage2 { t0sz: 20, table: 0x4022_0000, ..good }, false),
+            (Stage2 { t0sz: 16, sl0: 2, ..good }, true),
+            // 33 bits leave level 1 three bits: 64 bytes. 30 bits leave it none.
+            (Stage2 { t0sz: 31, table: 0x4020_0040, ..good }, true),
+            (Stage2 { t0sz: 34, ..good }, false),
+            (Stage2 { t0sz: 34, sl0: 0, ..good }, true),
+            (Stage2 { t0sz: 0, ..good }, false),
+            (Stage2 { t0sz: 40, sl0: 0, ..good }, false),
+            (Stage2 { sl0: 3, ..good }, false),
+            (Stage2 { ps: 7, ..good }, false),
+            (Stage2 { table: 0x4020_0800, ..good }, false),
+            (Stage2 { table: 1 << 52, ..good }, false),
+        ];
+        for (stage_2, valid) in cases {
+            assert_eq!(stage_2.is_valid(), valid, "{stage_2:x?}");
+        }
+    }
+
+    #[test]
+    fn an_entry_that_is_turned_off_keeps_what_it_was() {
+        let entry = StreamTableEntry::stage_2(Stage2 {
+            table: 0x4020_0000,
+            vmid: 7,
+            t0sz: 25,
+            sl0: 1,
+            ps: 2,
+        });
+        let off = entry.disabled();
+        assert_eq!(off.0[0], StreamTableEntry::ABORT.0[0]);
+        assert_eq!(off.0[1..], entry.0[1..]);
+        assert!(entry.is_enabled() && !off.is_enabled());
+        assert_eq!(off.enabled(), entry);
+        assert!(off.is_stage_2() && !StreamTableEntry::ABORT.is_stage_2());
+        assert_eq!(off.vmid(), 7);
     }
 }

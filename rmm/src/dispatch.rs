@@ -7,23 +7,32 @@
 //! answers. X1 to X3 are zero unless the command has outputs there, X4 to X7 keep what the caller had
 //! in them unless the command has outputs there. Registers that a command does not name are not looked
 //! at.
+//!
+//! This file has the commands of the RMM itself; those that move granules are in
+//! [`delegate`](crate::delegate), those that take more than one call in [`sro`](crate::sro).
 
 use core::sync::atomic::{AtomicU8, Ordering};
 
 use psmmu::{
-    Clock, DeviceMemory, HostFault, HostGranule, HostMemory, Memory, Notified, Psmmu, Registers,
-    Responder, StreamOwners,
+    Clock, DeviceMemory, HostFault, HostGranule, HostMemory, Notified, Psmmu, Registers, Responder,
+    StreamOwners, StreamTableEntry,
 };
 use psmmu_abi::features::{Register0, Register1, Register2};
 use psmmu_abi::function::SVE_HINT;
 use psmmu_abi::result::SMCCC_NOT_SUPPORTED;
-use psmmu_abi::{Function, PsmmuParamsFlags, ResultWord, Status, Version};
+use psmmu_abi::{Function, ResultWord, Status, Version};
+
+use crate::granules::{Region, Tracker};
+use crate::operation;
+
+/// X1 to X3 of an answer.
+pub(crate) type Outputs = [u64; 3];
 
 /// What the RMM needs from the machine that it runs on.
 pub trait Environment {
     /// Registers of the PSMMUs.
     type Registers: Registers;
-    /// Memory of their queues and tables.
+    /// Realm memory of their queues and tables.
     type Memory: DeviceMemory;
     /// The door to the host's memory.
     type Host: HostMemory;
@@ -35,13 +44,33 @@ pub trait Environment {
     /// Returns the clock.
     fn clock(&self) -> &Self::Clock;
 
-    /// Returns memory for `psmmu` to be activated on with what `flags` ask for, its tables filled;
-    /// `None` if there is none.
-    fn psmmu_memory(
-        &self,
-        psmmu: &Psmmu<Self::Registers, Self::Memory>,
-        flags: PsmmuParamsFlags,
-    ) -> Option<Memory<Self::Memory>>;
+    /// Gives the granule at PA `granule` to the Realm world, and says whether EL3 has done so. It is
+    /// DRAM; whose it was is for EL3 to know.
+    fn delegate(&self, granule: u64) -> bool;
+
+    /// Gives a granule, which [`delegate`](Self::delegate) has taken and [`wipe`](Self::wipe) has
+    /// zeroed, back to the host. EL3 cannot refuse: if it does, it and the RMM disagree about whose
+    /// memory is whose, nothing can be trusted any more, and this does not return.
+    fn undelegate(&self, granule: u64);
+
+    /// Zeroes a region of Realm memory.
+    fn wipe(&self, region: Region);
+
+    /// Opens a region of Realm memory that a PSMMU is to use.
+    fn open(&self, region: Region) -> Self::Memory;
+
+    /// Returns a word of Realm memory, the same at each call, for the messages by which `psmmu` says
+    /// that commands are done; `None` if they are polled for.
+    fn completion(&self, psmmu: &Psmmu<Self::Registers, Self::Memory>) -> Option<Self::Memory> {
+        let _ = psmmu;
+        None
+    }
+
+    /// Returns what `stream` does while it is not configured.
+    fn at_rest(&self, stream: u32) -> StreamTableEntry {
+        let _ = stream;
+        StreamTableEntry::ABORT
+    }
 }
 
 /// What `RMI_FEATURES` tells of the machine.
@@ -57,14 +86,14 @@ pub struct Features {
     pub protected_size: u8,
 }
 
-/// State of the RMM.
+/// State of the RMM, with the numbers of `RMI_RMM_STATE_GET`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum RmmState {
     /// Booted; may be configured.
-    Init,
+    Init = 0,
     /// In service.
-    Active,
+    Active = 1,
 }
 
 /// In which states a command is allowed.
@@ -74,26 +103,28 @@ enum Gate {
     Only(RmmState),
 }
 
-/// Returns in which states `function` is allowed, or `None` if this RMM does not have it. Those that
-/// are asked for each event are not here: [`Rmm::handle`] answers them itself.
-const fn gate(function: Function) -> Option<Gate> {
+/// Returns in which states `function` is allowed.
+const fn gate(function: Function) -> Gate {
     match function {
-        Function::Version | Function::Features | Function::RmmConfigGet => Some(Gate::Any),
-        Function::RmmConfigSet | Function::RmmActivate => Some(Gate::Only(RmmState::Init)),
-        Function::PsmmuInfo | Function::PsmmuActivate => Some(Gate::Only(RmmState::Active)),
-        Function::PsmmuIrqNotify
+        Function::Version
+        | Function::Features
+        | Function::GranuleTrackingGet
+        | Function::RmmConfigGet
+        | Function::RmmStateGet => Gate::Any,
+        Function::RmmConfigSet | Function::RmmActivate => Gate::Only(RmmState::Init),
+        Function::PsmmuInfo
+        | Function::PsmmuIrqNotify
         | Function::PsmmuEventConsume
+        | Function::PsmmuActivate
         | Function::PsmmuDeactivate
         | Function::PsmmuStL2Create
         | Function::PsmmuStL2Destroy
-        | Function::GranuleTrackingGet
-        | Function::RmmStateGet
         | Function::GranuleRangeDelegate
         | Function::GranuleRangeUndelegate
         | Function::OpContinue
         | Function::OpMemDonate
         | Function::OpMemReclaim
-        | Function::OpCancel => None,
+        | Function::OpCancel => Gate::Only(RmmState::Active),
     }
 }
 
@@ -101,8 +132,10 @@ const fn gate(function: Function) -> Option<Gate> {
 pub struct Rmm<'a, E: Environment> {
     state: AtomicU8,
     features: Features,
-    environment: E,
-    responder: ResponderOf<'a, E>,
+    pub(crate) environment: E,
+    pub(crate) responder: ResponderOf<'a, E>,
+    pub(crate) tracker: Tracker<'a>,
+    pub(crate) operations: TableOf<'a, E>,
 }
 
 /// The responder of an environment.
@@ -114,10 +147,31 @@ type ResponderOf<'a, E> = Responder<
     <E as Environment>::Owners,
 >;
 
+/// The operations of an environment.
+type TableOf<'a, E> =
+    operation::Table<'a, <E as Environment>::Registers, <E as Environment>::Memory>;
+
 impl<'a, E: Environment> Rmm<'a, E> {
-    /// Starts in state [`RmmState::Init`].
-    pub const fn new(features: Features, environment: E, responder: ResponderOf<'a, E>) -> Self {
-        Self { state: AtomicU8::new(RmmState::Init as u8), features, environment, responder }
+    /// Starts in state [`RmmState::Init`], with the granules of `tracker` the host's.
+    pub const fn new(
+        features: Features,
+        environment: E,
+        responder: ResponderOf<'a, E>,
+        tracker: Tracker<'a>,
+    ) -> Self {
+        Self {
+            state: AtomicU8::new(RmmState::Init as u8),
+            features,
+            environment,
+            responder,
+            tracker,
+            operations: TableOf::<'a, E>::new(),
+        }
+    }
+
+    /// Returns the number of bits of a physical address.
+    pub(crate) const fn address_bits(&self) -> u8 {
+        self.features.address_bits
     }
 
     /// Returns the state.
@@ -132,6 +186,11 @@ impl<'a, E: Environment> Rmm<'a, E> {
     /// Returns what it knows of the physical SMMUs.
     pub const fn responder(&self) -> &ResponderOf<'a, E> {
         &self.responder
+    }
+
+    /// Returns what it knows of granules.
+    pub const fn tracker(&self) -> &Tracker<'a> {
+        &self.tracker
     }
 
     /// Answers one call: takes X0 to X7 as the host had them and leaves what it shall find there.
@@ -168,54 +227,51 @@ impl<'a, E: Environment> Rmm<'a, E> {
     /// Answers what is not asked for each event.
     #[inline(never)]
     fn handle_other(&self, x: &mut [u64; 8]) -> ResultWord {
-        let [function, x1, x2, ..] = *x;
-        x[1..4].fill(0);
-        match Function::try_from(function) {
-            Ok(function) => self.handle_known(function, x1, x2, x),
-            Err(_) => ResultWord::from_x0(SMCCC_NOT_SUPPORTED),
+        match Function::try_from(x[0]) {
+            Ok(function) => self.handle_known(function, x),
+            Err(_) => {
+                x[1..4].fill(0);
+                ResultWord::from_x0(SMCCC_NOT_SUPPORTED)
+            }
         }
     }
 
     /// Answers a command that is not asked for each event.
     #[inline(never)]
-    fn handle_known(&self, function: Function, x1: u64, x2: u64, x: &mut [u64; 8]) -> ResultWord {
-        let Some(gate) = gate(function) else {
-            return ResultWord::from_x0(SMCCC_NOT_SUPPORTED);
-        };
-        if let Gate::Only(state) = gate
+    fn handle_known(&self, function: Function, x: &mut [u64; 8]) -> ResultWord {
+        let [_, x1, x2, x3, ..] = *x;
+        x[1..4].fill(0);
+        if let Gate::Only(state) = gate(function)
             && self.state() != state
         {
             return Status::ErrorGlobal.into();
         }
-        match function {
-            Function::PsmmuInfo => self.responder.info(x1, x2),
-            Function::PsmmuActivate => {
-                let memory = |psmmu: &_, flags| self.environment.psmmu_memory(psmmu, flags);
-                self.responder.activate(x1, x2, self.environment.clock(), memory)
+        let (result, outputs) = match function {
+            Function::PsmmuInfo => (self.responder.info(x1, x2), [0; 3]),
+            Function::PsmmuActivate => self.psmmu_activate(x1, x2),
+            Function::PsmmuDeactivate => self.psmmu_deactivate(x1),
+            Function::PsmmuStL2Create => self.psmmu_st_l2_create(x1, x2),
+            Function::PsmmuStL2Destroy => self.psmmu_st_l2_destroy(x1, x2),
+            Function::OpContinue => self.op_continue(x1, x2),
+            Function::OpMemDonate => self.op_mem_donate(x1, x2, x3),
+            Function::OpMemReclaim => self.op_mem_reclaim(x1, x2, x3),
+            Function::OpCancel => (self.op_cancel(x1), [0; 3]),
+            Function::GranuleRangeDelegate => self.granule_range_delegate(x1, x2),
+            Function::GranuleRangeUndelegate => self.granule_range_undelegate(x1, x2),
+            Function::GranuleTrackingGet => self.granule_tracking_get(x1, x2),
+            Function::Version => version(x1),
+            Function::Features => (ResultWord::SUCCESS, [self.features(x1), 0, 0]),
+            Function::RmmConfigSet => (self.config_set(x1), [0; 3]),
+            Function::RmmConfigGet => (self.config_get(x1), [0; 3]),
+            Function::RmmActivate => (self.activate(), [0; 3]),
+            Function::RmmStateGet => (ResultWord::SUCCESS, [self.state() as u64, 0, 0]),
+            // `handle` answers these itself.
+            Function::PsmmuIrqNotify | Function::PsmmuEventConsume => {
+                (ResultWord::from_x0(SMCCC_NOT_SUPPORTED), [0; 3])
             }
-            Function::Version => version(x1, x),
-            Function::Features => {
-                x[1] = self.features(x1);
-                ResultWord::SUCCESS
-            }
-            Function::RmmConfigSet => self.config_set(x1),
-            Function::RmmConfigGet => self.config_get(x1),
-            Function::RmmActivate => self.activate(),
-            // Those that `gate` does not have.
-            Function::PsmmuIrqNotify
-            | Function::PsmmuEventConsume
-            | Function::PsmmuDeactivate
-            | Function::PsmmuStL2Create
-            | Function::PsmmuStL2Destroy
-            | Function::GranuleTrackingGet
-            | Function::RmmStateGet
-            | Function::GranuleRangeDelegate
-            | Function::GranuleRangeUndelegate
-            | Function::OpContinue
-            | Function::OpMemDonate
-            | Function::OpMemReclaim
-            | Function::OpCancel => ResultWord::from_x0(SMCCC_NOT_SUPPORTED),
-        }
+        };
+        [x[1], x[2], x[3]] = outputs;
+        result
     }
 
     /// `RMI_FEATURES`: returns feature register `index`, zero where there is none. Never fails.
@@ -248,7 +304,7 @@ impl<'a, E: Environment> Rmm<'a, E> {
     fn config_set(&self, config: u64) -> ResultWord {
         let mut words = [0; 2];
         let read =
-            granule(config).and_then(|granule| self.responder.host().read(granule, &mut words));
+            granule(config).and_then(|granule| self.responder.host().read(granule, 0, &mut words));
         match (read, words) {
             (Ok(()), [0, 0]) => ResultWord::SUCCESS,
             _ => ResultWord::of(Status::ErrorInput),
@@ -260,7 +316,7 @@ impl<'a, E: Environment> Rmm<'a, E> {
     /// Success, or `ErrorInput` when `config` is no granule of the host, which is then not written.
     fn config_get(&self, config: u64) -> ResultWord {
         let written =
-            granule(config).and_then(|granule| self.responder.host().write(granule, &[0, 0]));
+            granule(config).and_then(|granule| self.responder.host().replace(granule, &[0, 0]));
         match written {
             Ok(()) => ResultWord::SUCCESS,
             Err(HostFault) => ResultWord::of(Status::ErrorInput),
@@ -279,11 +335,11 @@ impl<'a, E: Environment> Rmm<'a, E> {
 
 /// `RMI_VERSION`: this RMM implements 2.0 and nothing else, and says so whatever was asked for.
 /// Success when that was 2.0, else `ErrorInput`.
-fn version(wanted: u64, x: &mut [u64; 8]) -> ResultWord {
+fn version(wanted: u64) -> (ResultWord, Outputs) {
     let implemented = Version::RMI_2_0.word();
-    x[1] = implemented;
-    x[2] = implemented;
-    if wanted == implemented { ResultWord::SUCCESS } else { ResultWord::of(Status::ErrorInput) }
+    let result =
+        if wanted == implemented { ResultWord::SUCCESS } else { Status::ErrorInput.into() };
+    (result, [implemented, implemented, 0])
 }
 
 fn granule(address: u64) -> Result<HostGranule, HostFault> {

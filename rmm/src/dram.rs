@@ -5,6 +5,8 @@
 //! An address that the host names is compared with these banks before it is touched. On some platforms
 //! touching one that is no memory takes the whole machine down.
 
+use core::ops::Range;
+
 use heapless::Vec;
 use psmmu::HostGranule;
 use psmmu_abi::GRANULE_SIZE;
@@ -63,6 +65,23 @@ impl Dram {
         &self.banks
     }
 
+    /// Returns the banks without what lies in `hole`, whose ends are multiples of a granule. What does
+    /// not fit any more is left out.
+    #[must_use]
+    pub fn without(&self, hole: Range<u64>) -> Self {
+        let mut rest = Self::default();
+        for bank in &self.banks {
+            let end = bank.base + bank.size;
+            for part in [bank.base..end.min(hole.start), bank.base.max(hole.end)..end] {
+                if let Some(part) = Bank::new(part.start, part.end.saturating_sub(part.start)) {
+                    // A hole splits at most one bank, so this is the only one that may not fit.
+                    let _ = rest.add(part);
+                }
+            }
+        }
+        rest
+    }
+
     /// Returns whether `granule` lies in a bank. It may still be anybody's.
     #[inline]
     #[must_use]
@@ -102,6 +121,25 @@ mod tests {
             assert_eq!(dram.contains(granule), inside, "{address:#x}");
         }
     }
+
+    #[test]
+    fn a_hole_is_cut_out_of_the_banks_that_it_touches() {
+        let banks = |hole: Range<u64>| -> std::vec::Vec<_> {
+            dram().without(hole).banks().iter().map(|bank| (bank.base, bank.size)).collect()
+        };
+        let second = (0x8_8000_0000, 0x1000);
+        let first = (0x8000_0000, 0x1000_0000);
+        assert_eq!(banks(0..0x1000), [first, second]);
+        assert_eq!(
+            banks(0x8010_0000..0x8190_0000),
+            [(0x8000_0000, 0x10_0000), (0x8190_0000, 0xE70_0000), second]
+        );
+        assert_eq!(banks(0x8000_0000..0x8000_1000), [(0x8000_1000, 0xFFF_F000), second]);
+        assert_eq!(banks(0x8FFF_F000..1 << 40), [(0x8000_0000, 0xFFF_F000)]);
+        assert_eq!(banks(0..1 << 52), []);
+    }
+
+    extern crate std;
 
     #[test]
     fn a_bank_is_whole_granules_and_ends_within_the_address_space() {

@@ -4,21 +4,28 @@
 //!
 //! This library is what such an RMM decides: how it answers EL3 at boot ([`boot`], [`manifest`]), which
 //! memory is the host's ([`dram`]), which platforms there are ([`platform`]), and how each call of the
-//! host is answered ([`dispatch`]). It has no hardware in it and is tested on the build machine. The
+//! host is answered: [`dispatch`] finds out which it is, [`delegate`] moves granules between the
+//! worlds, whose state [`granules`] keeps, [`sro`] answers the commands that take more than one call,
+//! whose state [`operation`] keeps. It has no hardware in it and is tested on the build machine. The
 //! binary beside it is the image for Realm EL2: entry, page tables, exceptions, console.
 
 #![no_std]
 #![forbid(unsafe_code)]
 
 pub mod boot;
+pub mod delegate;
 pub mod dispatch;
 pub mod dram;
+pub mod granules;
 pub mod manifest;
+pub mod operation;
 pub mod platform;
+pub mod sro;
 
 pub use boot::{BootArguments, BootCode, Interface};
 pub use dispatch::{Environment, Features, Rmm, RmmState};
 pub use dram::{Bank, Dram};
+pub use granules::{GranuleState, Leaf, Region, Tracker};
 pub use manifest::{Manifest, ManifestError};
 pub use platform::Platform;
 

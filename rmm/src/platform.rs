@@ -2,34 +2,123 @@
 
 //! Platforms: what the boot manifest does not say. A platform is data and nothing else.
 
-use psmmu::Config;
+use core::ops::Range;
+
+use heapless::Vec;
+use psmmu::{AbortBehaviour, Config, Delivery, Interface, Sizes};
+
+use crate::manifest::{MAX_SMMUS, Manifest, Smmu};
 
 mod qemu;
 
 pub use qemu::QEMU;
 
+/// From page 0 of a programming interface to its page 1.
+const PAGE_1: u64 = 0x1_0000;
+
 /// A PSMMU of a platform.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PsmmuDescription {
-    /// Name on the wire, delivery of interrupts, behaviour.
+    /// Name on the wire, delivery of interrupts, behaviour, sizes.
     pub config: Config,
-    /// PA of page 0 of the programming interface that the RMM uses.
+    /// PA of page 0 of the programming interface that the RMM uses; page 1 follows 64 KiB behind.
     pub realm_page_0: u64,
-    /// PA of its page 1.
-    pub realm_page_1: u64,
     /// What to know of it, for the boot log.
     pub remark: &'static str,
 }
 
+impl PsmmuDescription {
+    /// Returns the PA of page 1 of the programming interface that the RMM uses.
+    #[must_use]
+    pub const fn realm_page_1(&self) -> u64 {
+        self.realm_page_0 + PAGE_1
+    }
+}
+
+/// How the PSMMUs behave that the boot manifest lists: it has nothing but their addresses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ListedPsmmus {
+    /// How interrupts are delivered.
+    pub delivery: Delivery,
+    /// What a write abort means.
+    pub abort: AbortBehaviour,
+    /// How large tables and queues may be.
+    pub sizes: Sizes,
+}
+
 /// A platform.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Platform {
     /// Its name, for the boot log.
     pub name: &'static str,
     /// PA of a PL011 console, for a manifest without one.
     pub console: u64,
+    /// Memory of the Realm world from the start on, the RMM's own, whatever the manifest says of it.
+    pub realm_memory: Range<u64>,
     /// Size of the protected address space as GPCCR_EL3.PPS encodes it.
     pub protected_size: u8,
-    /// Its PSMMUs.
+    /// PSMMUs that it has if the manifest lists none.
     pub psmmus: &'static [PsmmuDescription],
+    /// How PSMMUs behave that the manifest lists.
+    pub listed: ListedPsmmus,
+}
+
+impl Platform {
+    /// Returns the PSMMUs: those of the manifest if it has any, else the platform's own.
+    #[must_use]
+    pub fn find_psmmus(&self, manifest: &Manifest) -> Vec<PsmmuDescription, MAX_SMMUS> {
+        if manifest.smmus.is_empty() {
+            return self.psmmus.iter().copied().take(MAX_SMMUS).collect();
+        }
+        let ListedPsmmus { delivery, abort, sizes } = self.listed;
+        let describe = |&Smmu { non_secure: name, realm: realm_page_0 }: &Smmu| PsmmuDescription {
+            config: Config { name, interface: Interface::Realm, delivery, abort, sizes },
+            realm_page_0,
+            remark: "",
+        };
+        manifest.smmus.iter().map(describe).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dram::{Bank, Dram};
+    use psmmu_abi::Version;
+
+    fn manifest(smmus: &[Smmu]) -> Manifest {
+        let mut dram = Dram::default();
+        dram.add(Bank::new(0x4000_0000, 0x1000).unwrap()).unwrap();
+        Manifest {
+            version: Version { major: 0, minor: 5 },
+            dram,
+            console: None,
+            console_checksum_is_wrong: false,
+            smmus: smmus.iter().copied().collect(),
+        }
+    }
+
+    #[test]
+    fn a_manifest_without_smmus_leaves_them_to_the_platform() {
+        assert_eq!(QEMU.find_psmmus(&manifest(&[])), QEMU.psmmus);
+    }
+
+    #[test]
+    fn the_smmus_of_the_manifest_come_before_the_platforms_own() {
+        let listed: Vec<_, 16> = (0..16)
+            .map(|i| Smmu {
+                non_secure: 0x2B40_0000 + i * 0x10_0000,
+                realm: 0x2B44_0000 + i * 0x10_0000,
+            })
+            .collect();
+        let found = QEMU.find_psmmus(&manifest(&listed));
+        assert_eq!(found.len(), 16);
+        for (psmmu, smmu) in found.iter().zip(&listed) {
+            assert_eq!(psmmu.config.name, smmu.non_secure);
+            assert_eq!(psmmu.config.interface, Interface::Realm);
+            assert_eq!(psmmu.config.delivery, QEMU.listed.delivery);
+            assert_eq!(psmmu.realm_page_0, smmu.realm);
+            assert_eq!(psmmu.realm_page_1(), smmu.realm + 0x1_0000);
+        }
+    }
 }

@@ -5,9 +5,9 @@
 //! Its SMMUv3 knows no Realms: no IDR0.RME_IMPL, no Realm pages. Its one programming interface, which
 //! the host reaches as well, stands in for the Realm one. Nothing is isolated here.
 
-use psmmu::{AbortBehaviour, Config, Delivery, Interface};
+use psmmu::{AbortBehaviour, Config, Delivery, Interface, Sizes};
 
-use super::{Platform, PsmmuDescription};
+use super::{ListedPsmmus, Platform, PsmmuDescription};
 
 /// PA of the SMMU's page 0; page 1 follows 64 KiB behind.
 const SMMU: u64 = 0x0905_0000;
@@ -16,6 +16,8 @@ const SMMU: u64 = 0x0905_0000;
 pub const QEMU: Platform = Platform {
     name: "QEMU virt",
     console: 0x0900_0000,
+    // Its last page is the buffer that is shared with EL3.
+    realm_memory: 0x4010_0000..0x4190_0000,
     // TF-A sets 40 bits: an access of the Realm world above 1 TiB is taken to EL3 and stops the
     // machine.
     protected_size: 2,
@@ -28,9 +30,15 @@ pub const QEMU: Platform = Platform {
             // A record that finds the queue full is dropped and PROD stays, but QEMU calls it an
             // aborted write: what is in the queue is good.
             abort: AbortBehaviour::KeepsQueue,
+            sizes: Sizes::DEFAULT,
         },
         realm_page_0: SMMU,
-        realm_page_1: SMMU + 0x1_0000,
         remark: "no Realm interface: the Non-secure one stands in, nothing is isolated",
     }],
+    // TF-A lists none here. Of one that it would list nothing is known but that it has a Realm side.
+    listed: ListedPsmmus {
+        delivery: Delivery::Disabled,
+        abort: AbortBehaviour::SpoilsQueue,
+        sizes: Sizes::DEFAULT,
+    },
 };

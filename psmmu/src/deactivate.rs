@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! Bringing a PSMMU to rest: translation off, interrupts off, commands finished, queues off, each
+//! acknowledged. Only then is the memory that it ran on anybody else's.
+
+#![forbid(unsafe_code)]
+
+use crate::activate::Memory;
+use crate::counters::QueueCounters;
+use crate::queue::DeviceMemory;
+use crate::record::Entry;
+use crate::registers::{Clock, Gerror, Registers, TimedOut};
+use crate::smmu::{Psmmu, State};
+use crate::staging::Queue;
+use crate::sync::Lock;
+
+/// Why a PSMMU was not brought to rest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DeactivateError {
+    /// It is in this state, and neither active nor failed.
+    State(State),
+    /// It still has level-2 stream tables, or some are being made.
+    TablesLive,
+    /// The device does not answer. It has failed; its memory stays its own, and deactivating it may be
+    /// tried again.
+    TimedOut,
+}
+
+impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
+    /// Brings the PSMMU to rest and returns what it ran on; nothing if it failed before it ran. Events
+    /// that nobody has consumed are dropped and counted. The PSMMU stays
+    /// [`Deactivating`](State::Deactivating) until [`finish_deactivation`](Self::finish_deactivation),
+    /// so that nobody activates it while its memory is on the way back.
+    ///
+    /// # Errors
+    /// [`DeactivateError`]. The PSMMU is as before, or has failed.
+    pub fn deactivate(&self, clock: &impl Clock) -> Result<Option<Memory<M>>, DeactivateError> {
+        let was_active = self.claim_deactivation()?;
+        let _turn = self.turn.lock();
+        if self.bring_to_rest(was_active, clock).is_err() {
+            self.give_up(Gerror::CMDQ_ERR);
+            return Err(DeactivateError::TimedOut);
+        }
+        self.set_state(State::Deactivating);
+        self.drop_events(&self.events, &self.counters.events);
+        self.drop_events(&self.requests, &self.counters.page_requests);
+        let memory = self.take_memory();
+        self.errors.lock().forget();
+        Ok(memory)
+    }
+
+    /// Ends a deactivation: the PSMMU can be activated again.
+    pub fn finish_deactivation(&self) {
+        // Whoever lost the claim changes nothing.
+        let _ = self.claim(State::Deactivating, State::Inactive);
+    }
+
+    /// Claims the PSMMU if it has no tables, and says whether it was active. Tables are begun under the
+    /// same lock, and only while the PSMMU is active.
+    fn claim_deactivation(&self) -> Result<bool, DeactivateError> {
+        let tables = self.tables.lock();
+        if tables.as_ref().is_some_and(|tables| tables.live() != 0) {
+            return Err(DeactivateError::TablesLive);
+        }
+        match self.claim(State::Active, State::Deactivating) {
+            Ok(()) => Ok(true),
+            Err(_) => self
+                .claim(State::Failed, State::Deactivating)
+                .map(|()| false)
+                .map_err(DeactivateError::State),
+        }
+    }
+
+    fn bring_to_rest(&self, was_active: bool, clock: &impl Clock) -> Result<(), TimedOut> {
+        self.stop_translation(clock)?;
+        if was_active {
+            // Answers to page requests may still be among the commands. A device that does not get
+            // through them may yet acknowledge that it is off, which is what counts.
+            let _ = self.run_in_turn(clock, &[]);
+        }
+        self.quiesce(clock)
+    }
+
+    /// Counts what is dropped: staged, and left in the device's queue, which is off.
+    fn drop_events<E: Entry>(&self, queue: &Lock<Option<Queue<M, E>>>, counters: &QueueCounters) {
+        if let Some(queue) = queue.lock().as_ref() {
+            counters.dropped(queue.left(&self.registers));
+        }
+    }
+}

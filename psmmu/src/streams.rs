@@ -1,0 +1,212 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! Streams of devices that belong to Realms, for the embedding RMM:
+//!
+//! at rest -> [configured](Psmmu::configure_stream) -> [enabled](Psmmu::enable_stream) ->
+//! [disabled](Psmmu::disable_stream), which is configured again -> [released](Psmmu::release_stream),
+//! which is at rest again.
+//!
+//! A stream that is configured aborts its accesses and records none. Each step has come into effect in
+//! the device when it returns; whoever takes steps of one stream on several CPUs at once has them done
+//! one after the other.
+
+#![forbid(unsafe_code)]
+
+use crate::command::{Command, CommandError};
+use crate::queue::DeviceMemory;
+use crate::registers::{Clock, Registers};
+use crate::smmu::{Psmmu, Refusal, State};
+use crate::stream_table::{Descriptor, Stage2, StreamTableEntry, TableMemory};
+
+/// Why a step of a stream was not taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StreamError {
+    /// The PSMMU is not active, or has failed.
+    Refused(Refusal),
+    /// The stream has no level-2 table.
+    NoTable,
+    /// The stream is not where this step begins.
+    State,
+    /// The device would take this stage 2 for a bad entry.
+    Stage2,
+    /// The device refused an invalidation: the stream aborts or translates as it did, and the step may
+    /// be tried again.
+    CommandRefused,
+    /// The device does not answer, and has failed.
+    TimedOut,
+}
+
+impl From<CommandError> for StreamError {
+    fn from(error: CommandError) -> Self {
+        match error {
+            CommandError::Refused => Self::CommandRefused,
+            CommandError::TimedOut => Self::TimedOut,
+            CommandError::NotActive | CommandError::TooMany => Self::Refused(Refusal::NotActive),
+        }
+    }
+}
+
+/// The entry of one stream, for whoever has the turn: nobody else changes it.
+struct Entry<M> {
+    table: M,
+    stream: u32,
+    now: StreamTableEntry,
+}
+
+impl<M: DeviceMemory> Entry<M> {
+    fn store_first(&self, entry: StreamTableEntry) {
+        entry.store_first(&self.table, self.stream);
+    }
+
+    fn store_rest(&self, entry: StreamTableEntry) {
+        entry.store_rest(&self.table, self.stream);
+    }
+}
+
+impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
+    /// Gives `stream`, which is at rest, a stage 2 of translation, not enabled yet.
+    ///
+    /// # Errors
+    /// [`StreamError`]; the stream is at rest, but after
+    /// [`CommandRefused`](StreamError::CommandRefused) or [`TimedOut`](StreamError::TimedOut) it may
+    /// abort in silence where at rest it does something else.
+    pub fn configure_stream<T: TableMemory>(
+        &self,
+        stream: u32,
+        stage_2: Stage2,
+        memory: &T,
+        clock: &impl Clock,
+    ) -> Result<(), StreamError> {
+        let _turn = self.turn.lock();
+        let has_vmid =
+            self.tables.lock().as_ref().is_some_and(|tables| tables.has_vmid(stage_2.vmid));
+        let entry = self.entry(stream, memory)?;
+        if !stage_2.is_valid() || !has_vmid {
+            return Err(StreamError::Stage2);
+        }
+        let at_rest = memory.at_rest(stream);
+        if entry.now != at_rest && entry.now != at_rest.disabled() {
+            return Err(StreamError::State);
+        }
+        // The other words may only change while the device does not look at them.
+        entry.store_first(at_rest.disabled());
+        if entry.now.0[0] != StreamTableEntry::ABORT.0[0] {
+            self.registers.write_barrier();
+            self.run_in_turn(clock, &[Command::cfgi_ste(stream)])?;
+        }
+        entry.store_rest(StreamTableEntry::stage_2(stage_2));
+        self.registers.write_barrier();
+        Ok(())
+    }
+
+    /// Lets `stream`, which is configured, translate.
+    ///
+    /// # Errors
+    /// [`StreamError`].
+    pub fn enable_stream<T: TableMemory>(
+        &self,
+        stream: u32,
+        memory: &T,
+        clock: &impl Clock,
+    ) -> Result<(), StreamError> {
+        let _turn = self.turn.lock();
+        let entry = self.configured(stream, memory)?;
+        entry.store_first(entry.now.enabled());
+        self.registers.write_barrier();
+        let result = self.run_in_turn(clock, &[Command::cfgi_ste(stream)]);
+        if result.is_err() {
+            entry.store_first(entry.now);
+        }
+        result.map_err(Into::into)
+    }
+
+    /// Has `stream`, which is enabled, abort again. When this returns no access of it is under way.
+    ///
+    /// # Errors
+    /// [`StreamError`]. Unless the step could not begin, the stream counts as disabled, and must be
+    /// disabled again, which is then allowed, before its translation tables are touched.
+    pub fn disable_stream<T: TableMemory>(
+        &self,
+        stream: u32,
+        memory: &T,
+        clock: &impl Clock,
+    ) -> Result<(), StreamError> {
+        let _turn = self.turn.lock();
+        let entry = self.configured_or_enabled(stream, memory)?;
+        entry.store_first(entry.now.disabled());
+        self.registers.write_barrier();
+        self.run_in_turn(clock, &[Command::cfgi_ste(stream)]).map_err(Into::into)
+    }
+
+    /// Brings `stream`, which is configured and not enabled, to rest, and has the device forget the
+    /// translations of its VMID: from then on its tables may be used for something else, and so may the
+    /// VMID if no other stream has it.
+    ///
+    /// # Errors
+    /// [`StreamError`]; the stream stays configured.
+    pub fn release_stream<T: TableMemory>(
+        &self,
+        stream: u32,
+        memory: &T,
+        clock: &impl Clock,
+    ) -> Result<(), StreamError> {
+        let _turn = self.turn.lock();
+        let entry = self.configured(stream, memory)?;
+        let vmid = entry.now.vmid();
+        self.run_in_turn(clock, &[Command::cfgi_ste(stream), Command::tlbi_s12_vmall(vmid)])?;
+        let at_rest = memory.at_rest(stream);
+        entry.store_rest(at_rest);
+        self.registers.write_barrier();
+        entry.store_first(at_rest);
+        self.registers.write_barrier();
+        if at_rest == StreamTableEntry::ABORT {
+            return Ok(());
+        }
+        self.run_in_turn(clock, &[Command::cfgi_ste(stream)]).map_err(Into::into)
+    }
+
+    /// Finds the entry of a stream that is configured and not enabled.
+    fn configured<T: TableMemory>(
+        &self,
+        stream: u32,
+        memory: &T,
+    ) -> Result<Entry<T::Memory>, StreamError> {
+        let entry = self.configured_or_enabled(stream, memory)?;
+        if entry.now.is_enabled() { Err(StreamError::State) } else { Ok(entry) }
+    }
+
+    /// Finds the entry of a stream that is configured, enabled or not.
+    fn configured_or_enabled<T: TableMemory>(
+        &self,
+        stream: u32,
+        memory: &T,
+    ) -> Result<Entry<T::Memory>, StreamError> {
+        let entry = self.entry(stream, memory)?;
+        let is_at_rest = entry.now == memory.at_rest(stream);
+        if entry.now.is_stage_2() && !is_at_rest { Ok(entry) } else { Err(StreamError::State) }
+    }
+
+    /// Finds the entry of `stream`. Called with the turn.
+    fn entry<T: TableMemory>(
+        &self,
+        stream: u32,
+        memory: &T,
+    ) -> Result<Entry<T::Memory>, StreamError> {
+        match self.state() {
+            State::Active => {}
+            State::Failed => return Err(StreamError::Refused(Refusal::Failed)),
+            _ => return Err(StreamError::Refused(Refusal::NotActive)),
+        }
+        let descriptor = match self.tables.lock().as_ref() {
+            Some(tables) if tables.covers(stream) => tables.find(stream),
+            Some(_) => Descriptor::None,
+            None => return Err(StreamError::Refused(Refusal::NotActive)),
+        };
+        let Descriptor::Table(address) = descriptor else {
+            return Err(StreamError::NoTable);
+        };
+        let table = memory.open(address);
+        let now = StreamTableEntry::load(&table, stream);
+        Ok(Entry { table, stream, now })
+    }
+}

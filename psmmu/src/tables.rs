@@ -1,0 +1,203 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! Level-2 stream tables: made in two steps, as memory is found in between, and taken away in one.
+//!
+//! The device sees a table when its descriptor of level 1 does, and has forgotten it when it has run
+//! the invalidation behind which the descriptor says that there is none.
+
+#![forbid(unsafe_code)]
+
+use crate::command::{Command, CommandError};
+use crate::queue::DeviceMemory;
+use crate::registers::{Clock, Registers};
+use crate::smmu::{Psmmu, Refusal, State};
+use crate::stream_table::{Descriptor, STREAMS, StreamTableEntry, StreamTables, TableMemory, fill};
+
+/// Why a level-2 table was not made or not taken away.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TableError {
+    /// The PSMMU is not active, or has failed.
+    Refused(Refusal),
+    /// The stream is not the first of a table, or not within the level-1 table.
+    Stream,
+    /// There is a table already, or one is being made.
+    Exists,
+    /// There is none.
+    Missing,
+    /// It is just being made.
+    BeingMade,
+    /// A stream of it is configured.
+    InUse,
+    /// The device refused to forget what it had cached. Nothing has changed.
+    CommandRefused,
+    /// The device does not answer, and has failed.
+    TimedOut,
+}
+
+impl From<CommandError> for TableError {
+    fn from(error: CommandError) -> Self {
+        match error {
+            CommandError::Refused => Self::CommandRefused,
+            CommandError::TimedOut => Self::TimedOut,
+            CommandError::NotActive | CommandError::TooMany => Self::Refused(Refusal::NotActive),
+        }
+    }
+}
+
+/// The claim to a table that is being made. Whoever has it ends it by [`Psmmu::make_table`] or
+/// [`Psmmu::abandon_table`].
+#[derive(Debug)]
+#[must_use = "nobody else can make the table otherwise"]
+pub struct NewTable {
+    first_stream: u32,
+}
+
+/// A table that was not made, and whether its memory is free: not if the device may still access it,
+/// and then [`Psmmu::destroy_table`] gives it back once the device answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NotMade {
+    /// Why.
+    pub error: TableError,
+    /// The memory may be used for something else.
+    pub is_free: bool,
+}
+
+impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
+    /// Claims the table of the 64 streams from `first_stream` on, for which one granule is needed.
+    ///
+    /// # Errors
+    /// [`TableError`]; nothing has changed.
+    pub fn begin_table(&self, first_stream: u32) -> Result<NewTable, TableError> {
+        self.with_tables(first_stream, |tables| {
+            // A claim to deactivate is made under the same lock.
+            match self.state() {
+                State::Active => {}
+                State::Failed => return Err(TableError::Refused(Refusal::Failed)),
+                _ => return Err(TableError::Refused(Refusal::NotActive)),
+            }
+            match tables.find(first_stream) {
+                Descriptor::None => tables.set(first_stream, Descriptor::BeingMade),
+                Descriptor::BeingMade => return Err(TableError::BeingMade),
+                Descriptor::Table(_) => return Err(TableError::Exists),
+            }
+            Ok(NewTable { first_stream })
+        })
+    }
+
+    /// Gives the claim up.
+    pub fn abandon_table(&self, table: NewTable) {
+        self.set_table(table.first_stream, Descriptor::None);
+    }
+
+    /// Makes the table in the granule at PA `address`, and has the device look at it.
+    ///
+    /// # Errors
+    /// [`NotMade`].
+    pub fn make_table<T: TableMemory>(
+        &self,
+        table: NewTable,
+        address: u64,
+        memory: &T,
+        clock: &impl Clock,
+    ) -> Result<(), NotMade> {
+        let NewTable { first_stream } = table;
+        let _turn = self.turn.lock();
+        fill(memory, &memory.open(address), first_stream);
+        self.registers.write_barrier();
+        self.set_table(first_stream, Descriptor::Table(address));
+        let Err(error) = self.run_in_turn(clock, &[Command::cfgi_ste_and_table(first_stream)])
+        else {
+            return Ok(());
+        };
+        // What the device knows is uncertain. It must forget the table, or be off.
+        let is_free = self.unlink(first_stream, clock).is_ok();
+        Err(NotMade { error: error.into(), is_free })
+    }
+
+    /// Takes away the table of the 64 streams from `first_stream` on and returns the PA of its
+    /// granule. Streams of it are from then on recorded as unknown.
+    ///
+    /// On a PSMMU that has failed this works once the device acknowledges that it is off.
+    ///
+    /// # Errors
+    /// [`TableError`]; the table is as before.
+    pub fn destroy_table<T: TableMemory>(
+        &self,
+        first_stream: u32,
+        memory: &T,
+        clock: &impl Clock,
+    ) -> Result<u64, TableError> {
+        let _turn = self.turn.lock();
+        let address = self.with_tables(first_stream, |tables| {
+            if !matches!(self.state(), State::Active | State::Failed) {
+                return Err(TableError::Refused(Refusal::NotActive));
+            }
+            let address = match tables.find(first_stream) {
+                Descriptor::None => return Err(TableError::Missing),
+                Descriptor::BeingMade => return Err(TableError::BeingMade),
+                Descriptor::Table(address) => address,
+            };
+            let entries = memory.open(address);
+            let mut streams = first_stream..=first_stream | (STREAMS - 1);
+            if streams
+                .any(|stream| StreamTableEntry::load(&entries, stream) != memory.at_rest(stream))
+            {
+                return Err(TableError::InUse);
+            }
+            // From here on nobody finds it; the device may still have it.
+            tables.set(first_stream, Descriptor::BeingMade);
+            Ok(address)
+        })?;
+        match self.unlink(first_stream, clock) {
+            Ok(()) => Ok(address),
+            Err(error) => {
+                self.set_table(first_stream, Descriptor::Table(address));
+                Err(error)
+            }
+        }
+    }
+
+    /// Takes the table out of level 1 and sees to it that the device has forgotten it. Called with the
+    /// turn.
+    fn unlink(&self, first_stream: u32, clock: &impl Clock) -> Result<(), TableError> {
+        let linked = self.with_tables(first_stream, |tables| {
+            let linked = tables.find(first_stream);
+            tables.set(first_stream, Descriptor::BeingMade);
+            Ok(linked)
+        })?;
+        let forgotten = match self.state() {
+            State::Failed => Err(CommandError::TimedOut),
+            // Entries of all 64 streams may be cached, and the descriptor.
+            _ => self.run_in_turn(clock, &[Command::CFGI_ALL]),
+        };
+        let result = match forgotten {
+            Ok(()) => Ok(()),
+            // A device that is off does not look at tables, and forgets all before it looks again.
+            Err(CommandError::TimedOut) => self.quiesce(clock).map_err(|_| TableError::TimedOut),
+            Err(error) => Err(error.into()),
+        };
+        let descriptor = if result.is_ok() { Descriptor::None } else { linked };
+        self.set_table(first_stream, descriptor);
+        result
+    }
+
+    /// Looks at the level-1 table for the 64 streams from `first_stream` on.
+    fn with_tables<T>(
+        &self,
+        first_stream: u32,
+        with: impl FnOnce(&mut StreamTables<M>) -> Result<T, TableError>,
+    ) -> Result<T, TableError> {
+        let mut tables = self.tables.lock();
+        let tables = tables.as_mut().ok_or(TableError::Refused(Refusal::NotActive))?;
+        if !first_stream.is_multiple_of(STREAMS) || !tables.covers(first_stream) {
+            return Err(TableError::Stream);
+        }
+        with(tables)
+    }
+
+    fn set_table(&self, first_stream: u32, descriptor: Descriptor) {
+        if let Some(tables) = self.tables.lock().as_mut() {
+            tables.set(first_stream, descriptor);
+        }
+    }
+}

@@ -1,0 +1,372 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! Stateful operations: what is begun in one call of the host and ended in another, as memory changes
+//! hands in between.
+//!
+//! An operation asks for memory (DONATE) until it has all of it, then goes on when the host says so
+//! (CONTINUE), or gives memory back (RECLAIM) and then ends. A donation that fails makes the whole
+//! operation fail: what was donated before goes back, and then the operation ends with the error. So no
+//! operation waits for something that cannot come.
+//!
+//! A [`Table`] has a fixed number of operations. Whoever goes on with one takes it out while he works,
+//! so no lock is held meanwhile and two callers never work on the same. Its [handle](Handle) has a
+//! generation count, so that the handle of an operation that is over is not taken for that of the next.
+
+use heapless::Vec;
+use psmmu::sync::Lock;
+use psmmu::{Activation, NewTable, Psmmu};
+use psmmu_abi::{AddressRange, DonateRequest, Handover, MemoryTransfer, ResultWord, Status};
+
+use crate::granules::Region;
+
+/// Operations that can be under way at the same time.
+pub const MAX_OPERATIONS: usize = 8;
+
+/// Most regions of memory that an operation has.
+pub const MAX_REGIONS: usize = 4;
+
+/// What the host calls an operation: its place and how many were there before. The first one is 0, and
+/// bits 7:0 are zero in all, which tells them from the flags of `OP_CONTINUE`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Handle {
+    place: u8,
+    generation: u32,
+}
+
+impl Handle {
+    const PLACE_SHIFT: u32 = 8;
+    const GENERATION_SHIFT: u32 = 16;
+
+    /// Returns the handle as it stands in a register.
+    #[must_use]
+    pub const fn register(self) -> u64 {
+        (self.generation as u64) << Self::GENERATION_SHIFT
+            | (self.place as u64) << Self::PLACE_SHIFT
+    }
+
+    /// Reads a handle as it came in a register.
+    fn from_register(register: u64) -> Option<Self> {
+        let handle = Self {
+            place: (register >> Self::PLACE_SHIFT) as u8,
+            generation: (register >> Self::GENERATION_SHIFT) as u32,
+        };
+        (handle.register() == register).then_some(handle)
+    }
+}
+
+/// What an operation is for.
+#[derive(Debug)]
+pub enum Purpose<'a, R, M> {
+    /// To activate a PSMMU.
+    Activate(&'a Psmmu<R, M>, Activation),
+    /// To make a level-2 stream table.
+    MakeTable(&'a Psmmu<R, M>, NewTable),
+    /// To give back what a PSMMU ran on, and then to let others activate it.
+    Deactivate(&'a Psmmu<R, M>),
+    /// To give memory back and nothing else, and then to end with this result.
+    GiveBack(ResultWord),
+}
+
+/// What an operation waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wants {
+    /// The host donates this.
+    Donation(DonateRequest),
+    /// The host takes memory back.
+    Reclaim,
+    /// The host says that it goes on.
+    Nothing,
+}
+
+impl Wants {
+    /// Returns X0 and X2 of an answer that says so. None can be cancelled.
+    #[must_use]
+    pub const fn answer(self) -> (ResultWord, u64) {
+        let (transfer, x2) = match self {
+            Self::Donation(request) => (MemoryTransfer::Donate, request.x2()),
+            Self::Reclaim => (MemoryTransfer::Reclaim, 0),
+            Self::Nothing => (MemoryTransfer::None, 0),
+        };
+        (ResultWord::incomplete(transfer, false), x2)
+    }
+}
+
+/// A stateful operation.
+#[derive(Debug)]
+pub struct Operation<'a, R, M> {
+    /// What it is for.
+    pub purpose: Purpose<'a, R, M>,
+    /// What it needs, each one contiguous region of so many granules, in this order.
+    needs: Vec<u16, MAX_REGIONS>,
+    /// What it has: the first of what it needs, or what is to be given back.
+    pub regions: Vec<Region, MAX_REGIONS>,
+}
+
+impl<'a, R, M> Operation<'a, R, M> {
+    /// Begins one that needs memory.
+    pub fn needing(purpose: Purpose<'a, R, M>, needs: impl IntoIterator<Item = u16>) -> Self {
+        Self { purpose, needs: needs.into_iter().take(MAX_REGIONS).collect(), regions: Vec::new() }
+    }
+
+    /// Begins one that gives memory back.
+    pub fn giving(purpose: Purpose<'a, R, M>, regions: impl IntoIterator<Item = Region>) -> Self {
+        let regions = regions.into_iter().take(MAX_REGIONS).collect();
+        Self { purpose, needs: Vec::new(), regions }
+    }
+
+    /// Returns what it waits for.
+    #[must_use]
+    pub fn wants(&self) -> Wants {
+        match &self.purpose {
+            Purpose::Activate(..) | Purpose::MakeTable(..) => {
+                match self.needs.get(self.regions.len()) {
+                    Some(&granules) => Wants::Donation(DonateRequest::granules(granules, true)),
+                    None => Wants::Nothing,
+                }
+            }
+            Purpose::Deactivate(_) | Purpose::GiveBack(_) if !self.regions.is_empty() => {
+                Wants::Reclaim
+            }
+            Purpose::Deactivate(_) | Purpose::GiveBack(_) => Wants::Nothing,
+        }
+    }
+}
+
+/// What a list of the host says, with regard to a request for one contiguous region.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Offer {
+    /// Nothing.
+    Nothing,
+    /// This region.
+    Region(Region),
+    /// Something that was not asked for.
+    Wrong,
+}
+
+impl Offer {
+    /// Adds an entry of the list.
+    #[must_use]
+    pub fn with(self, entry: AddressRange, request: DonateRequest) -> Self {
+        if entry.count() == 0 {
+            return self;
+        }
+        let wanted = request.count() * request.block_size().granules();
+        let granules = entry.total_granules();
+        let bytes = granules.saturating_mul(psmmu_abi::GRANULE_SIZE as u64);
+        let fits = self == Self::Nothing
+            && entry.state() == Ok(Handover::Delegated)
+            && granules == wanted
+            && entry.address().is_multiple_of(bytes);
+        match u16::try_from(granules) {
+            Ok(granules) if fits => Self::Region(Region { address: entry.address(), granules }),
+            _ => Self::Wrong,
+        }
+    }
+}
+
+/// A place for an operation.
+#[derive(Debug)]
+struct Place<'a, R, M> {
+    /// How many operations there were before.
+    generation: u32,
+    state: PlaceState<'a, R, M>,
+}
+
+#[derive(Debug)]
+enum PlaceState<'a, R, M> {
+    Free,
+    /// Somebody works on it.
+    Running,
+    /// It waits for the host.
+    Parked(Operation<'a, R, M>),
+}
+
+/// All operations.
+#[derive(Debug)]
+pub struct Table<'a, R, M> {
+    places: [Lock<Place<'a, R, M>>; MAX_OPERATIONS],
+}
+
+impl<R, M> Default for Table<'_, R, M> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<'a, R, M> Table<'a, R, M> {
+    /// Makes an empty table.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self {
+            places: [const { Lock::new(Place { generation: 0, state: PlaceState::Free }) };
+                MAX_OPERATIONS],
+        }
+    }
+
+    /// Reserves a place for an operation that is about to begin, which is then [parked](Self::park) or
+    /// [forgotten](Self::forget).
+    ///
+    /// # Errors
+    /// `Blocked` when all operations wait for the host, `Busy` when somebody works on one.
+    pub fn reserve(&self) -> Result<Handle, Status> {
+        let mut status = Status::Blocked;
+        for (number, place) in self.places.iter().enumerate() {
+            let mut place = place.lock();
+            match place.state {
+                PlaceState::Free => {
+                    place.state = PlaceState::Running;
+                    return Ok(Handle { place: number as u8, generation: place.generation });
+                }
+                PlaceState::Running => status = Status::Busy,
+                PlaceState::Parked(_) => {}
+            }
+        }
+        Err(status)
+    }
+
+    /// Gives up a place that was reserved. Nobody has seen the handle.
+    pub fn forget(&self, handle: Handle) {
+        self.leave(handle, PlaceState::Free);
+    }
+
+    /// Leaves an operation to wait for the host.
+    pub fn park(&self, handle: Handle, operation: Operation<'a, R, M>) {
+        self.leave(handle, PlaceState::Parked(operation));
+    }
+
+    /// Ends an operation: its handle is that of nothing any more.
+    pub fn end(&self, handle: Handle) {
+        if let Some(place) = self.places.get(usize::from(handle.place)) {
+            let mut place = place.lock();
+            place.generation = place.generation.wrapping_add(1);
+            place.state = PlaceState::Free;
+        }
+    }
+
+    /// Takes out the operation that a register names, if it waits for the host.
+    pub fn take(&self, register: u64) -> Option<(Handle, Operation<'a, R, M>)> {
+        let handle = Handle::from_register(register)?;
+        let mut place = self.places.get(usize::from(handle.place))?.lock();
+        if place.generation != handle.generation {
+            return None;
+        }
+        match core::mem::replace(&mut place.state, PlaceState::Running) {
+            PlaceState::Parked(operation) => Some((handle, operation)),
+            other => {
+                place.state = other;
+                None
+            }
+        }
+    }
+
+    fn leave(&self, handle: Handle, state: PlaceState<'a, R, M>) {
+        if let Some(place) = self.places.get(usize::from(handle.place)) {
+            place.lock().state = state;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    type TestTable = Table<'static, (), ()>;
+
+    fn operation() -> Operation<'static, (), ()> {
+        Operation::giving(Purpose::GiveBack(ResultWord::SUCCESS), [])
+    }
+
+    #[test]
+    fn the_first_handle_is_zero_and_no_handle_comes_twice() {
+        let table = TestTable::new();
+        let mut seen = std::collections::HashSet::new();
+        for _ in 0..1000 {
+            let handles = [(); MAX_OPERATIONS].map(|()| table.reserve().unwrap());
+            for handle in handles {
+                let register = handle.register();
+                assert_eq!(register & 0xFF, 0);
+                assert!(seen.insert(register), "{register:#x}");
+                table.park(handle, operation());
+                assert!(table.take(register).is_some());
+                table.end(handle);
+                assert!(table.take(register).is_none(), "{register:#x} is over");
+            }
+        }
+        assert!(seen.contains(&0));
+    }
+
+    #[test]
+    fn a_place_that_was_given_up_keeps_its_handle() {
+        let table = TestTable::new();
+        for _ in 0..3 {
+            let handle = table.reserve().unwrap();
+            assert_eq!(handle.register(), 0);
+            table.forget(handle);
+        }
+    }
+
+    #[test]
+    fn a_full_table_is_blocked_and_busy_while_one_is_worked_on() {
+        let table = TestTable::new();
+        let handles = [(); MAX_OPERATIONS].map(|()| table.reserve().unwrap());
+        assert_eq!(table.reserve(), Err(Status::Busy));
+        for handle in handles {
+            table.park(handle, operation());
+        }
+        assert_eq!(table.reserve(), Err(Status::Blocked));
+        let taken = table.take(handles[3].register()).unwrap();
+        assert!(table.take(handles[3].register()).is_none(), "by two at once");
+        assert_eq!(table.reserve(), Err(Status::Busy));
+        table.end(taken.0);
+        assert_eq!(table.reserve().unwrap().register(), 0x1_0300);
+    }
+
+    #[test]
+    fn a_register_that_is_no_handle_names_nothing() {
+        let table = TestTable::new();
+        let handle = table.reserve().unwrap();
+        table.park(handle, operation());
+        for register in [1, 0x80, 0x100, 0x800, 0x1_0000, 1 << 48, u64::MAX] {
+            assert!(table.take(register).is_none(), "{register:#x}");
+        }
+        assert!(table.take(0).is_some());
+    }
+
+    #[test]
+    fn only_the_region_that_was_asked_for_is_an_offer() {
+        let request = DonateRequest::granules(4, true);
+        let offer = |words: &[u64]| {
+            words.iter().fold(Offer::Nothing, |offer, &word| {
+                offer.with(AddressRange::from_word(word), request)
+            })
+        };
+        let good = AddressRange::granules(0x8000_4000, 4).word();
+        let region = Offer::Region(Region { address: 0x8000_4000, granules: 4 });
+        assert_eq!(offer(&[]), Offer::Nothing);
+        assert_eq!(offer(&[0, 0x8000_0000]), Offer::Nothing, "entries of no blocks");
+        assert_eq!(offer(&[good]), region);
+        assert_eq!(offer(&[0, good, 0]), region);
+        for wrong in [
+            &[good, good][..],
+            &[AddressRange::granules(0x8000_4000, 2).word()],
+            &[AddressRange::granules(0x8000_4000, 8).word()],
+            &[AddressRange::granules(0x8000_2000, 4).word()],
+            &[
+                AddressRange::granules(0x8000_4000, 2).word(),
+                AddressRange::granules(0x8000_6000, 2).word(),
+            ],
+            &[good | 1 << 63],
+            &[good | 1 << 55],
+            &[good | 3],
+            &[u64::MAX],
+        ] {
+            assert_eq!(offer(wrong), Offer::Wrong, "{wrong:x?}");
+        }
+        let blocks = DonateRequest::granules(512, true);
+        let entry = AddressRange::from_word(0x8020_0000 | 1 << 2 | 1);
+        let region = Region { address: 0x8020_0000, granules: 512 };
+        assert_eq!(Offer::Nothing.with(entry, blocks), Offer::Region(region), "a block of 2 MiB");
+    }
+
+    extern crate std;
+}

@@ -1,0 +1,378 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! The commands that take more than one call, and the calls that go on with them; [`operation`] says
+//! how they hang together.
+//!
+//! Two host clients must both be served. Linux goes by the specification. TF-A-Tests insists on
+//! "incomplete" as the first answer of the four PSMMU commands, and calls `OP_CONTINUE` with its two
+//! arguments swapped: flags, which are zero, in X1 and the handle in X2.
+
+use psmmu::{
+    Activation, DeviceMemory, HostGranule, HostMemory, Memory, Needs, NewTable, Psmmu, TableMemory,
+};
+use psmmu_abi::{AddressRange, DonateRequest, GRANULE_SIZE, ResultWord, Status};
+
+use crate::dispatch::{Environment, Outputs, Rmm};
+use crate::granules::{GranuleState, Region};
+use crate::operation::{self, Handle, Offer, Purpose, Wants};
+
+/// Entries of a list that are read at once: it is copied in pieces, each word once.
+const CHUNK: usize = 16;
+
+type PsmmuOf<'a, E> = Psmmu<<E as Environment>::Registers, <E as Environment>::Memory>;
+type OperationOf<'a, E> =
+    operation::Operation<'a, <E as Environment>::Registers, <E as Environment>::Memory>;
+type PurposeOf<'a, E> = Purpose<'a, <E as Environment>::Registers, <E as Environment>::Memory>;
+
+/// An answer.
+type Answer = (ResultWord, Outputs);
+
+/// An answer without outputs.
+fn only(result: impl Into<ResultWord>) -> Answer {
+    (result.into(), [0; 3])
+}
+
+/// An address list of the host: words of one granule, from some word on.
+struct List {
+    granule: HostGranule,
+    first: usize,
+    entries: usize,
+}
+
+impl List {
+    /// Takes PA and number of entries as they came; what is beyond the granule is not looked at.
+    fn new(address: u64, entries: u64) -> Result<Self, Status> {
+        const GRANULE: u64 = GRANULE_SIZE as u64;
+        let offset = address % GRANULE;
+        let granule = HostGranule::new(address - offset)
+            .filter(|_| address.is_multiple_of(8))
+            .ok_or(Status::ErrorInput)?;
+        let first = (offset / 8) as usize;
+        let room = AddressRange::MAX_ENTRIES.saturating_sub(first);
+        let entries = usize::try_from(entries).unwrap_or(usize::MAX).min(room);
+        Ok(Self { granule, first, entries })
+    }
+}
+
+impl<'a, E: Environment> Rmm<'a, E> {
+    /// `RMI_PSMMU_ACTIVATE`: an operation that asks for the memory that the PSMMU needs: stream table,
+    /// command queue, event queue, and PRI queue if page requests are wanted.
+    ///
+    /// Statuses as of [`Responder::begin_activation`](psmmu::Responder::begin_activation); `Blocked` or
+    /// `Busy` when there are too many operations. `OP_CONTINUE` ends it with success, or with
+    /// `ErrorDevice` when the device does not answer or refuses, `ErrorInput` after a donation that was
+    /// not what was asked for; the memory is then given back first, unless the device may still access
+    /// it.
+    pub(crate) fn psmmu_activate(&self, name: u64, params: u64) -> Answer {
+        self.begin(|| {
+            let (psmmu, activation) = self.responder.begin_activation(name, params)?;
+            let Needs { stream_table, command_queue, event_queue, pri_queue } = activation.needs();
+            let needs = [stream_table, command_queue, event_queue].into_iter().chain(pri_queue);
+            Ok(OperationOf::<E>::needing(Purpose::Activate(psmmu, activation), needs))
+        })
+    }
+
+    /// `RMI_PSMMU_DEACTIVATE`: brings the PSMMU to rest, and an operation gives its memory back.
+    ///
+    /// Statuses as of [`Responder::begin_deactivation`](psmmu::Responder::begin_deactivation).
+    pub(crate) fn psmmu_deactivate(&self, name: u64) -> Answer {
+        self.begin(|| {
+            let (psmmu, memory) =
+                self.responder.begin_deactivation(name, self.environment.clock())?;
+            let regions = memory.into_iter().flat_map(|memory| {
+                let Memory { stream_table, command_queue, event_queue, pri_queue, .. } = memory;
+                [stream_table, command_queue, event_queue].into_iter().chain(pri_queue)
+            });
+            let regions = regions.map(|memory| Region {
+                address: memory.address(),
+                granules: (memory.words() * 8 / GRANULE_SIZE) as u16,
+            });
+            Ok(OperationOf::<E>::giving(Purpose::Deactivate(psmmu), regions))
+        })
+    }
+
+    /// `RMI_PSMMU_ST_L2_CREATE`: an operation that asks for the granule of the level-2 table of the 64
+    /// streams from `first_stream` on.
+    ///
+    /// Statuses as of [`Responder::begin_table`](psmmu::Responder::begin_table), before any memory is
+    /// asked for. `OP_CONTINUE` ends it as it ends an activation.
+    pub(crate) fn psmmu_st_l2_create(&self, name: u64, first_stream: u64) -> Answer {
+        self.begin(|| {
+            let (psmmu, table) = self.responder.begin_table(name, first_stream)?;
+            Ok(OperationOf::<E>::needing(Purpose::MakeTable(psmmu, table), [1]))
+        })
+    }
+
+    /// `RMI_PSMMU_ST_L2_DESTROY`: takes the table away, and an operation gives its granule back.
+    ///
+    /// Statuses as of [`Responder::destroy_table`](psmmu::Responder::destroy_table).
+    pub(crate) fn psmmu_st_l2_destroy(&self, name: u64, first_stream: u64) -> Answer {
+        self.begin(|| {
+            let clock = self.environment.clock();
+            let address = self.responder.destroy_table(name, first_stream, &Tables(self), clock)?;
+            let regions = [Region::granule(address)];
+            Ok(OperationOf::<E>::giving(Purpose::GiveBack(ResultWord::SUCCESS), regions))
+        })
+    }
+
+    /// `RMI_OP_CONTINUE`: goes on with the operation `handle`, ends it if it wants nothing, and says
+    /// what it wants otherwise. X1 is the handle then.
+    ///
+    /// `ErrorInput` when there is no such operation, or another CPU works on it. The flag by which a
+    /// host says that it is in a hurry is not looked at: no call takes long.
+    pub(crate) fn op_continue(&self, handle: u64, flags: u64) -> Answer {
+        // TF-A-Tests has the two the other way round.
+        let swapped = || if handle == 0 { self.operations.take(flags) } else { None };
+        let Some((handle, mut operation)) = self.operations.take(handle).or_else(swapped) else {
+            return only(Status::ErrorInput);
+        };
+        if operation.wants() == Wants::Nothing {
+            let OperationOf::<E> { purpose, regions, .. } = operation;
+            match self.finish(purpose, &regions) {
+                (result, Kept::All) => {
+                    self.operations.end(handle);
+                    return only(result);
+                }
+                (result, Kept::Nothing) => {
+                    operation = OperationOf::<E>::giving(Purpose::GiveBack(result), regions);
+                }
+            }
+        }
+        let (result, x2) = operation.wants().answer();
+        self.operations.park(handle, operation);
+        (result, [handle.register(), x2, 0])
+    }
+
+    /// `RMI_OP_MEM_DONATE`: gives the operation `handle` the memory in the list at PA `list`. X1 is the
+    /// number of granules that it took, X2 what it asks for next.
+    ///
+    /// `ErrorInput` when there is no such operation, or it asks for nothing. Also, and then the
+    /// operation has failed, when the list is not aligned or not the host's, when it offers anything
+    /// else than one region of the size and alignment asked for, or when a granule of that is not
+    /// delegated or in use. An empty list changes nothing.
+    pub(crate) fn op_mem_donate(&self, handle: u64, list: u64, entries: u64) -> Answer {
+        let Some((handle, mut operation)) = self.operations.take(handle) else {
+            return only(Status::ErrorInput);
+        };
+        let Wants::Donation(request) = operation.wants() else {
+            self.operations.park(handle, operation);
+            return only(Status::ErrorInput);
+        };
+        let taken = self.accept(request, list, entries).and_then(|region| {
+            let Some(region) = region else {
+                return Ok(0);
+            };
+            match operation.regions.push(region) {
+                Ok(()) => Ok(region.granules),
+                Err(_) => Err(Status::ErrorInput),
+            }
+        });
+        let answer = match taken {
+            Ok(granules) => {
+                let (result, x2) = operation.wants().answer();
+                (result, [granules.into(), x2, 0])
+            }
+            Err(status) => {
+                operation = self.fail(operation, status);
+                only(status)
+            }
+        };
+        self.operations.park(handle, operation);
+        answer
+    }
+
+    /// `RMI_OP_MEM_RECLAIM`: takes memory back from the operation `handle`: its regions are written to
+    /// the list at PA `list`, as many as fit into `entries`. X1 is the number of entries written.
+    ///
+    /// `ErrorInput` when there is no such operation, when it gives nothing back, or when the list is not
+    /// aligned or not the host's; nothing has changed then.
+    pub(crate) fn op_mem_reclaim(&self, handle: u64, list: u64, entries: u64) -> Answer {
+        let Some((handle, mut operation)) = self.operations.take(handle) else {
+            return only(Status::ErrorInput);
+        };
+        let written = if operation.wants() == Wants::Reclaim {
+            self.give_back(&mut operation, list, entries)
+        } else {
+            Err(Status::ErrorInput)
+        };
+        let answer = match written {
+            Ok(written) => (operation.wants().answer().0, [written as u64, 0, 0]),
+            Err(status) => only(status),
+        };
+        self.operations.park(handle, operation);
+        answer
+    }
+
+    /// `RMI_OP_CANCEL`: `ErrorInput`, since no operation says that it can be cancelled. Each ends by a
+    /// donation that fails.
+    pub(crate) fn op_cancel(&self, _: u64) -> ResultWord {
+        Status::ErrorInput.into()
+    }
+
+    /// Begins an operation: finds a place for it first, so that nothing is begun that has none.
+    fn begin(&self, begin: impl FnOnce() -> Result<OperationOf<'a, E>, ResultWord>) -> Answer {
+        let handle: Handle = match self.operations.reserve() {
+            Ok(handle) => handle,
+            Err(status) => return only(status),
+        };
+        match begin() {
+            Ok(operation) => {
+                let (result, x2) = operation.wants().answer();
+                self.operations.park(handle, operation);
+                (result, [handle.register(), x2, 0])
+            }
+            Err(result) => {
+                self.operations.forget(handle);
+                only(result)
+            }
+        }
+    }
+
+    /// Finds the region that a list offers and takes it into use, zeroed. `None` if the list is empty.
+    fn accept(
+        &self,
+        request: DonateRequest,
+        list: u64,
+        entries: u64,
+    ) -> Result<Option<Region>, Status> {
+        let List { granule, first, entries } = List::new(list, entries)?;
+        let mut offer = Offer::Nothing;
+        let mut words = [0; CHUNK];
+        for start in (0..entries).step_by(CHUNK) {
+            let words = &mut words[..CHUNK.min(entries - start)];
+            let host = self.responder.host();
+            host.read(granule, first + start, words).map_err(|_| Status::ErrorInput)?;
+            for &word in &*words {
+                offer = offer.with(AddressRange::from_word(word), request);
+            }
+        }
+        match offer {
+            Offer::Nothing => Ok(None),
+            Offer::Wrong => Err(Status::ErrorInput),
+            Offer::Region(region) => {
+                self.tracker
+                    .transition(region, GranuleState::Delegated, GranuleState::InUse)
+                    .map_err(|_| Status::ErrorInput)?;
+                self.environment.wipe(region);
+                Ok(Some(region))
+            }
+        }
+    }
+
+    /// Turns an operation that cannot go on into one that gives back what it has.
+    fn fail(&self, operation: OperationOf<'a, E>, status: Status) -> OperationOf<'a, E> {
+        match operation.purpose {
+            Purpose::Activate(psmmu, activation) => psmmu.abandon_activation(activation),
+            Purpose::MakeTable(psmmu, table) => psmmu.abandon_table(table),
+            Purpose::Deactivate(_) | Purpose::GiveBack(_) => {}
+        }
+        OperationOf::<E>::giving(Purpose::GiveBack(status.into()), operation.regions)
+    }
+
+    /// Gives back as many regions as fit into a list, and returns how many. Each is described before it
+    /// is let go, so that a list that cannot be written loses nothing.
+    fn give_back(
+        &self,
+        operation: &mut OperationOf<'a, E>,
+        list: u64,
+        entries: u64,
+    ) -> Result<usize, Status> {
+        let List { granule, first, entries } = List::new(list, entries)?;
+        let words: heapless::Vec<u64, { operation::MAX_REGIONS }> = operation
+            .regions
+            .iter()
+            .take(entries)
+            .map(|region| AddressRange::granules(region.address, region.granules).word())
+            .collect();
+        self.responder.host().write(granule, first, &words).map_err(|_| Status::ErrorInput)?;
+        for region in operation.regions.drain(..words.len()) {
+            let given =
+                self.tracker.transition(region, GranuleState::InUse, GranuleState::Delegated);
+            debug_assert!(given.is_ok(), "{region:x?}: {given:?}");
+        }
+        Ok(words.len())
+    }
+
+    /// Does what an operation is for, which has all that it needs, and says what of its memory was
+    /// kept.
+    fn finish(&self, purpose: PurposeOf<'a, E>, regions: &[Region]) -> (ResultWord, Kept) {
+        match purpose {
+            Purpose::Activate(psmmu, activation) => self.activate_psmmu(psmmu, activation, regions),
+            Purpose::MakeTable(psmmu, table) => self.make_table(psmmu, table, regions),
+            Purpose::Deactivate(psmmu) => {
+                psmmu.finish_deactivation();
+                (ResultWord::SUCCESS, Kept::All)
+            }
+            Purpose::GiveBack(result) => (result, Kept::All),
+        }
+    }
+
+    fn activate_psmmu(
+        &self,
+        psmmu: &'a PsmmuOf<'a, E>,
+        activation: Activation,
+        regions: &[Region],
+    ) -> (ResultWord, Kept) {
+        let &[stream_table, command_queue, event_queue, ref rest @ ..] = regions else {
+            psmmu.abandon_activation(activation);
+            return (Status::ErrorInput.into(), Kept::Nothing);
+        };
+        let open = |region| self.environment.open(region);
+        let memory = Memory {
+            stream_table: open(stream_table),
+            command_queue: open(command_queue),
+            event_queue: open(event_queue),
+            pri_queue: rest.first().copied().map(open),
+            completion: self.environment.completion(psmmu),
+        };
+        match psmmu.activate(activation, memory, self.environment.clock()) {
+            Ok(()) => (ResultWord::SUCCESS, Kept::All),
+            Err(failure) => {
+                let kept = if failure.memory.is_some() { Kept::Nothing } else { Kept::All };
+                (Status::from(failure.error).into(), kept)
+            }
+        }
+    }
+
+    fn make_table(
+        &self,
+        psmmu: &'a PsmmuOf<'a, E>,
+        table: NewTable,
+        regions: &[Region],
+    ) -> (ResultWord, Kept) {
+        let &[Region { address, .. }] = regions else {
+            psmmu.abandon_table(table);
+            return (Status::ErrorInput.into(), Kept::Nothing);
+        };
+        match psmmu.make_table(table, address, &Tables(self), self.environment.clock()) {
+            Ok(()) => (ResultWord::SUCCESS, Kept::All),
+            Err(failure) => {
+                let kept = if failure.is_free { Kept::Nothing } else { Kept::All };
+                (failure.error.into(), kept)
+            }
+        }
+    }
+}
+
+/// What became of the memory of an operation that has done its work.
+enum Kept {
+    /// It is in use.
+    All,
+    /// It goes back to the host.
+    Nothing,
+}
+
+/// The environment, as the keeper of level-2 tables.
+struct Tables<'r, 'a, E: Environment>(&'r Rmm<'a, E>);
+
+impl<E: Environment> TableMemory for Tables<'_, '_, E> {
+    type Memory = E::Memory;
+
+    fn open(&self, address: u64) -> E::Memory {
+        self.0.environment.open(Region::granule(address))
+    }
+
+    fn at_rest(&self, stream: u32) -> psmmu::StreamTableEntry {
+        self.0.environment.at_rest(stream)
+    }
+}
