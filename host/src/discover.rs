@@ -2,24 +2,13 @@
 
 //! Whether an SMMU has a Realm side, and how that interrupts.
 
-use psmmu_abi::{Function, IrqDelivery, PsmmuInfo, PsmmuInfoFields};
+use psmmu_abi::{Function, IrqDelivery, PsmmuInfoFields, Unknown};
 
+use crate::memory::Page;
 use crate::rmi::{Conduit, Rmi, RmiError};
 
 /// Bit 30 of SMMU_IDR0, RME_IMPL: the SMMU knows Realms.
 const IDR0_RME_IMPL: u32 = 1 << 30;
-
-/// A granule of the host that the RMM may write.
-pub trait Page {
-    /// Returns its PA, a multiple of 4096.
-    fn address(&self) -> u64;
-
-    /// Makes it all zero.
-    fn clear(&mut self);
-
-    /// Copies out what the RMM wrote.
-    fn info(&self) -> PsmmuInfo;
-}
 
 /// A GIC interrupt number: what the RMM names, and not yet a number of the kernel's own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -69,8 +58,7 @@ pub struct Topology {
 pub fn discover<C: Conduit>(rmi: &Rmi<C>, psmmu: u64, idr0: u32, page: &mut impl Page) -> Topology {
     page.clear();
     let info = rmi.psmmu_info(psmmu, page.address()).and_then(|()| {
-        PsmmuInfoFields::try_from(&page.info())
-            .map_err(|unknown| RmiError::Malformed(Function::PsmmuInfo, unknown))
+        read(page).map_err(|unknown| RmiError::Malformed(Function::PsmmuInfo, unknown))
     });
     match info {
         Ok(info) => Topology {
@@ -92,12 +80,26 @@ pub fn discover<C: Conduit>(rmi: &Rmi<C>, psmmu: u64, idr0: u32, page: &mut impl
     }
 }
 
+/// Reads what the RMM wrote, each word once.
+fn read(page: &impl Page) -> Result<PsmmuInfoFields, Unknown> {
+    let flags = page.word(0);
+    let delivery = match flags & 3 {
+        0 => IrqDelivery::Disabled,
+        1 => IrqDelivery::Wired,
+        2 => IrqDelivery::Msi,
+        _ => return Err(Unknown(flags)),
+    };
+    // The numbers lie in the lower halves of their words.
+    let number = |index| page.word(index) as u32;
+    let (gerror, eventq, priq, cmdq_sync) = (number(1), number(2), number(3), number(4));
+    Ok(PsmmuInfoFields { delivery, gerror, eventq, priq, cmdq_sync })
+}
+
 #[cfg(test)]
 mod tests {
     use core::cell::Cell;
 
-    use psmmu_abi::{ResultWord, Status, Unknown};
-    use zerocopy::{FromBytes, FromZeros, IntoBytes};
+    use psmmu_abi::{ResultWord, Status};
 
     use super::*;
 
@@ -105,7 +107,7 @@ mod tests {
     const PAGE: u64 = 0x6000_0000;
 
     /// A granule that host and RMM share.
-    struct Shared<'a>(&'a Cell<PsmmuInfo>);
+    struct Shared<'a>(&'a Cell<[u64; 512]>);
 
     impl Page for Shared<'_> {
         fn address(&self) -> u64 {
@@ -113,11 +115,17 @@ mod tests {
         }
 
         fn clear(&mut self) {
-            self.0.set(PsmmuInfo::new_zeroed());
+            self.0.set([0; 512]);
         }
 
-        fn info(&self) -> PsmmuInfo {
-            self.0.get()
+        fn word(&self, index: usize) -> u64 {
+            self.0.get()[index]
+        }
+
+        fn set_word(&mut self, index: usize, value: u64) {
+            let mut words = self.0.get();
+            words[index] = value;
+            self.0.set(words);
         }
     }
 
@@ -125,16 +133,16 @@ mod tests {
     struct Answers<'a> {
         x0: u64,
         words: [u64; 5],
-        page: &'a Cell<PsmmuInfo>,
+        page: &'a Cell<[u64; 512]>,
     }
 
     impl Conduit for Answers<'_> {
         fn call(&self, x: [u64; 8]) -> [u64; 8] {
             assert_eq!(x[..3], [Function::PsmmuInfo.id(), PSMMU, PAGE]);
             if self.x0 == 0 {
-                let mut info = self.page.get();
-                info.as_mut_bytes()[..40].copy_from_slice(self.words.as_bytes());
-                self.page.set(info);
+                let mut words = self.page.get();
+                words[..5].copy_from_slice(&self.words);
+                self.page.set(words);
             }
             [self.x0, 0, 0, 0, x[4], x[5], x[6], x[7]]
         }
@@ -142,7 +150,7 @@ mod tests {
 
     fn topology(x0: u64, idr0: u32, words: [u64; 5]) -> Topology {
         // What an earlier use of the page left behind must not be taken for an answer.
-        let page = Cell::new(PsmmuInfo::read_from_bytes(&[1; 0x1000]).unwrap());
+        let page = Cell::new([0x0101_0101_0101_0101; 512]);
         discover(&Rmi::new(Answers { x0, words, page: &page }), PSMMU, idr0, &mut Shared(&page))
     }
 

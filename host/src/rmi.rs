@@ -1,10 +1,19 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
 //! Calls to the RMM, one method each.
+//!
+//! What may take more than one call is begun by [`Rmi::begin`] and led on by `op_continue` and its
+//! kin; [`Lender::run`](crate::Lender::run) is the loop around them. The other methods are done when
+//! they return.
 
-use core::fmt;
+mod answer;
 
-use psmmu_abi::{Function, IrqSet, Notification, ResultWord, Status, Unknown, Version};
+use psmmu_abi::{
+    Function, IrqSet, MemoryCategory, Notification, ResultWord, Status, TrackingState, Unknown,
+    Version,
+};
+
+pub use answer::{Answer, Meaning, RmiError};
 
 /// Makes a secure monitor call.
 ///
@@ -14,40 +23,120 @@ use psmmu_abi::{Function, IrqSet, Notification, ResultWord, Status, Unknown, Ver
 pub trait Conduit {
     /// Makes the call.
     fn call(&self, x: [u64; 8]) -> [u64; 8];
+
+    /// Waits a little before a call is repeated that the RMM was too busy for. A kernel may put its
+    /// scheduling point here; interrupt handlers never come here.
+    fn pause(&self) {
+        core::hint::spin_loop();
+    }
 }
 
 impl<C: Conduit + ?Sized> Conduit for &C {
     fn call(&self, x: [u64; 8]) -> [u64; 8] {
         (**self).call(x)
     }
+
+    fn pause(&self) {
+        (**self).pause();
+    }
 }
 
-/// Why a call did not do what it was asked.
+/// A command that may be a stateful operation: it may take more than one call, since memory changes
+/// hands on the way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum RmiError {
-    /// The command failed with this status.
-    Status(Function, Status),
-    /// The answer means nothing in this ABI; all ones mean that there is no such command, or no RMM.
-    Malformed(Function, Unknown),
-    /// `RMI_VERSION` does not know the version of this crate: the lower and the higher one that the
-    /// RMM has.
-    Version(Version, Version),
+pub enum Command {
+    /// Makes the RMM active.
+    RmmActivate,
+    /// Starts the Realm side of a PSMMU.
+    PsmmuActivate {
+        /// PA of its Non-secure register page 0.
+        psmmu: u64,
+        /// PA of a [`PsmmuParams`](psmmu_abi::PsmmuParams).
+        params: u64,
+    },
+    /// Stops it.
+    PsmmuDeactivate {
+        /// As above.
+        psmmu: u64,
+    },
+    /// Adds a level-2 stream table.
+    CreateTable {
+        /// As above.
+        psmmu: u64,
+        /// First StreamID of the table.
+        stream: u32,
+    },
+    /// Removes one.
+    DestroyTable {
+        /// As above.
+        psmmu: u64,
+        /// First StreamID of the table.
+        stream: u32,
+    },
 }
 
-impl fmt::Display for RmiError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+impl Command {
+    /// Returns the function and its arguments.
+    const fn registers(self) -> (Function, [u64; 2]) {
         match self {
-            Self::Status(function, status) => write!(f, "{function:?} answered {status:?}"),
-            Self::Malformed(function, Unknown(u64::MAX)) => {
-                write!(f, "{function:?} does not exist: no RMM, or one without it")
+            Self::RmmActivate => (Function::RmmActivate, [0, 0]),
+            Self::PsmmuActivate { psmmu, params } => (Function::PsmmuActivate, [psmmu, params]),
+            Self::PsmmuDeactivate { psmmu } => (Function::PsmmuDeactivate, [psmmu, 0]),
+            Self::CreateTable { psmmu, stream } => {
+                (Function::PsmmuStL2Create, [psmmu, stream as u64])
             }
-            Self::Malformed(function, Unknown(value)) => {
-                write!(f, "{function:?} answered {value:#x}, which means nothing")
-            }
-            Self::Version(lower, higher) => {
-                write!(f, "RMI {} is needed, the RMM has {lower} to {higher}", Version::RMI_2_0)
+            Self::DestroyTable { psmmu, stream } => {
+                (Function::PsmmuStL2Destroy, [psmmu, stream as u64])
             }
         }
+    }
+
+    /// Returns the function that begins it.
+    #[must_use]
+    pub const fn function(self) -> Function {
+        self.registers().0
+    }
+
+    /// Returns the PSMMU that it is about, 0 for the RMM as a whole.
+    #[must_use]
+    pub const fn psmmu(self) -> u64 {
+        match self {
+            Self::RmmActivate => 0,
+            Self::PsmmuActivate { psmmu, .. }
+            | Self::PsmmuDeactivate { psmmu }
+            | Self::CreateTable { psmmu, .. }
+            | Self::DestroyTable { psmmu, .. } => psmmu,
+        }
+    }
+}
+
+/// How an RMM tracks memory, the answer of [`Rmi::granule_tracking`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Tracking {
+    /// Kind of memory.
+    pub category: MemoryCategory,
+    /// How it is tracked.
+    pub state: TrackingState,
+    /// PA behind the part that this holds for.
+    pub top: u64,
+}
+
+/// How many calls may be repeated that the RMM was too busy for.
+#[derive(Clone, Copy, Debug)]
+pub struct Patience(u32);
+
+impl Patience {
+    /// Allows `retries` repetitions in all.
+    #[must_use]
+    pub const fn new(retries: u32) -> Self {
+        Self(retries)
+    }
+
+    /// Takes one off. Returns false if none was left.
+    pub(crate) const fn spend(&mut self) -> bool {
+        let left = self.0 > 0;
+        self.0 = self.0.saturating_sub(1);
+        left
     }
 }
 
@@ -63,22 +152,37 @@ impl<C: Conduit> Rmi<C> {
         Self { conduit }
     }
 
-    /// Makes a call with up to three arguments, the others zero, and returns X1 to X6.
-    fn call(&self, function: Function, arguments: [u64; 3]) -> Result<[u64; 6], RmiError> {
+    /// Makes a call with up to three arguments, the others zero.
+    fn ask(&self, function: Function, arguments: [u64; 3]) -> Answer {
         let [x1, x2, x3] = arguments;
-        let x = self.conduit.call([function.id(), x1, x2, x3, 0, 0, 0, 0]);
-        let [x0, x1, x2, x3, x4, x5, x6, _] = x;
-        match ResultWord::from_x0(x0).status() {
-            Ok(Status::Success) => Ok([x1, x2, x3, x4, x5, x6]),
-            Ok(Status::ErrorInput) if function == Function::Version => {
-                let version = |word| {
-                    Version::try_from(word)
-                        .map_err(|unknown| RmiError::Malformed(function, unknown))
-                };
-                Err(RmiError::Version(version(x1)?, version(x2)?))
+        let [x0, outputs @ .., _] = self.conduit.call([function.id(), x1, x2, x3, 0, 0, 0, 0]);
+        Answer { function, result: ResultWord::from_x0(x0), outputs }
+    }
+
+    /// Makes a call that is done when it returns, and returns X1 to X6.
+    fn call(&self, function: Function, arguments: [u64; 3]) -> Result<[u64; 6], RmiError> {
+        self.ask(function, arguments).success()
+    }
+
+    /// Repeats `call` while it answers "busy", or "blocked" if `blocked`, as often as `patience`
+    /// allows. Neither changes anything.
+    pub(crate) fn patiently(
+        &self,
+        patience: &mut Patience,
+        blocked: bool,
+        mut call: impl FnMut(&Self) -> Answer,
+    ) -> Answer {
+        loop {
+            let answer = call(self);
+            match answer.meaning() {
+                Meaning::Failure(error) if error.is_busy() || blocked && error.is_blocked() => {
+                    if !patience.spend() {
+                        return answer;
+                    }
+                    self.conduit.pause();
+                }
+                _ => return answer,
             }
-            Ok(status) => Err(RmiError::Status(function, status)),
-            Err(unknown) => Err(RmiError::Malformed(function, unknown)),
         }
     }
 
@@ -87,8 +191,19 @@ impl<C: Conduit> Rmi<C> {
     /// # Errors
     /// [`RmiError::Version`] with what the RMM has instead; [`RmiError::Malformed`] without an RMM.
     pub fn version(&self) -> Result<Version, RmiError> {
-        let [_, higher, ..] = self.call(Function::Version, [Version::RMI_2_0.word(), 0, 0])?;
-        Version::try_from(higher).map_err(|unknown| RmiError::Malformed(Function::Version, unknown))
+        let function = Function::Version;
+        let answer = self.ask(function, [Version::RMI_2_0.word(), 0, 0]);
+        let [lower, higher, ..] = answer.outputs;
+        let version = |word| {
+            Version::try_from(word).map_err(|unknown| RmiError::Malformed(function, unknown))
+        };
+        match answer.success() {
+            Ok(_) => version(higher),
+            Err(RmiError::Status(_, Status::ErrorInput)) => {
+                Err(RmiError::Version(version(lower)?, version(higher)?))
+            }
+            Err(error) => Err(error),
+        }
     }
 
     /// Reads feature register `index`; one that does not exist reads zero.
@@ -115,12 +230,82 @@ impl<C: Conduit> Rmi<C> {
         self.call(Function::RmmConfigGet, [config, 0, 0]).map(drop)
     }
 
-    /// Makes the RMM active.
+    /// Returns the RMM's state as the RMM numbers it. The numbers are not public: 0 is believed to be
+    /// INIT and 1 ACTIVE, so nothing here depends on them.
     ///
     /// # Errors
-    /// `ErrorGlobal` when it is active already.
+    /// [`RmiError::Malformed`] from an RMM before bet1, which does not have the command.
+    pub fn rmm_state(&self) -> Result<u64, RmiError> {
+        self.call(Function::RmmStateGet, [0, 0, 0]).map(|[x1, ..]| x1)
+    }
+
+    /// Makes an RMM active that needs no memory for it. [`rmm::start`](crate::rmm::start) is for any.
+    ///
+    /// # Errors
+    /// `ErrorGlobal` when it is active already; `Incomplete` when it wants more calls, which are left
+    /// undone.
     pub fn rmm_activate(&self) -> Result<(), RmiError> {
-        self.call(Function::RmmActivate, [0, 0, 0]).map(drop)
+        self.begin(Command::RmmActivate).success().map(drop)
+    }
+
+    /// Returns how the RMM tracks memory from PA `base` to `top`.
+    ///
+    /// # Errors
+    /// `ErrorInput` for a bad range; [`RmiError::Malformed`] for numbers that do not exist and for an
+    /// end that is not within the range.
+    pub fn granule_tracking(&self, base: u64, top: u64) -> Result<Tracking, RmiError> {
+        let function = Function::GranuleTrackingGet;
+        let [category, state, end, ..] = self.call(function, [base, top, 0])?;
+        let malformed = |unknown| RmiError::Malformed(function, unknown);
+        if end <= base || end > top {
+            return Err(malformed(Unknown(end)));
+        }
+        Ok(Tracking {
+            category: category.try_into().map_err(malformed)?,
+            state: state.try_into().map_err(malformed)?,
+            top: end,
+        })
+    }
+
+    /// Gives granules from PA `base` on, at most to `top`, to the Realm world. X1 of a success is the
+    /// PA behind the last one. [`granules::delegate`](crate::granules::delegate) is the loop around it.
+    pub fn granule_range_delegate(&self, base: u64, top: u64) -> Answer {
+        self.ask(Function::GranuleRangeDelegate, [base, top, 0])
+    }
+
+    /// Takes granules back from there. As above;
+    /// [`granules::undelegate`](crate::granules::undelegate) is the loop around it.
+    pub fn granule_range_undelegate(&self, base: u64, top: u64) -> Answer {
+        self.ask(Function::GranuleRangeUndelegate, [base, top, 0])
+    }
+
+    /// Begins `command`. While the answer is "incomplete" X1 is the handle of the operation, and X2
+    /// what it asks for.
+    pub fn begin(&self, command: Command) -> Answer {
+        let (function, [x1, x2]) = command.registers();
+        self.ask(function, [x1, x2, 0])
+    }
+
+    /// Goes on with an operation, or asks it to `stop` as soon as it can.
+    pub fn op_continue(&self, handle: u64, stop: bool) -> Answer {
+        self.ask(Function::OpContinue, [handle, stop.into(), 0])
+    }
+
+    /// Gives an operation the memory in the `entries` first entries of the list at PA `list`. X1 of
+    /// the answer is the number of granules taken, from the first on, whatever X0 is.
+    pub fn op_mem_donate(&self, handle: u64, list: u64, entries: u64) -> Answer {
+        self.ask(Function::OpMemDonate, [handle, list, entries])
+    }
+
+    /// Takes memory back from an operation, into a list at PA `list` with room for `room` entries. X1
+    /// of the answer is the number of entries written.
+    pub fn op_mem_reclaim(&self, handle: u64, list: u64, room: u64) -> Answer {
+        self.ask(Function::OpMemReclaim, [handle, list, room])
+    }
+
+    /// Gives an operation up.
+    pub fn op_cancel(&self, handle: u64) -> Answer {
+        self.ask(Function::OpCancel, [handle, 0, 0])
     }
 
     /// Has the granule at PA `page` filled with the [`PsmmuInfo`](psmmu_abi::PsmmuInfo) of `psmmu`.
@@ -133,13 +318,15 @@ impl<C: Conduit> Rmi<C> {
     }
 
     /// Starts the Realm side of `psmmu` with the [`PsmmuParams`](psmmu_abi::PsmmuParams) at PA
-    /// `params`.
+    /// `params`, if the RMM needs no memory for it. [`psmmu::activate`](crate::psmmu::activate) is
+    /// for any.
     ///
     /// # Errors
     /// `ErrorInput` for an unknown or already active PSMMU, a bad address or parameters that it cannot
-    /// serve; `ErrorDevice` when the device does not answer.
+    /// serve; `ErrorDevice` when the device does not answer; `Incomplete` when the RMM wants more
+    /// calls, which are left undone.
     pub fn psmmu_activate(&self, psmmu: u64, params: u64) -> Result<(), RmiError> {
-        self.call(Function::PsmmuActivate, [psmmu, params, 0]).map(drop)
+        self.begin(Command::PsmmuActivate { psmmu, params }).success().map(drop)
     }
 
     /// Asks what happened on the sources `set` of `psmmu`. Changes nothing: asked again, the RMM says

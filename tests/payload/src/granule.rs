@@ -4,7 +4,6 @@
 
 use core::sync::atomic::{AtomicU64, Ordering};
 
-use psmmu_abi::PsmmuInfo;
 use psmmu_host::Page;
 use zerocopy::{Immutable, IntoBytes};
 
@@ -84,7 +83,11 @@ impl Page for Lent {
         self.0.fill(0);
     }
 
-    fn info(&self) -> PsmmuInfo {
-        zerocopy::transmute!(self.0.words())
+    fn word(&self, index: usize) -> u64 {
+        self.0.word(index)
+    }
+
+    fn set_word(&mut self, index: usize, value: u64) {
+        self.0.set_word(index, value);
     }
 }

@@ -245,7 +245,7 @@ impl Device {
         }
         self.flush_sync_messages();
         for invalidation in std::mem::take(&mut self.cmdq.invalidations) {
-            self.streams.invalidate(invalidation);
+            self.streams.invalidate(invalidation, &self.config);
             self.flush_records(invalidation);
         }
         self.show(Output::Events);
@@ -265,6 +265,26 @@ impl Device {
         }
         let by = pri::Answerer::Driver;
         self.log.answers.push(Answer { by, stream, substream, group, response });
+    }
+
+    /// Returns the first target between `first` and `end` of a message of a CMD_SYNC that waits to be
+    /// processed, or that the device may have fetched ahead.
+    pub(crate) fn waiting_message(&self, first: u64, end: u64) -> Option<u64> {
+        if self.at_rest(Enable::Cmdq.bits()) || !self.config.has_msi() {
+            return None;
+        }
+        let base = self.command_base();
+        let count = self.waiting_commands().min(base.shape.entries());
+        let mut targets = (0..count).filter_map(|n| {
+            let at = base.entry(self.cmdq.read.wrapping_add(n), ENTRY_BYTES);
+            let words = [self.memory.peek(at)?, self.memory.peek(at + 8)?];
+            match Command::decode(words, &self.config)? {
+                Command::Sync(Completion::Interrupt(message)) => message,
+                _ => None,
+            }
+        });
+        let target = targets.find(|message| message.is_in(first, end));
+        target.map(|message| message.address)
     }
 
     /// Returns how many commands wait to be processed.

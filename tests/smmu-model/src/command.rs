@@ -208,6 +208,11 @@ impl SyncMessage {
     pub const fn to_realm_memory(address: u64, data: u32) -> Self {
         Self { address, data, non_secure: false, shareability: 3, attributes: 0xF }
     }
+
+    /// Returns whether it goes to memory of the Realm between `first` and `end`.
+    pub(crate) const fn is_in(&self, first: u64, end: u64) -> bool {
+        !self.non_secure && self.address >= first && self.address < end
+    }
 }
 
 const SSV: u64 = 1 << 11;

@@ -296,6 +296,7 @@ impl Device {
                 if !self.streams.is_invalidated() {
                     self.violate(Violation::EnabledBeforeInvalidation { cr0 });
                 }
+                self.check_no_orphans(cr0);
             }
         }
     }

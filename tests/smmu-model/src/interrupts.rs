@@ -218,6 +218,24 @@ impl Device {
         self.put(word, &[new], true).is_ok()
     }
 
+    /// Returns the first target between `first` and `end` of a CMD_SYNC's message that is due.
+    pub(crate) fn due_sync_message(&self, first: u64, end: u64) -> Option<u64> {
+        let mut due = self.interrupts.sync_messages.iter();
+        due.find(|message| message.is_in(first, end)).map(|message| message.address)
+    }
+
+    /// Returns IRQ_CFG0 of a source that may send a message to memory between `first` and `end`.
+    pub(crate) fn message_register_in(&self, first: u64, end: u64) -> Option<Register> {
+        let enabled = self.control.irq_ctrl | self.control.irq_ctrlack;
+        let hits = |source: &Source| {
+            let target = self.doorbell(*source).filter(|_| enabled & source.bit() != 0);
+            target.is_some_and(|message| {
+                message.is_in(first, end) && !self.memory.doorbells.contains_key(&message.address)
+            })
+        };
+        Source::MASKABLE.into_iter().find(hits).map(|source| source.registers()[0])
+    }
+
     /// Sends what is due of a source that is being switched off.
     pub(crate) fn flush_interrupts(&mut self, source: Source) {
         if self.interrupts.wires_due & source.bit() != 0 {

@@ -106,7 +106,8 @@
 //! All memory belongs to the model. Device accesses outside of any region end with an external abort,
 //! and what follows from that is the architecture's: CERROR_ABT, EVENTQ_ABT_ERR, F_STE_FETCH,
 //! MSI_*_ABT_ERR. Accesses of the guards at both ends of a region, of memory that was taken back
-//! ([`Region::take_back`]) or not granted yet are violations.
+//! ([`Region::take_back`]) or not granted yet are violations. Regions come and go at any time, and
+//! come again as new ones at the same place; [`Device::take_back`] says when it is too early to go.
 //!
 //! A store of the CPU reaches the device with the next [`Smmu::write_barrier`]. What the device wrote
 //! reaches the CPU with the next [`Smmu::read_barrier`], for the CPU may have read it ahead.
@@ -146,6 +147,7 @@ mod device;
 mod events;
 pub mod gerror;
 mod interrupts;
+mod life;
 mod memory;
 mod output;
 mod pri;

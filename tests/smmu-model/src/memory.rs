@@ -8,7 +8,9 @@
 //! behind the old value until [`Smmu::read_barrier`](crate::Smmu::read_barrier).
 
 use std::collections::BTreeMap;
+use std::hash::{Hash, Hasher};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::Device;
 use crate::violation::Violation;
@@ -21,13 +23,38 @@ pub(crate) enum Grant {
     TakenBack,
 }
 
-/// A region of physical memory.
+/// Tells a region from an earlier one at the same address. The device cannot, so it makes no two
+/// devices different.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Identity(u64);
+
+impl Identity {
+    fn fresh() -> Self {
+        static NEXT: AtomicU64 = AtomicU64::new(1);
+        Self(NEXT.fetch_add(1, Ordering::Relaxed))
+    }
+}
+
+impl PartialEq for Identity {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
+}
+
+impl Eq for Identity {}
+
+impl Hash for Identity {
+    fn hash<H: Hasher>(&self, _: &mut H) {}
+}
+
+/// A region of physical memory, or what is left of one.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Block {
     /// Shared between copies of a device until one of them writes.
     words: Arc<Vec<u64>>,
     grant: Grant,
     aborts: bool,
+    identity: Identity,
 }
 
 /// The physical memory of a device.
@@ -76,6 +103,70 @@ impl PhysicalMemory {
     fn block_mut(&mut self, address: u64) -> &mut Block {
         let found = self.blocks.range_mut(..=address).next_back();
         found.map(|(_, block)| block).expect("no region there")
+    }
+
+    /// Returns the blocks that have words between `first` and `end`, the highest first.
+    fn overlapping(&self, first: u64, end: u64) -> impl Iterator<Item = (u64, &Block)> {
+        let below = self.blocks.range(..end).rev().map(|(&base, block)| (base, block));
+        below.take_while(move |(base, block)| base + 8 * block.words.len() as u64 > first)
+    }
+
+    /// Returns the words between `first` and `end` that are there, as the device sees them.
+    pub fn words_in(&self, first: u64, end: u64) -> impl Iterator<Item = (u64, u64)> {
+        self.overlapping(first, end).flat_map(move |(base, block)| {
+            let from = (first.saturating_sub(base) / 8) as usize;
+            let to = ((end - base).div_ceil(8) as usize).min(block.words.len());
+            let addresses = (base + 8 * from as u64..).step_by(8);
+            addresses.zip(block.words[from..to].iter().copied())
+        })
+    }
+
+    /// Parts the block that holds `address`, if any, so that one begins there.
+    fn cut(&mut self, address: u64) {
+        let Some((base, _)) = self.block(address) else { return };
+        if base == address {
+            return;
+        }
+        let block = self.block_mut(base);
+        let (lower, upper) = block.words.split_at(((address - base) / 8) as usize);
+        let (lower, upper) = (Arc::new(lower.to_vec()), Arc::new(upper.to_vec()));
+        let other = Block { words: upper, ..block.clone() };
+        block.words = lower;
+        self.blocks.insert(address, other);
+    }
+
+    /// Makes a region, in the place of what was taken back there.
+    fn insert(&mut self, address: u64, words: usize, grant: Grant) -> Identity {
+        assert!(words > 0 && address.is_multiple_of(8), "no region at {address:#x}");
+        let end = address.checked_add(8 * words as u64).expect("a region ends within 2^64");
+        let is_free = |(_, block): (u64, &Block)| block.grant == Grant::TakenBack;
+        assert!(self.overlapping(address, end).all(is_free), "two regions at {address:#x}");
+        self.cut(address);
+        self.cut(end);
+        let old: Vec<u64> = self.blocks.range(address..end).map(|(&base, _)| base).collect();
+        for base in old {
+            self.blocks.remove(&base);
+        }
+        let identity = Identity::fresh();
+        let words = Arc::new(vec![0; words]);
+        self.blocks.insert(address, Block { words, grant, aborts: false, identity });
+        identity
+    }
+
+    /// Takes the words between `first` and `end` back. What CPUs have stored there is on its way no
+    /// more: whoever gets the memory next sees to that.
+    pub fn take_back(&mut self, first: u64, end: u64) {
+        let stores: Vec<_> = self.store_buffer.range(first..end).map(|(&at, &v)| (at, v)).collect();
+        for (address, value) in stores {
+            self.store_buffer.remove(&address);
+            self.write(address, value);
+        }
+        self.stale.retain(|address, _| !(first..end).contains(address));
+        self.cut(first);
+        self.cut(end);
+        for block in self.blocks.range_mut(first..end).map(|(_, block)| block) {
+            block.grant = Grant::TakenBack;
+        }
     }
 
     fn is_guard(&self, address: u64, guard_bytes: u64) -> bool {
@@ -187,8 +278,8 @@ impl Device {
         Ok(())
     }
 
-    pub(crate) fn cpu_load(&mut self, address: u64) -> u64 {
-        if !self.may_use(address, false) {
+    pub(crate) fn cpu_load(&mut self, address: u64, identity: Identity) -> u64 {
+        if !self.may_use(address, identity, false) {
             return 0;
         }
         if self.memory.is_stale(address) && self.is_waiting_entry(address) {
@@ -198,8 +289,8 @@ impl Device {
         self.memory.cpu_load(address)
     }
 
-    pub(crate) fn cpu_store(&mut self, address: u64, value: u64) {
-        if !self.may_use(address, true) {
+    pub(crate) fn cpu_store(&mut self, address: u64, identity: Identity, value: u64) {
+        if !self.may_use(address, identity, true) {
             return;
         }
         if self.memory.hides_cpu_writes {
@@ -209,9 +300,11 @@ impl Device {
         }
     }
 
-    fn may_use(&mut self, address: u64, write: bool) -> bool {
-        let granted =
-            self.memory.block(address).is_some_and(|(_, block)| block.grant == Grant::Granted);
+    /// Checks that the driver has the memory at `address`, and has it by the handle of that region.
+    fn may_use(&mut self, address: u64, identity: Identity, write: bool) -> bool {
+        let granted = self.memory.block(address).is_some_and(|(_, block)| {
+            block.grant == Grant::Granted && block.identity.0 == identity.0
+        });
         if !granted {
             self.violate(Violation::DriverUsedUngranted { address, write });
         }
@@ -247,20 +340,23 @@ impl Device {
         }
     }
 
-    /// Makes `words` words of zeroed memory at `address`, granted to the driver or not yet.
+    /// Makes `words` words of zeroed memory at `address`, granted to the driver or not yet. It may be
+    /// done at any time, and where memory was taken back.
     ///
     /// # Panics
-    /// When the region is empty, not aligned to 8 bytes, or overlaps another one.
+    /// When the region is empty, not aligned to 8 bytes, or overlaps one that was not taken back.
     pub fn add_region(&mut self, address: u64, words: usize, granted: bool) {
-        assert!(words > 0 && address.is_multiple_of(8), "no region at {address:#x}");
-        let end = address.checked_add(8 * words as u64).expect("a region ends within 2^64");
-        let next = self.memory.blocks.range(..end).next_back();
-        let overlaps =
-            next.is_some_and(|(base, block)| base + 8 * block.words.len() as u64 > address);
-        assert!(!overlaps, "two regions at {address:#x}");
+        self.insert_region(address, words, granted);
+    }
+
+    pub(crate) fn insert_region(&mut self, address: u64, words: usize, granted: bool) -> Identity {
         let grant = if granted { Grant::Granted } else { Grant::NotYet };
-        let words = Arc::new(vec![0; words]);
-        self.memory.blocks.insert(address, Block { words, grant, aborts: false });
+        self.memory.insert(address, words, grant)
+    }
+
+    /// Returns words and identity of the region that begins at `address`.
+    pub(crate) fn find_region(&self, address: u64) -> Option<(usize, Identity)> {
+        self.memory.blocks.get(&address).map(|block| (block.words.len(), block.identity))
     }
 
     /// Returns the words of the region that begins at `address`.
@@ -277,18 +373,16 @@ impl Device {
         self.memory.block_mut(address).grant = Grant::Granted;
     }
 
-    /// Takes the region at `address` back from the driver: any later use by device or driver is a
-    /// violation. So is the taking back while an enabled queue or stream table lies in it, since the
-    /// driver gives memory back only when it is at rest.
+    /// Writes `value` to all words of the region at `address`, for the test: memory of a host holds
+    /// anything.
     ///
     /// # Panics
     /// When there is none.
-    pub fn take_back(&mut self, address: u64) {
-        let words = self.memory.block_mut(address).words.len();
-        if let Some(register) = self.structure_in(address, address + 8 * words as u64) {
-            self.violate(Violation::TakenBackInUse { address, register });
+    pub fn fill(&mut self, address: u64, value: u64) {
+        let words = self.region_words(address).expect("no region there");
+        for address in (address..).step_by(8).take(words) {
+            self.store(address, value);
         }
-        self.memory.block_mut(address).grant = Grant::TakenBack;
     }
 
     /// Makes all device accesses of the region at `address` end with an external abort, as a granule

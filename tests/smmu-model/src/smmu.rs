@@ -8,6 +8,7 @@ use std::ops::{Deref, DerefMut};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 
+use crate::memory::Identity;
 use crate::registers::{Access, Page, Register, World};
 use crate::{Config, Device};
 
@@ -276,14 +277,15 @@ pub struct Memory<'a> {
 }
 
 impl Memory<'_> {
-    /// Makes `words` words of zeroed memory at `address` and grants them to the driver.
+    /// Makes `words` words of zeroed memory at `address` and grants them to the driver. It may be done
+    /// at any time, and where memory was taken back.
     ///
     /// # Panics
-    /// When the region is empty, not aligned to 8 bytes, or overlaps another one.
+    /// When the region is empty, not aligned to 8 bytes, or overlaps one that was not taken back.
     #[must_use]
     pub fn region(&self, address: u64, words: usize) -> Region {
-        self.smmu.device().add_region(address, words, true);
-        Region { smmu: self.smmu.clone(), address, words }
+        let identity = self.smmu.device().insert_region(address, words, true);
+        Region { smmu: self.smmu.clone(), address, words, identity }
     }
 
     /// Makes memory as [`region`](Self::region) does, which is not granted yet.
@@ -292,24 +294,44 @@ impl Memory<'_> {
     /// As there.
     #[must_use]
     pub fn ungranted(&self, address: u64, words: usize) -> Region {
-        self.smmu.device().add_region(address, words, false);
-        Region { smmu: self.smmu.clone(), address, words }
+        let identity = self.smmu.device().insert_region(address, words, false);
+        Region { smmu: self.smmu.clone(), address, words, identity }
     }
 
     /// Finds the region that begins at `address`, such as in a copy of a device.
     #[must_use]
     pub fn find(&self, address: u64) -> Option<Region> {
-        let words = self.smmu.device().region_words(address)?;
-        Some(Region { smmu: self.smmu.clone(), address, words })
+        let (words, identity) = self.smmu.device().find_region(address)?;
+        Some(Region { smmu: self.smmu.clone(), address, words, identity })
+    }
+
+    /// Takes the region that begins at `address` back; see [`Device::take_back`].
+    ///
+    /// # Panics
+    /// When there is none.
+    pub fn take_back(&self, address: u64) {
+        self.smmu.device().take_back(address);
+    }
+
+    /// Takes `words` words at `address` back; see [`Device::take_back_part`].
+    ///
+    /// # Panics
+    /// When not all of them are there.
+    pub fn take_back_part(&self, address: u64, words: usize) {
+        self.smmu.device().take_back_part(address, words);
     }
 }
 
 /// Memory as the driver reaches it.
+///
+/// A handle dies with its region: once that was taken back every load and store by it is a violation,
+/// also when there is another region at the address by then.
 #[derive(Clone, Debug)]
 pub struct Region {
     smmu: Smmu,
     address: u64,
     words: usize,
+    identity: Identity,
 }
 
 impl Region {
@@ -338,14 +360,14 @@ impl Region {
     #[must_use]
     pub fn load(&self, index: usize) -> u64 {
         let mut device = self.smmu.device();
-        self.at(&mut device, index).map_or(0, |address| device.cpu_load(address))
+        self.at(&mut device, index).map_or(0, |address| device.cpu_load(address, self.identity))
     }
 
     /// Writes the word at `index`, which the device sees behind the next write barrier.
     pub fn store(&self, index: usize, value: u64) {
         let mut device = self.smmu.device();
         if let Some(address) = self.at(&mut device, index) {
-            device.cpu_store(address, value);
+            device.cpu_store(address, self.identity, value);
         }
     }
 
@@ -356,7 +378,12 @@ impl Region {
 
     /// Takes the memory back; see [`Device::take_back`].
     pub fn take_back(&self) {
-        self.smmu.device().take_back(self.address);
+        self.smmu.device().take_back_part(self.address, self.words);
+    }
+
+    /// Writes `value` to all words for the test; see [`Device::fill`].
+    pub fn fill(&self, value: u64) {
+        self.smmu.device().fill(self.address, value);
     }
 
     /// Makes all device accesses of the memory abort, or ends that.

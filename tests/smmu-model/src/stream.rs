@@ -16,7 +16,7 @@ use crate::{Config, Device};
 /// The words of a stream table entry.
 pub(crate) type Entry = [u64; 8];
 
-const ENTRY_BYTES: u64 = 64;
+pub(crate) const ENTRY_BYTES: u64 = 64;
 /// ADDR of STRTAB_BASE and L2Ptr of a level-1 descriptor, 55:6.
 const ADDRESS: u64 = 0x00FF_FFFF_FFFF_FFC0;
 
@@ -33,13 +33,41 @@ pub(crate) enum NoEntry {
     BadEntry,
 }
 
+/// Something cached, and where it was read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Cached<T> {
+    pub value: T,
+    pub from: u64,
+    /// The memory was taken back since, or that which a descriptor points at.
+    pub orphaned: bool,
+}
+
+/// A level-2 table, or a linear one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Table {
+    /// The address of its first entry.
+    pub address: u64,
+    pub entries: u64,
+    /// The stream of its first entry.
+    pub stream: u32,
+    /// The address of the level-1 descriptor that points at it, or 0.
+    pub descriptor: u64,
+}
+
+impl Table {
+    pub const fn end(&self) -> u64 {
+        self.address + self.entries * ENTRY_BYTES
+    }
+}
+
 /// Registers of the stream table, and what is cached of it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(crate) struct Streams {
     pub base: u64,
     pub cfg: u32,
-    pub level_1: BTreeMap<u64, u64>,
-    pub entries: BTreeMap<u32, Entry>,
+    /// Level-1 descriptors by their addresses.
+    pub level_1: BTreeMap<u64, Cached<u64>>,
+    pub entries: BTreeMap<u32, Cached<Entry>>,
     pub configuration_invalidated: bool,
     pub translations_invalidated: bool,
 }
@@ -50,8 +78,8 @@ impl Streams {
         self.configuration_invalidated && self.translations_invalidated
     }
 
-    /// Drops cached entries.
-    pub fn invalidate(&mut self, invalidation: Invalidation) {
+    /// Drops what is cached; `config` is the device's.
+    pub fn invalidate(&mut self, invalidation: Invalidation, config: &Config) {
         match invalidation {
             Invalidation::Configuration => {
                 self.forget();
@@ -60,7 +88,10 @@ impl Streams {
             Invalidation::Streams { first, last, leaf } => {
                 self.entries.retain(|stream, _| !(first..=last).contains(stream));
                 if !leaf {
-                    self.level_1.clear();
+                    let (base, split) = (self.address(config), self.split());
+                    let descriptor = |stream: u32| base + u64::from(stream >> split) * 8;
+                    let (first, last) = (descriptor(first), descriptor(last));
+                    self.level_1.retain(|address, _| !(first..=last).contains(address));
                 }
             }
             Invalidation::Translations { all } => self.translations_invalidated |= all,
@@ -89,10 +120,15 @@ impl Streams {
         if log2 > config.stream_bits() { config.stream_bits() } else { log2 }
     }
 
+    /// Returns whether STRTAB_BASE points at level-1 descriptors.
+    pub const fn has_two_levels(&self, config: &Config) -> bool {
+        self.is_two_level() && config.has_two_level_tables()
+    }
+
     /// Bytes of the table that STRTAB_BASE points at.
-    const fn bytes(&self, config: &Config) -> u64 {
+    pub const fn bytes(&self, config: &Config) -> u64 {
         let log2 = self.log2(config);
-        if !self.is_two_level() || !config.has_two_level_tables() {
+        if !self.has_two_levels(config) {
             return ENTRY_BYTES << log2;
         }
         let bytes = 8 << log2.saturating_sub(self.split());
@@ -100,9 +136,23 @@ impl Streams {
     }
 
     /// The table's address, aligned down as the device does.
-    const fn address(&self, config: &Config) -> u64 {
+    pub const fn address(&self, config: &Config) -> u64 {
         let bits = (1 << config.address_bits()) - 1;
         self.base & ADDRESS & !(self.bytes(config) - 1) & bits
+    }
+
+    /// Returns the table that a level-1 descriptor points at, if any. `from` is where it lies.
+    pub fn table(&self, descriptor: u64, from: u64, config: &Config) -> Option<Table> {
+        let split = self.split();
+        let span = (descriptor & 0x1F) as u32;
+        // Span is one more than the log2 of the entries; 0 is no table, and 12 and up are reserved.
+        if span == 0 || span > 11 || span > split + 1 {
+            return None;
+        }
+        let entries = 1 << (span - 1);
+        let address = descriptor & ADDRESS & !(entries * ENTRY_BYTES - 1);
+        let index = from.wrapping_sub(self.address(config)) / 8;
+        Some(Table { address, entries, stream: (index << split) as u32, descriptor: from })
     }
 }
 
@@ -154,25 +204,16 @@ impl Device {
         }
     }
 
-    /// Returns the base register of a structure that is in use between `first` and `end`.
-    pub(crate) fn structure_in(&self, first: u64, end: u64) -> Option<Register> {
-        use crate::output::Output;
-
-        let overlaps = |address: u64, bytes: u64| address < end && address + bytes > first;
-        let is_used = |enable: Enable| !self.at_rest(enable.bits());
-        let commands = self.command_base();
-        let table = self.streams.address(&self.config);
-        if is_used(Enable::Cmdq) && overlaps(commands.address, commands.bytes(16)) {
-            return Some(Register::CmdqBase);
-        }
-        if is_used(Enable::Smmu) && overlaps(table, self.streams.bytes(&self.config)) {
-            return Some(Register::StrtabBase);
-        }
-        Output::BOTH.into_iter().find_map(|output| {
-            let base = self.output_base(output);
-            let hit = overlaps(base.address, base.bytes(output.entry_bytes()));
-            (is_used(output.enable()) && hit).then_some(output.base())
-        })
+    /// Returns the tables of entries that the device would find in memory.
+    pub(crate) fn tables(&self) -> impl Iterator<Item = Table> {
+        let Self { streams, config, memory, .. } = self;
+        let (first, is_linear) = (streams.address(config), !streams.has_two_levels(config));
+        let entries = 1 << streams.log2(config);
+        let linear = Table { address: first, entries, stream: 0, descriptor: 0 };
+        let end = if is_linear { first } else { first + streams.bytes(config) };
+        let linked = memory.words_in(first, end);
+        let linked = linked.filter_map(|(at, descriptor)| streams.table(descriptor, at, config));
+        is_linear.then_some(linear).into_iter().chain(linked)
     }
 
     /// Finds the entry of `stream`, valid and legal.
@@ -181,7 +222,7 @@ impl Device {
             return Err(NoEntry::Disabled);
         }
         let entry = match self.streams.entries.get(&stream) {
-            Some(entry) => *entry,
+            Some(cached) => cached.value,
             None => {
                 let address = self.entry_address(stream)?;
                 let mut entry = [0; 8];
@@ -189,7 +230,8 @@ impl Device {
                     *word = self.fetch(at).map_err(|_| NoEntry::Fetch(address))?;
                 }
                 if self.modes.caches {
-                    self.streams.entries.insert(stream, entry);
+                    let cached = Cached { value: entry, from: address, orphaned: false };
+                    self.streams.entries.insert(stream, cached);
                 }
                 entry
             }
@@ -207,28 +249,26 @@ impl Device {
         if u64::from(stream) >= 1 << self.streams.log2(&self.config) {
             return Err(NoEntry::BadStreamId);
         }
-        if !self.streams.is_two_level() || !self.config.has_two_level_tables() {
+        if !self.streams.has_two_levels(&self.config) {
             return Ok(base + u64::from(stream) * ENTRY_BYTES);
         }
         let split = self.streams.split();
-        let descriptor = self.level_1_descriptor(base + u64::from(stream >> split) * 8)?;
-        let span = (descriptor & 0x1F) as u32;
+        let from = base + u64::from(stream >> split) * 8;
+        let descriptor = self.level_1_descriptor(from)?;
         let index = u64::from(stream & ((1 << split) - 1));
-        // Span is one more than the log2 of the entries; 0 is no table, and 12 and up are reserved.
-        if span == 0 || span > 11 || span > split + 1 || index >= 1 << (span - 1) {
-            return Err(NoEntry::BadStreamId);
-        }
-        let table = descriptor & ADDRESS & !((ENTRY_BYTES << (span - 1)) - 1);
-        Ok(table + index * ENTRY_BYTES)
+        let table = self.streams.table(descriptor, from, &self.config);
+        let table = table.filter(|table| index < table.entries).ok_or(NoEntry::BadStreamId)?;
+        Ok(table.address + index * ENTRY_BYTES)
     }
 
     fn level_1_descriptor(&mut self, address: u64) -> Result<u64, NoEntry> {
         if let Some(descriptor) = self.streams.level_1.get(&address) {
-            return Ok(*descriptor);
+            return Ok(descriptor.value);
         }
         let descriptor = self.fetch(address).map_err(|_| NoEntry::Fetch(address))?;
         if self.modes.caches {
-            self.streams.level_1.insert(address, descriptor);
+            let cached = Cached { value: descriptor, from: address, orphaned: false };
+            self.streams.level_1.insert(address, cached);
         }
         Ok(descriptor)
     }

@@ -2,7 +2,7 @@
 
 //! Rules of the architecture that a driver can break.
 
-use std::fmt;
+mod text;
 
 use crate::Device;
 use crate::registers::{Page, Register};
@@ -117,12 +117,43 @@ pub enum Violation {
         /// It was a write.
         write: bool,
     },
-    /// Memory was taken back that an enabled queue or stream table lies in.
+    /// Memory was taken back that an enabled queue or stream table lies in, or that messages of an
+    /// enabled interrupt go to.
     TakenBackInUse {
         /// The first address of the memory.
         address: u64,
-        /// The base register.
+        /// The base register, or IRQ_CFG0.
         register: Register,
+    },
+    /// A level-2 stream table was taken back that a level-1 descriptor still points at.
+    TakenBackLinked {
+        /// The first address of the memory.
+        address: u64,
+        /// The address of the descriptor.
+        descriptor: u64,
+    },
+    /// A stream table was taken back of which the device has something cached: no CMD_CFGI_* with a
+    /// CMD_SYNC behind it since. A cached descriptor makes the device read the table that it points at.
+    TakenBackCached {
+        /// The first address of the memory.
+        address: u64,
+        /// The address of the entry or descriptor that is cached.
+        from: u64,
+    },
+    /// Memory was taken back that the message of a CMD_SYNC is still to be written to.
+    TakenBackBeforeMessage {
+        /// The first address of the memory.
+        address: u64,
+        /// The address of the message.
+        target: u64,
+    },
+    /// SMMUEN was set while something is cached that was read from memory taken back since, or that
+    /// points there.
+    EnabledWithOrphans {
+        /// What was written to CR0.
+        cr0: u32,
+        /// The address of the entry or descriptor that is cached.
+        from: u64,
     },
     /// The driver used memory that is not granted, or not any more.
     DriverUsedUngranted {
@@ -259,91 +290,6 @@ impl Violation {
     pub fn name(&self) -> String {
         let debug = format!("{self:?}");
         debug.split([' ', '{']).next().unwrap_or_default().to_owned()
-    }
-}
-
-impl fmt::Display for Violation {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let access = |write: bool| if write { "wrote" } else { "read" };
-        match self {
-            Self::GuardedWrite { register, value, enabled, acknowledged } => write!(
-                f,
-                "{} written ({value:#x}) while in use: enables {enabled:#x}, acknowledged \
-                 {acknowledged:#x}",
-                register.name()
-            ),
-            Self::ChangedBeforeAck { register, field, value } => write!(
-                f,
-                "field {field:#x} of {} changed again ({value:#x}) before its acknowledge",
-                register.name()
-            ),
-            Self::ReservedErrorToggled { bits } => {
-                write!(f, "R_GERRORN: reserved bits {bits:#x} toggled")
-            }
-            Self::InactiveErrorToggled { bits, gerror, gerrorn } => write!(
-                f,
-                "R_GERRORN: bits {bits:#x} toggled, GERROR {gerror:#x}, GERRORN {gerrorn:#x}"
-            ),
-            Self::ConsBackwards { register, old, value, prod }
-            | Self::ConsPastProd { register, old, value, prod }
-            | Self::FalseOverflowAcknowledge { register, old, value, prod } => {
-                write!(f, "{} from {old:#x} to {value:#x}, PROD {prod:#x}", register.name())
-            }
-            Self::MisalignedBase { register, address, alignment } => {
-                write!(f, "{} at {address:#x}, not a multiple of {alignment:#x}", register.name())
-            }
-            Self::SizeAboveLimit { register, log2, limit } => {
-                write!(f, "{}: LOG2SIZE {log2}, at most {limit}", register.name())
-            }
-            Self::DeviceUsedTakenBack { address, write }
-            | Self::DeviceUsedUngranted { address, write }
-            | Self::DeviceUsedGuard { address, write } => {
-                write!(f, "the device {} {address:#x}", access(*write))
-            }
-            Self::TakenBackInUse { address, register } => {
-                write!(f, "memory at {address:#x}, which {} is using", register.name())
-            }
-            Self::DriverUsedUngranted { address, write } => {
-                write!(f, "the driver {} {address:#x}", access(*write))
-            }
-            Self::DriverOutOfBounds { address, index } => {
-                write!(f, "word {index} of the region at {address:#x}")
-            }
-            Self::CommandProdPastCons { old, value, cons }
-            | Self::CommandProdBackwards { old, value, cons } => {
-                write!(f, "R_CMDQ_PROD from {old:#x} to {value:#x}, CONS {cons:#x}")
-            }
-            Self::UnknownRegister { page, offset } => write!(f, "{page:?} + {offset:#x}"),
-            Self::AbsentInRealm { offset } => write!(f, "Realm0 + {offset:#x}"),
-            Self::WrongSize { register, bits } => {
-                write!(f, "{bits} bits at {}", register.name())
-            }
-            Self::MisalignedAccess { page, offset, bits } => {
-                write!(f, "{bits} bits at {page:?} + {offset:#x}")
-            }
-            Self::ReadOnly { register, value } => {
-                write!(f, "{} written ({value:#x})", register.name())
-            }
-            Self::UnknownAtEnable { register, cr0 } => {
-                write!(f, "CR0 {cr0:#x} while {} holds anything", register.name())
-            }
-            Self::UnknownDoorbell { register, irq_ctrl } => {
-                write!(f, "IRQ_CTRL {irq_ctrl:#x} while {} holds anything", register.name())
-            }
-            Self::InconsistentAtEnable { register, prod, cons } => {
-                write!(f, "{} {prod:#x}, CONS {cons:#x}", register.name())
-            }
-            Self::EnabledBeforeInvalidation { cr0 } => write!(f, "CR0 {cr0:#x}"),
-            Self::CommandNotVisible { address }
-            | Self::TableNotVisible { address }
-            | Self::ReadWithoutBarrier { address } => write!(f, "the word at {address:#x}"),
-            Self::FreedBeforeRead { register, value } => {
-                write!(f, "{} written ({value:#x})", register.name())
-            }
-            Self::ResponseWithoutRequest { stream, group } => {
-                write!(f, "stream {stream:#x}, group {group:#x}")
-            }
-        }
     }
 }
 

@@ -8,6 +8,7 @@ mod control;
 mod events;
 mod gerror;
 mod interrupts;
+mod life;
 mod memory;
 mod pri;
 mod registers;

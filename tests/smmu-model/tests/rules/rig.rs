@@ -5,11 +5,12 @@
 use std::ops::Deref;
 
 use smmu_model::{
-    Command, Config, Device, Enable, Guard, Output, Record, Region, Register, Smmu, Source,
-    TlbiOperation, Violation,
+    Command, Config, Device, Enable, Guard, Outcome, Output, Record, Region, Register, Smmu,
+    Source, TlbiOperation, Transaction, Violation,
 };
 
 pub const TABLE: u64 = 0x8000_0000;
+pub const LEVEL_1: u64 = 0x8008_0000;
 pub const LEVEL_2: u64 = 0x8010_0000;
 pub const COMMANDS: u64 = 0x8100_0000;
 pub const EVENTS: u64 = 0x8200_0000;
@@ -75,6 +76,18 @@ impl Rig {
         rig
     }
 
+    /// Makes a device that is up with a two-level table of 4 level-1 descriptors, none of which points
+    /// anywhere yet, and returns that table too.
+    pub fn two_level() -> (Self, Region) {
+        let rig = Self::new();
+        let level_1 = rig.smmu.memory().region(LEVEL_1, 8);
+        rig.program();
+        rig.write(Register::StrtabBase, LEVEL_1);
+        rig.write(Register::StrtabBaseCfg, 1 << 16 | 6 << 6 | 8u32);
+        rig.enable();
+        (rig, level_1)
+    }
+
     pub fn read(&self, register: Register) -> u64 {
         let (page, offset) = (register.page(), register.offset());
         match register.bits() {
@@ -131,6 +144,10 @@ impl Rig {
 
     pub fn bring_up(&self) {
         self.program();
+        self.enable();
+    }
+
+    fn enable(&self) {
         let has_pri = self.device().config().r_idr0 >> 16 & 1 != 0;
         let pages = if has_pri { Enable::Priq.bits() } else { 0 };
         let queues = Enable::Cmdq.bits() | Enable::Eventq.bits() | pages;
@@ -195,6 +212,31 @@ impl Rig {
         let (prod, cons) = self.device().pointers(Output::Events);
         let mask = (2 << self.sizes.events) - 1;
         self.write(Register::EventqCons, prod & 1 << 31 | (cons + count) & mask);
+    }
+
+    /// Stores the words of an entry at `index` of a table.
+    pub fn store_entry(&self, table: &Region, index: usize, words: [u64; 8]) {
+        for (word, value) in words.into_iter().enumerate() {
+            table.store(8 * index + word, value);
+        }
+    }
+
+    /// Stores a word and lets the device see it.
+    pub fn publish(&self, region: &Region, index: usize, value: u64) {
+        region.store(index, value);
+        self.smmu.write_barrier();
+    }
+
+    /// Lets a stream make a read that finds no translation.
+    pub fn touch(&self, stream: u32) -> Outcome {
+        self.device().transaction(&Transaction::read(stream, 0x1000))
+    }
+
+    /// Stops translation, interrupts and queues in the order of the architecture.
+    pub fn quiesce(&self) {
+        self.write(Register::Cr0, 0xEu32);
+        self.write(Register::IrqCtrl, 0u32);
+        self.write(Register::Cr0, 0u32);
     }
 
     /// Does `action` and returns the violations that came of it.

@@ -1,0 +1,198 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! What the RMM holds of the host's memory.
+//!
+//! The RMM names by address what it gives back. Only what stands here was ever given to it: anything
+//! else must not reach the allocator.
+
+use psmmu_abi::GRANULE_SIZE;
+
+/// A number of granules from a PA on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Range {
+    pub address: u64,
+    pub granules: u64,
+}
+
+impl Range {
+    /// Bytes in a granule.
+    pub const GRANULE: u64 = GRANULE_SIZE as u64;
+
+    /// Returns the `granules` first granules, or all if there are fewer, and the rest.
+    pub fn split(self, granules: u64) -> (Self, Self) {
+        let first = granules.min(self.granules);
+        let rest =
+            Self { address: self.address + first * Self::GRANULE, granules: self.granules - first };
+        (Self { granules: first, ..self }, rest)
+    }
+
+    const fn end(&self) -> u64 {
+        self.address + self.granules * Self::GRANULE
+    }
+
+    const fn between(address: u64, end: u64) -> Option<Self> {
+        if address >= end {
+            return None;
+        }
+        Some(Self { address, granules: (end - address) / Self::GRANULE })
+    }
+
+    fn common(&self, other: &Self) -> Option<Self> {
+        Self::between(self.address.max(other.address), self.end().min(other.end()))
+    }
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Entry {
+    range: Range,
+    /// The PSMMU that it was given for.
+    psmmu: u64,
+    /// The operation that it was given to has not ended.
+    fresh: bool,
+}
+
+impl Entry {
+    /// Adds `other` if it continues this one.
+    fn join(&mut self, other: &Self) -> bool {
+        let alike = self.psmmu == other.psmmu && self.fresh == other.fresh;
+        if alike && self.range.end() == other.range.address {
+            self.range.granules += other.range.granules;
+            return true;
+        }
+        if alike && other.range.end() == self.range.address {
+            self.range =
+                Range { granules: self.range.granules + other.range.granules, ..other.range };
+            return true;
+        }
+        false
+    }
+}
+
+/// Up to `N` ranges.
+#[derive(Debug)]
+pub(crate) struct Ledger<const N: usize> {
+    entries: [Option<Entry>; N],
+}
+
+impl<const N: usize> Ledger<N> {
+    pub const fn new() -> Self {
+        Self { entries: [None; N] }
+    }
+
+    /// Returns how many more ranges can be noted.
+    pub fn room(&self) -> usize {
+        self.entries.iter().filter(|entry| entry.is_none()).count()
+    }
+
+    /// Returns how many granules are held for `psmmu`.
+    pub fn held(&self, psmmu: u64) -> u64 {
+        let of = self.entries.iter().flatten().filter(|entry| entry.psmmu == psmmu);
+        of.map(|entry| entry.range.granules).sum()
+    }
+
+    /// Returns how many granules are held in all.
+    pub fn total(&self) -> u64 {
+        self.entries.iter().flatten().map(|entry| entry.range.granules).sum()
+    }
+
+    /// Notes `range`. Returns false if there is no room.
+    pub fn add(&mut self, range: Range, psmmu: u64) -> bool {
+        self.note(Entry { range, psmmu, fresh: true })
+    }
+
+    fn note(&mut self, new: Entry) -> bool {
+        if self.entries.iter_mut().flatten().any(|entry| entry.join(&new)) {
+            return true;
+        }
+        match self.entries.iter_mut().find(|entry| entry.is_none()) {
+            Some(entry) => {
+                *entry = Some(new);
+                true
+            }
+            None => false,
+        }
+    }
+
+    /// Strikes out some part of `range` that is held and returns it; `None` if nothing of it is. The
+    /// second range is what was behind that part and can no longer be noted.
+    pub fn take(&mut self, range: Range) -> Option<(Range, Option<Range>)> {
+        let (slot, entry, common) = self.entries.iter_mut().find_map(|slot| {
+            let entry = (*slot)?;
+            let common = entry.range.common(&range)?;
+            Some((slot, entry, common))
+        })?;
+        let keep = |range| Entry { range, ..entry };
+        *slot = Range::between(entry.range.address, common.address).map(keep);
+        let behind = Range::between(common.end(), entry.range.end());
+        let homeless = behind.filter(|&behind| !self.note(keep(behind)));
+        Some((common, homeless))
+    }
+
+    /// Says that the operation has ended and the RMM holds what was given to it for good.
+    pub fn settle(&mut self) {
+        for entry in self.entries.iter_mut().flatten() {
+            entry.fresh = false;
+        }
+    }
+
+    /// Strikes out a range of the operation that has not ended and returns it.
+    pub fn take_fresh(&mut self) -> Option<Range> {
+        self.take_if(|entry| entry.fresh)
+    }
+
+    /// Strikes out a range of `psmmu` and returns it.
+    pub fn take_of(&mut self, psmmu: u64) -> Option<Range> {
+        self.take_if(|entry| entry.psmmu == psmmu)
+    }
+
+    fn take_if(&mut self, wanted: impl Fn(&Entry) -> bool) -> Option<Range> {
+        let mut slots = self.entries.iter_mut();
+        let slot = slots.find(|slot| slot.as_ref().is_some_and(&wanted))?;
+        slot.take().map(|entry| entry.range)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const A: u64 = 0x8000_0000;
+
+    const fn range(first: u64, granules: u64) -> Range {
+        Range { address: A + first * 0x1000, granules }
+    }
+
+    #[test]
+    fn neighbours_take_one_line() {
+        let mut ledger = Ledger::<2>::new();
+        assert!(ledger.add(range(0, 1), 1) && ledger.add(range(2, 1), 1));
+        assert!(ledger.add(range(1, 1), 1), "beside the first");
+        assert_eq!((ledger.total(), ledger.room()), (3, 0));
+        assert!(!ledger.add(range(3, 1), 2), "of another PSMMU");
+        assert_eq!((ledger.held(1), ledger.held(2)), (3, 0));
+    }
+
+    #[test]
+    fn what_is_taken_is_held_no_more_and_the_rest_still_is() {
+        let mut ledger = Ledger::<2>::new();
+        assert!(ledger.add(range(0, 8), 1));
+        assert_eq!(ledger.take(range(2, 3)), Some((range(2, 3), None)));
+        assert_eq!(ledger.take(range(2, 3)), None, "twice");
+        assert_eq!(ledger.total(), 5);
+        assert_eq!(ledger.take(range(6, 1)), Some((range(6, 1), Some(range(7, 1)))), "no room");
+        assert_eq!(ledger.take(range(0, 8)), Some((range(0, 2), None)));
+        assert_eq!(ledger.take(range(0, 8)), Some((range(5, 1), None)));
+        assert_eq!((ledger.take(range(0, 8)), ledger.room()), (None, 2));
+    }
+
+    #[test]
+    fn what_an_operation_was_given_is_its_own_until_it_ends() {
+        let mut ledger = Ledger::<4>::new();
+        assert!(ledger.add(range(0, 1), 1));
+        ledger.settle();
+        assert!(ledger.add(range(1, 1), 1));
+        assert_eq!(ledger.take_fresh(), Some(range(1, 1)));
+        assert_eq!(ledger.take_fresh(), None);
+        assert_eq!((ledger.take_of(2), ledger.take_of(1)), (None, Some(range(0, 1))));
+    }
+}

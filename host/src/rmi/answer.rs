@@ -1,0 +1,210 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! What the RMM answers to a call, and what is wrong with it.
+
+use core::fmt;
+
+use psmmu_abi::{Function, MemoryTransfer, ResultWord, Status, Unknown, Version};
+
+/// Why a call did not do what it was asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RmiError {
+    /// The command failed with this status.
+    Status(Function, Status),
+    /// The command failed with this status, as the walk of a table ended at this level.
+    Level(Function, Status, u8),
+    /// The answer means nothing in this ABI; all ones mean that there is no such command, or no RMM.
+    Malformed(Function, Unknown),
+    /// `RMI_VERSION` does not know the version of this crate: the lower and the higher one that the
+    /// RMM has.
+    Version(Version, Version),
+}
+
+impl RmiError {
+    /// Returns whether the answer leaves open what the RMM did. A failure that it names changed
+    /// nothing, and neither did a command that does not exist.
+    #[must_use]
+    pub const fn is_doubtful(&self) -> bool {
+        match self {
+            Self::Malformed(_, Unknown(value)) => *value != u64::MAX,
+            Self::Status(_, status) => matches!(status, Status::Incomplete | Status::Success),
+            Self::Level(..) | Self::Version(..) => false,
+        }
+    }
+
+    const fn is(&self, wanted: Status) -> bool {
+        matches!(self, Self::Status(_, status) if *status as u8 == wanted as u8)
+    }
+
+    /// Returns whether the RMM changed nothing and asks to be called again.
+    #[must_use]
+    pub const fn is_busy(&self) -> bool {
+        self.is(Status::Busy)
+    }
+
+    /// Returns whether another operation holds what the command is about, which passes.
+    #[must_use]
+    pub const fn is_blocked(&self) -> bool {
+        self.is(Status::Blocked)
+    }
+}
+
+impl fmt::Display for RmiError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Status(function, status) => write!(f, "{function:?} answered {status:?}"),
+            Self::Level(function, status, level) => {
+                write!(f, "{function:?} answered {status:?} at level {level}")
+            }
+            Self::Malformed(function, Unknown(u64::MAX)) => {
+                write!(f, "{function:?} does not exist: no RMM, or one without it")
+            }
+            Self::Malformed(function, Unknown(value)) => {
+                write!(f, "{function:?} answered {value:#x}, which means nothing")
+            }
+            Self::Version(lower, higher) => {
+                write!(f, "RMI {} is needed, the RMM has {lower} to {higher}", Version::RMI_2_0)
+            }
+        }
+    }
+}
+
+impl core::error::Error for RmiError {}
+
+/// An answer as it came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
+pub struct Answer {
+    /// What was called.
+    pub function: Function,
+    /// X0.
+    pub result: ResultWord,
+    /// X1 to X6.
+    pub outputs: [u64; 6],
+}
+
+/// What an [`Answer`] means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Meaning {
+    /// The command did what it was asked.
+    Success,
+    /// A stateful operation is not finished.
+    Incomplete {
+        /// What it wants next; `None` for the reserved encoding.
+        wants: Option<MemoryTransfer>,
+        /// It can be given up by `RMI_OP_CANCEL`.
+        can_cancel: bool,
+    },
+    /// The command failed.
+    Failure(RmiError),
+}
+
+impl Answer {
+    /// Returns what the answer means. A success with data in X0 means nothing.
+    #[must_use]
+    pub fn meaning(&self) -> Meaning {
+        let Self { function, result, .. } = *self;
+        match result.status() {
+            Ok(Status::Success) if result == ResultWord::SUCCESS => Meaning::Success,
+            Ok(Status::Success) => {
+                Meaning::Failure(RmiError::Malformed(function, Unknown(result.x0())))
+            }
+            Ok(Status::Incomplete) => {
+                let can_cancel = result.x0()
+                    & ResultWord::incomplete(MemoryTransfer::None, true).x0()
+                    == ResultWord::incomplete(MemoryTransfer::None, true).x0();
+                let wants = result.transfer().map(|(wants, _)| wants).ok();
+                Meaning::Incomplete { wants, can_cancel }
+            }
+            Ok(
+                status @ (Status::ErrorRtt
+                | Status::ErrorRttAux
+                | Status::ErrorPsmmuSt
+                | Status::ErrorDpt),
+            ) => Meaning::Failure(RmiError::Level(function, status, result.data() as u8)),
+            Ok(status) => Meaning::Failure(RmiError::Status(function, status)),
+            Err(unknown) => Meaning::Failure(RmiError::Malformed(function, unknown)),
+        }
+    }
+
+    /// Returns X1 to X6 of a success.
+    ///
+    /// # Errors
+    /// What the RMM answered else; "incomplete" is an error here too.
+    pub fn success(&self) -> Result<[u64; 6], RmiError> {
+        match self.meaning() {
+            Meaning::Success => Ok(self.outputs),
+            Meaning::Incomplete { .. } => Err(RmiError::Status(self.function, Status::Incomplete)),
+            Meaning::Failure(error) => Err(error),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    extern crate std;
+    use std::string::ToString;
+
+    use super::*;
+
+    fn meaning(x0: u64) -> Meaning {
+        let function = Function::PsmmuActivate;
+        Answer { function, result: ResultWord::from_x0(x0), outputs: [0; 6] }.meaning()
+    }
+
+    #[test]
+    fn every_status_has_one_meaning() {
+        use MemoryTransfer::{Donate, None as Nothing, Reclaim};
+        let function = Function::PsmmuActivate;
+        assert_eq!(meaning(0), Meaning::Success);
+        for (x0, wants, can_cancel) in [
+            (0x00D, Some(Nothing), false),
+            (0x10D, Some(Donate), false),
+            (0x60D, Some(Reclaim), true),
+            (0x30D, None, false),
+            (0x70D, None, true),
+        ] {
+            assert_eq!(meaning(x0), Meaning::Incomplete { wants, can_cancel }, "{x0:#x}");
+        }
+        for (x0, error) in [
+            (1, RmiError::Status(function, Status::ErrorInput)),
+            (0xFF01, RmiError::Status(function, Status::ErrorInput)),
+            (0x208, RmiError::Level(function, Status::ErrorPsmmuSt, 2)),
+            (0x100, RmiError::Malformed(function, Unknown(0x100))),
+            (0x11, RmiError::Malformed(function, Unknown(0x11))),
+            (u64::MAX, RmiError::Malformed(function, Unknown(u64::MAX))),
+        ] {
+            assert_eq!(meaning(x0), Meaning::Failure(error), "{x0:#x}");
+        }
+    }
+
+    #[test]
+    fn only_an_answer_without_a_meaning_leaves_open_what_was_done() {
+        let doubtful = |x0| match meaning(x0) {
+            Meaning::Failure(error) => error.is_doubtful(),
+            other => panic!("{other:?}"),
+        };
+        assert!(doubtful(0x11) && doubtful(0x100));
+        assert!(!doubtful(1) && !doubtful(10) && !doubtful(0x208) && !doubtful(u64::MAX));
+    }
+
+    #[test]
+    fn errors_say_what_came_and_what_is_needed() {
+        for (error, text) in [
+            (
+                RmiError::Version(Version { major: 1, minor: 0 }, Version { major: 1, minor: 1 }),
+                "RMI 2.0 is needed, the RMM has 1.0 to 1.1",
+            ),
+            (
+                RmiError::Level(Function::PsmmuStL2Create, Status::ErrorPsmmuSt, 1),
+                "PsmmuStL2Create answered ErrorPsmmuSt at level 1",
+            ),
+            (
+                RmiError::Malformed(Function::PsmmuInfo, Unknown(u64::MAX)),
+                "PsmmuInfo does not exist: no RMM, or one without it",
+            ),
+        ] {
+            assert_eq!(error.to_string(), text);
+        }
+    }
+}

@@ -1,0 +1,141 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! Before anything else: is there an RMM, does it speak this ABI, does it know devices; then make it
+//! active.
+
+use core::fmt;
+
+use psmmu_abi::features::{Register1, Register2};
+use psmmu_abi::{Status, Version};
+
+use crate::lender::Lender;
+use crate::memory::{Memory, Page};
+use crate::operation::{OperationError, Traffic};
+use crate::rmi::{Command, Conduit, Rmi, RmiError};
+
+/// Index of the feature register of granule sizes.
+const GRANULES: u64 = 1;
+/// Index of the feature register of devices.
+const DEVICES: u64 = 2;
+
+/// What the RMM can do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Capabilities {
+    /// The highest RMI version that it implements.
+    pub version: Version,
+    /// What it can do with devices; device assignment is among it.
+    pub devices: Register2,
+}
+
+/// Why the RMM cannot serve a physical SMMU.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unfit {
+    /// It has another version, or is not there, or answered what it should not.
+    Rmi(RmiError),
+    /// Its granules are of another size: feature register 1.
+    Granules(Register1),
+    /// It does not assign devices: feature register 2.
+    Devices(Register2),
+    /// It was configured and made active by somebody else, with other granules: both words of the
+    /// configuration.
+    Configured([u64; 2]),
+    /// It could not be made active.
+    Activation(OperationError),
+}
+
+impl From<RmiError> for Unfit {
+    fn from(error: RmiError) -> Self {
+        Self::Rmi(error)
+    }
+}
+
+impl fmt::Display for Unfit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Rmi(error) => error.fmt(f),
+            Self::Granules(register) => write!(
+                f,
+                "granules of 4 KiB are needed, bit 0 of feature register 1; the RMM has {:#x}",
+                register.bits()
+            ),
+            Self::Devices(register) => write!(
+                f,
+                "device assignment is needed, bit 0 of feature register 2; the RMM has {:#x}",
+                register.bits()
+            ),
+            Self::Configured([region, granule]) => write!(
+                f,
+                "the RMM is active with tracking region size {region} and granule size {granule}; \
+                 granule size 0 is needed"
+            ),
+            Self::Activation(error) => error.fmt(f),
+        }
+    }
+}
+
+impl core::error::Error for Unfit {}
+
+/// Finds out whether the RMM can serve a physical SMMU. Changes nothing.
+///
+/// # Errors
+/// [`Unfit`], which says what was found and what is needed.
+pub fn examine<C: Conduit>(rmi: &Rmi<C>) -> Result<Capabilities, Unfit> {
+    let version = rmi.version()?;
+    if version < Version::RMI_2_0 {
+        // It agreed and says in the same breath that it has nothing of the kind.
+        return Err(RmiError::Version(version, version).into());
+    }
+    let granules = Register1::from_bits_retain(rmi.features(GRANULES)?);
+    if !granules.contains(Register1::GRANULE_4K) {
+        return Err(Unfit::Granules(granules));
+    }
+    let devices = Register2::from_bits_retain(rmi.features(DEVICES)?);
+    if !devices.contains(Register2::DEVICE_ASSIGNMENT) {
+        return Err(Unfit::Devices(devices));
+    }
+    Ok(Capabilities { version, devices })
+}
+
+/// What [`start`] did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Started {
+    /// What the RMM can do.
+    pub capabilities: Capabilities,
+    /// It was active already, as after a `kexec`.
+    pub was_active: bool,
+    /// The memory that it took.
+    pub traffic: Traffic,
+}
+
+/// Examines the RMM, configures it for granules of 4 KiB and tracking regions of 1 GiB, and makes it
+/// active. One that is active already is taken as it is, if its granules are of 4 KiB.
+///
+/// The configuration is passed through `page`, which is the caller's again on return.
+///
+/// # Errors
+/// [`Unfit`], which says what was found and what is needed.
+pub fn start<C: Conduit, M: Memory, P: Page, const RANGES: usize>(
+    rmi: &Rmi<C>,
+    lender: &mut Lender<M, P, RANGES>,
+    page: &mut impl Page,
+) -> Result<Started, Unfit> {
+    let capabilities = examine(rmi)?;
+    // Both fields zero: 1 GiB and 4 KiB.
+    page.clear();
+    match rmi.rmm_config_set(page.address()) {
+        Ok(()) => {}
+        Err(RmiError::Status(_, Status::ErrorGlobal)) => {
+            page.clear();
+            rmi.rmm_config_get(page.address())?;
+            let [region, granule] = [page.word(0), page.word(1)];
+            // One byte by the specification, eight by all hosts.
+            if granule as u8 != 0 {
+                return Err(Unfit::Configured([region, granule]));
+            }
+            return Ok(Started { capabilities, was_active: true, traffic: Traffic::default() });
+        }
+        Err(error) => return Err(error.into()),
+    }
+    let traffic = lender.run(rmi, Command::RmmActivate).map_err(Unfit::Activation)?;
+    Ok(Started { capabilities, was_active: false, traffic })
+}
