@@ -55,8 +55,12 @@ pub struct Platform {
     pub console: u64,
     /// Memory of the Realm world from the start on, the RMM's own, whatever the manifest says of it.
     pub realm_memory: Range<u64>,
+    /// Bytes of DRAM that are tracked at most, a multiple of 2 MiB: the RMM has 1 KiB for each GiB.
+    pub tracked_dram: u64,
     /// Size of the protected address space as GPCCR_EL3.PPS encodes it.
     pub protected_size: u8,
+    /// Most PSMMUs that the RMM has memory for, 1 to 16.
+    pub max_psmmus: usize,
     /// PSMMUs that it has if the manifest lists none.
     pub psmmus: &'static [PsmmuDescription],
     /// How PSMMUs behave that the manifest lists.

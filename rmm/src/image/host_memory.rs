@@ -21,8 +21,8 @@ global_asm!(
     .global rmm_host_copy_start
 rmm_host_copy_start:
 
-    // bool rmm_host_write(slot, words, count): count words, then zero to the end of the page
-rmm_host_write:
+    // bool rmm_host_replace(slot, words, count): count words, then zero to the end of the page
+rmm_host_replace:
     add     x3, x0, #4096
     cbz     x2, 2f
 1:  ldr     x4, [x1], #8
@@ -43,11 +43,11 @@ rmm_host_write:
     mov     w0, #1
     ret
 
-    // bool rmm_host_read(slot, words, count)
-rmm_host_read:
+    // bool rmm_host_copy(to, from, count): one of them lies in the slot
+rmm_host_copy:
     cbz     x2, 6f
-5:  ldr     x4, [x0], #8
-    str     x4, [x1], #8
+5:  ldr     x4, [x1], #8
+    str     x4, [x0], #8
     subs    x2, x2, #1
     b.ne    5b
 6:  mov     w0, #1
@@ -63,8 +63,8 @@ rmm_host_copy_fault:
 );
 
 unsafe extern "C" {
-    fn rmm_host_write(slot: usize, words: *const u64, count: usize) -> bool;
-    fn rmm_host_read(slot: usize, words: *mut u64, count: usize) -> bool;
+    fn rmm_host_replace(slot: usize, words: *const u64, count: usize) -> bool;
+    fn rmm_host_copy(to: usize, from: usize, count: usize) -> bool;
 }
 
 /// The door.
@@ -98,21 +98,39 @@ impl HostDoor {
 /// Words of a granule.
 const GRANULE_WORDS: usize = psmmu_abi::GRANULE_SIZE / 8;
 
+/// Returns the offset of word `first` if `count` words from there on lie in a granule.
+fn offset(first: usize, count: usize) -> Result<usize, HostFault> {
+    match first.checked_add(count) {
+        Some(end) if end <= GRANULE_WORDS => Ok(first * 8),
+        _ => Err(HostFault),
+    }
+}
+
 impl HostMemory for HostDoor {
-    fn read(&self, granule: HostGranule, words: &mut [u64]) -> Result<(), HostFault> {
-        let count = words.len().min(GRANULE_WORDS);
+    fn read(&self, granule: HostGranule, first: usize, words: &mut [u64]) -> Result<(), HostFault> {
+        let offset = offset(first, words.len())?;
+        let to = words.as_mut_ptr().expose_provenance();
         self.with_granule(granule, false, |slot| {
-            // SAFETY: the slot maps a page for this CPU and `count` words fit into it and into
-            // `words`; a fault on the page returns false.
-            unsafe { rmm_host_read(slot, words.as_mut_ptr(), count) }
+            // SAFETY: the slot maps a page for this CPU and the words from the offset on lie in it;
+            // as many fit into `words`, which nobody else uses. A fault on the page returns false.
+            unsafe { rmm_host_copy(to, slot + offset, words.len()) }
         })
     }
 
-    fn write(&self, granule: HostGranule, words: &[u64]) -> Result<(), HostFault> {
-        let count = words.len().min(GRANULE_WORDS);
+    fn write(&self, granule: HostGranule, first: usize, words: &[u64]) -> Result<(), HostFault> {
+        let offset = offset(first, words.len())?;
+        let from = words.as_ptr().expose_provenance();
         self.with_granule(granule, true, |slot| {
             // SAFETY: as in `read`; the page belongs to nobody in this world.
-            unsafe { rmm_host_write(slot, words.as_ptr(), count) }
+            unsafe { rmm_host_copy(slot + offset, from, words.len()) }
+        })
+    }
+
+    fn replace(&self, granule: HostGranule, words: &[u64]) -> Result<(), HostFault> {
+        let count = words.len().min(GRANULE_WORDS);
+        self.with_granule(granule, true, |slot| {
+            // SAFETY: as in `write`.
+            unsafe { rmm_host_replace(slot, words.as_ptr(), count) }
         })
     }
 }

@@ -18,9 +18,12 @@ pub const QEMU: Platform = Platform {
     console: 0x0900_0000,
     // Its last page is the buffer that is shared with EL3.
     realm_memory: 0x4010_0000..0x4190_0000,
+    // What the manifest says, whatever the machine has; and two for what the RMM's own region splits.
+    tracked_dram: (3 << 30) + (2 << 21),
     // TF-A sets 40 bits: an access of the Realm world above 1 TiB is taken to EL3 and stops the
     // machine.
     protected_size: 2,
+    max_psmmus: 1,
     psmmus: &[PsmmuDescription {
         config: Config {
             name: SMMU,
