@@ -5,7 +5,6 @@
 use core::sync::atomic::{AtomicU64, Ordering};
 
 use psmmu_host::Page;
-use zerocopy::{Immutable, IntoBytes};
 
 const WORDS: usize = psmmu_abi::GRANULE_SIZE / 8;
 
@@ -43,6 +42,11 @@ impl Granule {
         (0..WORDS).find(|&index| self.word(index) != scribbled(index))
     }
 
+    /// Returns whether all words are zero.
+    pub fn is_zero(&self) -> bool {
+        self.0.iter().all(|word| word.load(Ordering::Relaxed) == 0)
+    }
+
     /// Returns one word.
     pub fn word(&self, index: usize) -> u64 {
         self.0[index].load(Ordering::Relaxed)
@@ -56,14 +60,6 @@ impl Granule {
     /// Returns all words.
     pub fn words(&self) -> [u64; WORDS] {
         core::array::from_fn(|index| self.word(index))
-    }
-
-    /// Fills it with a structure of the ABI.
-    pub fn store<T: IntoBytes + Immutable>(&self, value: &T) {
-        for (word, bytes) in self.0.iter().zip(value.as_bytes().chunks_exact(8)) {
-            let bytes = bytes.try_into().expect("chunks of eight");
-            word.store(u64::from_le_bytes(bytes), Ordering::Relaxed);
-        }
     }
 }
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! `bad-stream`: a stream without a stream table entry. Its record has no address, so the host is told
+//! `bad-stream`: a stream without a level-2 stream table. Its record has no address, so the host is told
 //! none.
 
 use psmmu_abi::{Event, EventNumber, IrqSet, Syndrome};
@@ -9,7 +9,7 @@ use super::{Arguments, usage};
 use crate::edu::{Access, Dma};
 use crate::{bring_up, events};
 
-/// The first StreamID without an entry: the RMM's image for tests has one level-2 table.
+/// The first StreamID without an entry: the bring-up makes one level-2 table.
 pub const FIRST: u32 = 64;
 
 /// All that the host may hear.
