@@ -4,6 +4,8 @@
 
 #![forbid(unsafe_code)]
 
+use core::fmt;
+
 use psmmu_abi::{IrqDelivery, PsmmuInfoFields};
 
 use crate::command::CommandQueue;
@@ -32,6 +34,18 @@ pub enum Delivery {
     Messages,
 }
 
+impl fmt::Display for Delivery {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Disabled => f.write_str("no interrupts"),
+            Self::Wired { gerror, eventq, priq } => {
+                write!(f, "wired, GERROR {gerror}, EVENTQ {eventq}, PRIQ {priq}")
+            }
+            Self::Messages => f.write_str("interrupts by messages"),
+        }
+    }
+}
+
 /// What a write abort on a queue (EVENTQ_ABT_ERR, PRIQ_ABT_ERR) means for the records that are in it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum AbortBehaviour {
@@ -40,6 +54,15 @@ pub enum AbortBehaviour {
     SpoilsQueue,
     /// PROD never moves over a record that was not written.
     KeepsQueue,
+}
+
+impl fmt::Display for AbortBehaviour {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::SpoilsQueue => "an aborted write spoils the queue",
+            Self::KeepsQueue => "an aborted write keeps the queue",
+        })
+    }
 }
 
 /// The largest tables and queues that a PSMMU gets, each the log2 of a number. The device's own limits
