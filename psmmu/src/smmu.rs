@@ -69,14 +69,14 @@ impl fmt::Display for AbortBehaviour {
 /// (IDR1) may be lower. They decide how much memory the host is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Sizes {
-    /// StreamIDs; the level-1 table takes 8 bytes for each 64 of them. At most 24, whose table of
-    /// 2 MiB is the largest that a host can be asked for in one piece.
+    /// StreamIDs; the level-1 table takes 8 bytes for each 64 of them. More than 24, whose table has
+    /// 2 MiB, count as 24: a stream beyond is one that the device does not know.
     pub streams: u8,
-    /// Commands, of 16 bytes.
+    /// Commands, of 16 bytes: 2 to 19.
     pub commands: u8,
-    /// Events, of 32 bytes.
+    /// Events, of 32 bytes: 0 to 19.
     pub events: u8,
-    /// Page requests, of 16 bytes.
+    /// Page requests, of 16 bytes: 0 to 19.
     pub requests: u8,
 }
 
@@ -233,8 +233,8 @@ impl<R: Registers, M> Psmmu<R, M> {
         self.state.store(state as u8, Ordering::Release);
     }
 
-    /// Gives the PSMMU up. What is staged can still be told. Called with the lock of a queue that the
-    /// PSMMU still has, so it is not at rest.
+    /// Gives the PSMMU up. What is staged can still be told. Called by whoever brings it up or to rest,
+    /// or with the lock of a queue that it still has: so it is not at rest, and does not come to be.
     #[cold]
     pub(crate) fn set_failed(&self) {
         self.set_state(State::Failed);

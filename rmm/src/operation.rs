@@ -120,7 +120,7 @@ impl<'a, R, M> Operation<'a, R, M> {
         match &self.purpose {
             Purpose::Activate(..) | Purpose::MakeTable(..) => {
                 match self.needs.get(self.regions.len()) {
-                    Some(&granules) => Wants::Donation(DonateRequest::granules(granules, true)),
+                    Some(&granules) => Wants::Donation(DonateRequest::region(granules)),
                     None => Wants::Nothing,
                 }
             }
@@ -367,7 +367,7 @@ mod tests {
         ] {
             assert_eq!(offer(wrong), Offer::Wrong, "{wrong:x?}");
         }
-        let blocks = DonateRequest::granules(512, true);
+        let blocks = DonateRequest::region(512);
         let entry = AddressRange::from_word(0x8020_0000 | 1 << 2 | 1);
         let region = Region { address: 0x8020_0000, granules: 512 };
         assert_eq!(Offer::Nothing.with(entry, blocks), Offer::Region(region), "a block of 2 MiB");

@@ -295,7 +295,7 @@ impl<'a, E: Environment> Rmm<'a, E> {
             .regions
             .iter()
             .take(entries)
-            .map(|region| AddressRange::granules(region.address, region.granules).word())
+            .map(|region| AddressRange::region(region.address, region.granules).word())
             .collect();
         self.responder.host().write(granule, first, &words).map_err(|_| Status::ErrorInput)?;
         for region in operation.regions.drain(..words.len()) {
