@@ -72,7 +72,7 @@ impl Device {
     pub(crate) fn flush_records(&mut self, invalidation: Invalidation) {
         let is_hit = |record: &Record| match invalidation {
             Invalidation::Streams { first, last, .. } => (first..=last).contains(&record.stream()),
-            Invalidation::Configuration | Invalidation::Translations { .. } => true,
+            Invalidation::Configuration | Invalidation::Translations(_) => true,
         };
         while let Some(index) = self.records.iter().position(is_hit) {
             self.deliver_record(index);

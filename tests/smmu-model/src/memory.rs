@@ -209,6 +209,16 @@ impl PhysicalMemory {
         self.store_buffer.range(first..end).next().map(|(&address, _)| address)
     }
 
+    /// Returns the store to `address` that the device does not see yet.
+    pub fn unseen(&self, address: u64) -> Option<u64> {
+        self.store_buffer.get(&address).copied()
+    }
+
+    /// Returns the stores that the device does not see yet, by their addresses.
+    pub fn stores(&self) -> impl Iterator<Item = (u64, u64)> {
+        self.store_buffer.iter().map(|(&address, &value)| (address, value))
+    }
+
     /// Lets the device see all stores of the CPU.
     pub fn drain_stores(&mut self) {
         for (address, value) in std::mem::take(&mut self.store_buffer) {
@@ -293,10 +303,9 @@ impl Device {
         if !self.may_use(address, identity, true) {
             return;
         }
-        if self.memory.hides_cpu_writes {
-            self.memory.store_buffer.insert(address, value);
-        } else {
-            self.memory.write(address, value);
+        self.memory.store_buffer.insert(address, value);
+        if !self.memory.hides_cpu_writes {
+            self.drain_stores();
         }
     }
 
@@ -336,7 +345,7 @@ impl Device {
             self.priq.entries_read = false;
         }
         if !of_cpu {
-            self.memory.drain_stores();
+            self.drain_stores();
         }
     }
 
@@ -397,10 +406,5 @@ impl Device {
     /// Makes the 32-bit word at `address`, of the Non-secure or the Realm address space, take messages.
     pub fn add_doorbell(&mut self, address: u64, non_secure: bool) {
         self.memory.doorbells.insert(address, non_secure);
-    }
-
-    /// Lets the device see all stores of the CPU, as time does in the end.
-    pub fn drain_stores(&mut self) {
-        self.memory.drain_stores();
     }
 }

@@ -7,9 +7,11 @@
 
 use std::collections::BTreeMap;
 
-use crate::cmdq::Invalidation;
+use crate::cmdq::{Invalidation, Scope};
 use crate::control::Enable;
 use crate::registers::Register;
+use crate::translations::{Translation, Translations};
+use crate::updates::Updates;
 use crate::violation::Violation;
 use crate::{Config, Device};
 
@@ -68,6 +70,8 @@ pub(crate) struct Streams {
     /// Level-1 descriptors by their addresses.
     pub level_1: BTreeMap<u64, Cached<u64>>,
     pub entries: BTreeMap<u32, Cached<Entry>>,
+    pub translations: Translations,
+    pub updates: Updates,
     pub configuration_invalidated: bool,
     pub translations_invalidated: bool,
 }
@@ -78,23 +82,33 @@ impl Streams {
         self.configuration_invalidated && self.translations_invalidated
     }
 
-    /// Drops what is cached; `config` is the device's.
-    pub fn invalidate(&mut self, invalidation: Invalidation, config: &Config) {
-        match invalidation {
-            Invalidation::Configuration => {
-                self.forget();
-                self.configuration_invalidated = true;
+    /// Drops what is cached; `config` is the device's. A stage-2 entry that is cached while the device
+    /// translates may have led to translations until now.
+    pub fn invalidate(&mut self, invalidation: Invalidation, config: &Config, translates: bool) {
+        let (of_streams, leaf) = match invalidation {
+            Invalidation::Configuration => (0..=u32::MAX, false),
+            Invalidation::Streams { first, last, leaf } => (first..=last, leaf),
+            Invalidation::Translations(scope) => {
+                self.translations_invalidated |= scope == Scope::All;
+                return self.translations.drop_scope(scope);
             }
-            Invalidation::Streams { first, last, leaf } => {
-                self.entries.retain(|stream, _| !(first..=last).contains(stream));
-                if !leaf {
-                    let (base, split) = (self.address(config), self.split());
-                    let descriptor = |stream: u32| base + u64::from(stream >> split) * 8;
-                    let (first, last) = (descriptor(first), descriptor(last));
-                    self.level_1.retain(|address, _| !(first..=last).contains(address));
-                }
+        };
+        let translations = &mut self.translations;
+        self.entries.retain(|stream, cached| {
+            let is_hit = of_streams.contains(stream);
+            if is_hit && translates && is_translating(&cached.value, config) {
+                translations.insert(Translation::of(&cached.value));
             }
-            Invalidation::Translations { all } => self.translations_invalidated |= all,
+            !is_hit
+        });
+        if invalidation == Invalidation::Configuration {
+            self.level_1.clear();
+            self.configuration_invalidated = true;
+        } else if !leaf {
+            let (base, split) = (self.address(config), self.split());
+            let descriptor = |stream: u32| base + u64::from(stream >> split) * 8;
+            let hit = descriptor(*of_streams.start())..=descriptor(*of_streams.end());
+            self.level_1.retain(|address, _| !hit.contains(address));
         }
     }
 
@@ -171,6 +185,16 @@ pub(crate) const fn kind(entry: &Entry) -> u64 {
     entry[0] >> 1 & 7
 }
 
+/// Returns whether the first word of an entry lets transactions do anything but abort.
+pub(crate) const fn is_enabled(word: u64) -> bool {
+    word & 1 != 0 && word >> 3 & 1 != 0
+}
+
+/// Returns whether an entry makes the device walk a stage-2 table.
+pub(crate) const fn is_translating(entry: &Entry, config: &Config) -> bool {
+    entry[0] & 1 != 0 && kind(entry) & 0b110 == 0b110 && !is_illegal(entry, config)
+}
+
 /// Returns whether a valid entry asks for something that is reserved or that this device lacks, on the
 /// Realm side.
 const fn is_illegal(entry: &Entry, config: &Config) -> bool {
@@ -200,6 +224,12 @@ impl Device {
         }
         let first = self.streams.address(&self.config);
         if let Some(address) = self.memory.unseen_store(first, first + alignment) {
+            self.violate(Violation::TableNotVisible { address });
+        }
+        let linked = self.tables().filter(|table| table.descriptor != 0);
+        let unseen =
+            linked.filter_map(|table| self.memory.unseen_store(table.address, table.end()));
+        if let Some(address) = unseen.min() {
             self.violate(Violation::TableNotVisible { address });
         }
     }
@@ -279,10 +309,11 @@ impl Device {
         self.streams.forget();
     }
 
-    /// Chooses whether configuration is cached, which it is by default.
+    /// Chooses whether configuration and translations are cached, which they are by default.
     pub fn cache_configuration(&mut self, caches: bool) {
         self.modes.caches = caches;
         self.streams.forget();
+        self.streams.translations = Translations::default();
     }
 
     /// Returns STRTAB_BASE and STRTAB_BASE_CFG.

@@ -15,4 +15,6 @@ mod registers;
 mod rig;
 mod steps;
 mod streams;
+mod translations;
+mod updates;
 mod walk;
