@@ -65,6 +65,7 @@ pub(crate) struct Modes {
     pub merges: bool,
     pub caches: bool,
     pub strict_entries: bool,
+    pub loses_sync_messages: bool,
 }
 
 /// What has happened. It has no influence on what will.
@@ -72,6 +73,8 @@ pub(crate) struct Modes {
 pub(crate) struct Log {
     pub violations: Vec<Violation>,
     pub losses: Vec<(Record, Loss)>,
+    /// Records between CONS and PROD when EVENTQEN went off.
+    pub left: Vec<Record>,
     pub commands: Vec<Command>,
     pub answers: Vec<Answer>,
     pub messages: Vec<Message>,
@@ -188,6 +191,7 @@ impl Device {
                 merges: false,
                 caches: true,
                 strict_entries: false,
+                loses_sync_messages: false,
             },
             control: Control::default(),
             gerror: 0,
@@ -308,6 +312,12 @@ impl Device {
     /// Chooses whether CMDQ_CONS falls behind what was consumed, until a [`Step::PublishCons`].
     pub const fn set_lazy_cons(&mut self, lazy: bool) {
         self.modes.lazy_cons = lazy;
+    }
+
+    /// Chooses whether messages of CMD_SYNCs that are due are lost when CMDQEN goes off. By default they
+    /// still come: the architecture promises neither.
+    pub const fn set_losing_sync_messages(&mut self, loses: bool) {
+        self.modes.loses_sync_messages = loses;
     }
 
     /// Chooses whether steps are as small as a driver can tell them apart: an entry is written by one

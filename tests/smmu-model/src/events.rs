@@ -94,6 +94,20 @@ impl Device {
         std::mem::take(&mut self.log.losses)
     }
 
+    /// Notes what lies in a queue that goes off: the driver may still read it, and has dropped what it
+    /// does not.
+    pub(crate) fn note_left_records(&mut self) {
+        let left = self.queued_records();
+        self.log.left.extend(left);
+    }
+
+    /// Takes the records that lay between CONS and PROD when EVENTQEN went off, oldest first: what the
+    /// driver dropped, unless it read them later.
+    #[must_use]
+    pub fn take_left_records(&mut self) -> Vec<Record> {
+        std::mem::take(&mut self.log.left)
+    }
+
     /// Returns the records between CONS and PROD, oldest first, as memory has them.
     #[must_use]
     pub fn queued_records(&self) -> Vec<Record> {

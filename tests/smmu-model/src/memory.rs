@@ -7,7 +7,7 @@
 //! [`Smmu::write_barrier`](crate::Smmu::write_barrier); what the device wrote is hidden from the CPU
 //! behind the old value until [`Smmu::read_barrier`](crate::Smmu::read_barrier).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -63,6 +63,8 @@ pub(crate) struct PhysicalMemory {
     blocks: BTreeMap<u64, Block>,
     /// Addresses that take messages, and whether they are Non-secure.
     pub doorbells: BTreeMap<u64, bool>,
+    /// Addresses that messages are aborted at, whatever is there.
+    pub refused: BTreeSet<u64>,
     /// Stores of the CPU that the device does not see yet.
     store_buffer: BTreeMap<u64, u64>,
     /// What the CPU still sees where the device has written.
@@ -87,6 +89,7 @@ impl PhysicalMemory {
         Self {
             blocks: BTreeMap::new(),
             doorbells: BTreeMap::new(),
+            refused: BTreeSet::new(),
             store_buffer: BTreeMap::new(),
             stale: BTreeMap::new(),
             hides_device_writes: true,
@@ -406,5 +409,15 @@ impl Device {
     /// Makes the 32-bit word at `address`, of the Non-secure or the Realm address space, take messages.
     pub fn add_doorbell(&mut self, address: u64, non_secure: bool) {
         self.memory.doorbells.insert(address, non_secure);
+    }
+
+    /// Makes all messages to the 32-bit word at `address` end with an abort, whatever is there, or ends
+    /// that.
+    pub fn refuse_messages(&mut self, address: u64, refuse: bool) {
+        if refuse {
+            self.memory.refused.insert(address);
+        } else {
+            self.memory.refused.remove(&address);
+        }
     }
 }

@@ -214,7 +214,7 @@ pub enum Violation {
         /// The address of the word.
         address: u64,
     },
-    /// The driver used memory that is not granted, or not any more.
+    /// The driver used memory that is not granted, or not any more, or only to a later handle.
     DriverUsedUngranted {
         /// The address.
         address: u64,

@@ -128,6 +128,15 @@ fn a_table_that_no_entry_points_at_goes_at_any_time() {
 }
 
 #[test]
+fn a_table_that_an_aborting_entry_points_at_goes_at_any_time() {
+    let (rig, level_2, _table) = translated();
+    let other = rig.smmu.memory().region(OTHER_TABLE, 512);
+    rig.publish(&level_2, 8 * 6 + 3, OTHER_TABLE);
+    assert_eq!(rig.touch(6), Outcome::Aborted);
+    other.take_back();
+}
+
+#[test]
 fn translations_of_lost_tables_go_before_translation_is_on_again() {
     let enabled = |commands: &[Command]| {
         let (rig, level_2, table) = translated();
