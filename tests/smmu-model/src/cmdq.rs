@@ -221,6 +221,9 @@ impl Device {
     fn execute(&mut self, command: Command) -> Result<Command, CommandError> {
         let translates = self.is_on(Enable::Smmu);
         match command {
+            Command::PrefetchConfig { stream, .. } | Command::PrefetchAddress { stream, .. } => {
+                self.prefetch(stream);
+            }
             Command::CfgiSte { stream, leaf } => {
                 self.invalidate(Invalidation::Streams { first: stream, last: stream, leaf });
             }

@@ -149,6 +149,15 @@ impl Streams {
         if bytes < 64 { 64 } else { bytes }
     }
 
+    /// Where the level-1 descriptors end; where they begin if there are none.
+    pub const fn descriptors_end(&self, config: &Config) -> u64 {
+        let first = self.address(config);
+        if !self.has_two_levels(config) {
+            return first;
+        }
+        first + (8 << self.log2(config).saturating_sub(self.split()))
+    }
+
     /// The table's address, aligned down as the device does.
     pub const fn address(&self, config: &Config) -> u64 {
         let bits = (1 << config.address_bits()) - 1;
@@ -240,8 +249,7 @@ impl Device {
         let (first, is_linear) = (streams.address(config), !streams.has_two_levels(config));
         let entries = 1 << streams.log2(config);
         let linear = Table { address: first, entries, stream: 0, descriptor: 0 };
-        let end = if is_linear { first } else { first + streams.bytes(config) };
-        let linked = memory.words_in(first, end);
+        let linked = memory.words_in(first, streams.descriptors_end(config));
         let linked = linked.filter_map(|(at, descriptor)| streams.table(descriptor, at, config));
         is_linear.then_some(linear).into_iter().chain(linked)
     }
@@ -272,6 +280,12 @@ impl Device {
         } else {
             Err(NoEntry::BadEntry)
         }
+    }
+
+    /// Lets the device read the entry of `stream` ahead, as it may at any time while SMMUEN is set. What
+    /// it finds is cached; what is wrong with it is recorded only when a transaction uses it.
+    pub fn prefetch(&mut self, stream: u32) {
+        let _ = self.stream_table_entry(stream);
     }
 
     fn entry_address(&mut self, stream: u32) -> Result<u64, NoEntry> {

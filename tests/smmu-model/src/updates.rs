@@ -67,8 +67,7 @@ impl Device {
         let commands = self.command_base();
         let is_command = |at: u64| at.wrapping_sub(commands.address) < commands.bytes(16);
         let first = self.streams.address(&self.config);
-        let has_two_levels = self.streams.has_two_levels(&self.config);
-        let bytes = if has_two_levels { self.streams.bytes(&self.config) } else { 0 };
+        let bytes = self.streams.descriptors_end(&self.config) - first;
         let (mut descriptors, mut entries) = (Vec::new(), Vec::new());
         for (address, value) in self.memory.stores() {
             if is_command(address) || self.memory.peek(address) == Some(value) {

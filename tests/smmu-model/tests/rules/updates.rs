@@ -249,6 +249,36 @@ fn a_descriptor_is_in_use_until_one_of_its_streams_is_dropped_with_it() {
 }
 
 #[test]
+fn the_device_reads_ahead_when_it_likes_or_is_asked() {
+    let ahead = |action: fn(&Rig)| {
+        let (rig, _, level_2) = Rig::linked();
+        action(&rig);
+        rig.publish(&level_2, 8 * 5, 1);
+        rig.touch(5)
+    };
+    assert_eq!(ahead(|_| ()), Outcome::Aborted);
+    assert!(matches!(ahead(|rig| rig.device().prefetch(5)), Outcome::Recorded(_)));
+    let asked = ahead(|rig| rig.issue(&[Command::PrefetchConfig { stream: 5, substream: None }]));
+    assert!(matches!(asked, Outcome::Recorded(_)));
+
+    // What it may not find is not recorded, and a table is linked only where nothing was cached.
+    let (rig, level_1) = Rig::two_level();
+    rig.device().prefetch(70);
+    assert_eq!(rig.used(), 0);
+    let _level_2 = rig.smmu.memory().region(LEVEL_2, 8 << 6);
+    rig.publish(&level_1, 1, LEVEL_2 | SPAN);
+    assert_eq!(rig.touch(70), Outcome::Recorded(Record::bad_stream_id(70)));
+}
+
+#[test]
+fn words_behind_the_level_1_table_link_nothing() {
+    let (rig, level_1) = Rig::two_level();
+    rig.publish(&level_1, 4, LEVEL_2 | SPAN);
+    let level_2 = rig.smmu.memory().region(LEVEL_2, 8 << 6);
+    level_2.take_back();
+}
+
+#[test]
 fn translation_is_not_enabled_with_a_level_2_table_that_is_not_visible() {
     let (rig, _, level_2) = Rig::linked();
     rig.write(Register::Cr0, 0xEu32);
