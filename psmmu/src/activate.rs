@@ -66,7 +66,7 @@ pub struct Memory<M> {
 }
 
 /// The memory that an activation asks for, each part as a number of granules: a power of two, at most
-/// 512, in one piece that is aligned to its size.
+/// 4096, in one piece that is aligned to its size.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Needs {
     /// Level-1 stream table.
@@ -212,17 +212,15 @@ impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
         };
         // Before the device is at rest it must not even see the addresses.
         if self.quiesce(clock).is_err() {
-            self.set_state(State::Failed);
-            self.counters.trace.push(crate::counters::Trouble::Failed);
-            let memory = Some(memory);
-            return Err(NotActivated { error: ActivateError::TimedOut, memory });
+            self.set_failed();
+            return Err(NotActivated { error: ActivateError::TimedOut, memory: Some(memory) });
         }
         let Err(error) = self.bring_up(&activation, memory, &sizes, clock) else {
             self.set_state(State::Active);
             return Ok(());
         };
         if error == ActivateError::TimedOut || self.quiesce(clock).is_err() {
-            self.set_state(State::Failed);
+            self.set_failed();
             return Err(NotActivated { error: ActivateError::TimedOut, memory: None });
         }
         let memory = self.take_memory();
@@ -290,7 +288,8 @@ impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
         let has_two_levels = idr0 >> IDR0_ST_LEVEL_SHIFT & 3 == 1;
         let has_preset_bases = idr1 & IDR1_PRESET != 0;
         let realm_idr0 = read(Register32::IDR0);
-        let least = |field: u32, own: u8| (field & 0x1F).min(own.into()) as u8;
+        let largest = Log2Size::MAX.log2();
+        let least = |field: u32, own: u8| (field & 0x1F).min(own.min(largest).into()) as u8;
         let own = self.config.sizes;
         let sizes = Sizes {
             streams: (idr1 & IDR1_SIDSIZE_MASK)

@@ -4,6 +4,8 @@
 
 #![forbid(unsafe_code)]
 
+use core::fmt;
+
 use psmmu_abi::{IrqDelivery, PsmmuInfoFields};
 
 use crate::command::CommandQueue;
@@ -32,6 +34,18 @@ pub enum Delivery {
     Messages,
 }
 
+impl fmt::Display for Delivery {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Disabled => f.write_str("no interrupts"),
+            Self::Wired { gerror, eventq, priq } => {
+                write!(f, "wired, GERROR {gerror}, EVENTQ {eventq}, PRIQ {priq}")
+            }
+            Self::Messages => f.write_str("interrupts by messages"),
+        }
+    }
+}
+
 /// What a write abort on a queue (EVENTQ_ABT_ERR, PRIQ_ABT_ERR) means for the records that are in it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum AbortBehaviour {
@@ -42,18 +56,27 @@ pub enum AbortBehaviour {
     KeepsQueue,
 }
 
+impl fmt::Display for AbortBehaviour {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::SpoilsQueue => "an aborted write spoils the queue",
+            Self::KeepsQueue => "an aborted write keeps the queue",
+        })
+    }
+}
+
 /// The largest tables and queues that a PSMMU gets, each the log2 of a number. The device's own limits
 /// (IDR1) may be lower. They decide how much memory the host is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Sizes {
-    /// StreamIDs; the level-1 table takes 8 bytes for each 64 of them. At most 24, whose table of
-    /// 2 MiB is the largest that a host can be asked for in one piece.
+    /// StreamIDs; the level-1 table takes 8 bytes for each 64 of them. More than 24, whose table has
+    /// 2 MiB, count as 24: a stream beyond is one that the device does not know.
     pub streams: u8,
-    /// Commands, of 16 bytes.
+    /// Commands, of 16 bytes: 2 to 19.
     pub commands: u8,
-    /// Events, of 32 bytes.
+    /// Events, of 32 bytes: 0 to 19.
     pub events: u8,
-    /// Page requests, of 16 bytes.
+    /// Page requests, of 16 bytes: 0 to 19.
     pub requests: u8,
 }
 
@@ -210,8 +233,8 @@ impl<R: Registers, M> Psmmu<R, M> {
         self.state.store(state as u8, Ordering::Release);
     }
 
-    /// Gives the PSMMU up. What is staged can still be told. Called with the lock of a queue that the
-    /// PSMMU still has, so it is not at rest.
+    /// Gives the PSMMU up. What is staged can still be told. Called by whoever brings it up or to rest,
+    /// or with the lock of a queue that it still has: so it is not at rest, and does not come to be.
     #[cold]
     pub(crate) fn set_failed(&self) {
         self.set_state(State::Failed);

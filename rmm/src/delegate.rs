@@ -22,6 +22,7 @@ impl<E: Environment> Rmm<'_, E> {
     /// aligned, when the granule is not tracked, not the host's, or EL3 refuses; `Busy` when another
     /// CPU is just moving it; `ErrorTracking` when it is the first of its region and there is no memory
     /// to track one more. Then X1 is `base`, and nothing has changed.
+    #[inline(never)]
     pub(crate) fn granule_range_delegate(&self, base: u64, top: u64) -> (ResultWord, Outputs) {
         self.each_granule(base, top, |granule| {
             let region = Region::granule(granule);
@@ -41,6 +42,7 @@ impl<E: Environment> Rmm<'_, E> {
     /// Fails only when the first granule cannot be given back: `ErrorInput` when the range is empty or
     /// not aligned, when the granule is not tracked or not delegated, or in use; `Busy` when another CPU
     /// is just moving it. Then X1 is `base`, and nothing has changed.
+    #[inline(never)]
     pub(crate) fn granule_range_undelegate(&self, base: u64, top: u64) -> (ResultWord, Outputs) {
         self.each_granule(base, top, |granule| {
             let region = Region::granule(granule);
@@ -82,6 +84,7 @@ impl<E: Environment> Rmm<'_, E> {
     /// to where, X3, at most `top`.
     ///
     /// Success, or `ErrorInput` when the range is empty, not aligned, or beyond the address space.
+    #[inline(never)]
     pub(crate) fn granule_tracking_get(&self, base: u64, top: u64) -> (ResultWord, Outputs) {
         let beyond = top.checked_shr(self.address_bits().into()).unwrap_or(0) != 0
             && top != 1_u64.checked_shl(self.address_bits().into()).unwrap_or(0);

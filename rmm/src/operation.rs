@@ -120,7 +120,7 @@ impl<'a, R, M> Operation<'a, R, M> {
         match &self.purpose {
             Purpose::Activate(..) | Purpose::MakeTable(..) => {
                 match self.needs.get(self.regions.len()) {
-                    Some(&granules) => Wants::Donation(DonateRequest::granules(granules, true)),
+                    Some(&granules) => Wants::Donation(DonateRequest::region(granules)),
                     None => Wants::Nothing,
                 }
             }
@@ -208,6 +208,7 @@ impl<'a, R, M> Table<'a, R, M> {
     ///
     /// # Errors
     /// `Blocked` when all operations wait for the host, `Busy` when somebody works on one.
+    #[inline(never)]
     pub fn reserve(&self) -> Result<Handle, Status> {
         let mut status = Status::Blocked;
         for (number, place) in self.places.iter().enumerate() {
@@ -230,11 +231,13 @@ impl<'a, R, M> Table<'a, R, M> {
     }
 
     /// Leaves an operation to wait for the host.
+    #[inline(never)]
     pub fn park(&self, handle: Handle, operation: Operation<'a, R, M>) {
         self.leave(handle, PlaceState::Parked(operation));
     }
 
     /// Ends an operation: its handle is that of nothing any more.
+    #[inline(never)]
     pub fn end(&self, handle: Handle) {
         if let Some(place) = self.places.get(usize::from(handle.place)) {
             let mut place = place.lock();
@@ -244,6 +247,7 @@ impl<'a, R, M> Table<'a, R, M> {
     }
 
     /// Takes out the operation that a register names, if it waits for the host.
+    #[inline(never)]
     pub fn take(&self, register: u64) -> Option<(Handle, Operation<'a, R, M>)> {
         let handle = Handle::from_register(register)?;
         let mut place = self.places.get(usize::from(handle.place))?.lock();
@@ -259,6 +263,7 @@ impl<'a, R, M> Table<'a, R, M> {
         }
     }
 
+    #[inline(never)]
     fn leave(&self, handle: Handle, state: PlaceState<'a, R, M>) {
         if let Some(place) = self.places.get(usize::from(handle.place)) {
             place.lock().state = state;
@@ -362,7 +367,7 @@ mod tests {
         ] {
             assert_eq!(offer(wrong), Offer::Wrong, "{wrong:x?}");
         }
-        let blocks = DonateRequest::granules(512, true);
+        let blocks = DonateRequest::region(512);
         let entry = AddressRange::from_word(0x8020_0000 | 1 << 2 | 1);
         let region = Region { address: 0x8020_0000, granules: 512 };
         assert_eq!(Offer::Nothing.with(entry, blocks), Offer::Region(region), "a block of 2 MiB");

@@ -63,6 +63,7 @@ impl<'a, E: Environment> Rmm<'a, E> {
     /// `ErrorDevice` when the device does not answer or refuses, `ErrorInput` after a donation that was
     /// not what was asked for; the memory is then given back first, unless the device may still access
     /// it.
+    #[inline(never)]
     pub(crate) fn psmmu_activate(&self, name: u64, params: u64) -> Answer {
         self.begin(|| {
             let (psmmu, activation) = self.responder.begin_activation(name, params)?;
@@ -75,6 +76,7 @@ impl<'a, E: Environment> Rmm<'a, E> {
     /// `RMI_PSMMU_DEACTIVATE`: brings the PSMMU to rest, and an operation gives its memory back.
     ///
     /// Statuses as of [`Responder::begin_deactivation`](psmmu::Responder::begin_deactivation).
+    #[inline(never)]
     pub(crate) fn psmmu_deactivate(&self, name: u64) -> Answer {
         self.begin(|| {
             let (psmmu, memory) =
@@ -96,6 +98,7 @@ impl<'a, E: Environment> Rmm<'a, E> {
     ///
     /// Statuses as of [`Responder::begin_table`](psmmu::Responder::begin_table), before any memory is
     /// asked for. `OP_CONTINUE` ends it as it ends an activation.
+    #[inline(never)]
     pub(crate) fn psmmu_st_l2_create(&self, name: u64, first_stream: u64) -> Answer {
         self.begin(|| {
             let (psmmu, table) = self.responder.begin_table(name, first_stream)?;
@@ -106,6 +109,7 @@ impl<'a, E: Environment> Rmm<'a, E> {
     /// `RMI_PSMMU_ST_L2_DESTROY`: takes the table away, and an operation gives its granule back.
     ///
     /// Statuses as of [`Responder::destroy_table`](psmmu::Responder::destroy_table).
+    #[inline(never)]
     pub(crate) fn psmmu_st_l2_destroy(&self, name: u64, first_stream: u64) -> Answer {
         self.begin(|| {
             let clock = self.environment.clock();
@@ -120,6 +124,7 @@ impl<'a, E: Environment> Rmm<'a, E> {
     ///
     /// `ErrorInput` when there is no such operation, or another CPU works on it. The flag by which a
     /// host says that it is in a hurry is not looked at: no call takes long.
+    #[inline(never)]
     pub(crate) fn op_continue(&self, handle: u64, flags: u64) -> Answer {
         // TF-A-Tests has the two the other way round.
         let swapped = || if handle == 0 { self.operations.take(flags) } else { None };
@@ -150,6 +155,7 @@ impl<'a, E: Environment> Rmm<'a, E> {
     /// operation has failed, when the list is not aligned or not the host's, when it offers anything
     /// else than one region of the size and alignment asked for, or when a granule of that is not
     /// delegated or in use. An empty list changes nothing.
+    #[inline(never)]
     pub(crate) fn op_mem_donate(&self, handle: u64, list: u64, entries: u64) -> Answer {
         let Some((handle, mut operation)) = self.operations.take(handle) else {
             return only(Status::ErrorInput);
@@ -186,6 +192,7 @@ impl<'a, E: Environment> Rmm<'a, E> {
     ///
     /// `ErrorInput` when there is no such operation, when it gives nothing back, or when the list is not
     /// aligned or not the host's; nothing has changed then.
+    #[inline(never)]
     pub(crate) fn op_mem_reclaim(&self, handle: u64, list: u64, entries: u64) -> Answer {
         let Some((handle, mut operation)) = self.operations.take(handle) else {
             return only(Status::ErrorInput);
@@ -210,12 +217,18 @@ impl<'a, E: Environment> Rmm<'a, E> {
     }
 
     /// Begins an operation: finds a place for it first, so that nothing is begun that has none.
+    #[inline(always)]
     fn begin(&self, begin: impl FnOnce() -> Result<OperationOf<'a, E>, ResultWord>) -> Answer {
-        let handle: Handle = match self.operations.reserve() {
-            Ok(handle) => handle,
-            Err(status) => return only(status),
-        };
-        match begin() {
+        match self.operations.reserve() {
+            Ok(handle) => self.begun(handle, begin()),
+            Err(status) => only(status),
+        }
+    }
+
+    /// Answers for an operation that was begun, or was not.
+    #[inline(never)]
+    fn begun(&self, handle: Handle, operation: Result<OperationOf<'a, E>, ResultWord>) -> Answer {
+        match operation {
             Ok(operation) => {
                 let (result, x2) = operation.wants().answer();
                 self.operations.park(handle, operation);
@@ -282,7 +295,7 @@ impl<'a, E: Environment> Rmm<'a, E> {
             .regions
             .iter()
             .take(entries)
-            .map(|region| AddressRange::granules(region.address, region.granules).word())
+            .map(|region| AddressRange::region(region.address, region.granules).word())
             .collect();
         self.responder.host().write(granule, first, &words).map_err(|_| Status::ErrorInput)?;
         for region in operation.regions.drain(..words.len()) {

@@ -62,7 +62,7 @@ impl Environment for Machine {
 
     fn undelegate(&self, granule: u64) {
         if let Err(refusal) = el3::undelegate(granule) {
-            panic!("EL3 does not take granule {granule:#x} back: {refusal:?}");
+            panic!("EL3 does not take granule {granule:#x} back: {}", refusal.0);
         }
     }
 
@@ -105,7 +105,12 @@ pub extern "C" fn rmm_cold_boot(arguments: &BootArguments) -> BootResult {
     match cold_boot(arguments) {
         Ok(token) => BootResult { code: BootCode::Success as i64, token },
         Err(code) => {
-            log!("boot failed: {code:?} ({}); {arguments:x?}", code as i64);
+            let BootArguments { cpu, version, max_cpus, shared_buffer, token } = arguments;
+            log!(
+                "boot failed: {code:?} ({}); X0 to X4: {cpu:#x} {version:#x} {max_cpus:#x} \
+                 {shared_buffer:#x} {token:#x}",
+                code as i64
+            );
             BootResult { code: code as i64, token: 0 }
         }
     }
@@ -167,7 +172,7 @@ fn cold_boot(arguments: &BootArguments) -> Result<u64, BootCode> {
 
     let tracked = track(&manifest);
     let directory = Directory::new(psmmus(&manifest)).map_err(|error| {
-        log!("PSMMUs: {error:?}");
+        log!("{error}");
         BootCode::ManifestData
     })?;
     let host = HostDoor::new(manifest.dram);
@@ -222,7 +227,7 @@ fn psmmus(manifest: &Manifest) -> impl Iterator<Item = &'static ThisPsmmu> {
             log!("PSMMU {name:#x}: its registers cannot be mapped; not used");
             return None;
         }
-        log!("PSMMU {name:#x} of {}: {delivery:?}, {abort:?}", QEMU.name);
+        log!("PSMMU {name:#x} of {}: {delivery}; {abort}", QEMU.name);
         if interface == Interface::StandIn {
             log!("PSMMU {name:#x}: {}", description.remark);
         }

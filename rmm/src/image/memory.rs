@@ -32,7 +32,7 @@ pub static REGIONS: [AtomicU16; (QEMU.tracked_dram / REGION_SIZE) as usize] =
     [const { AtomicU16::new(0) }; (QEMU.tracked_dram / REGION_SIZE) as usize];
 
 /// Regions of which granules may be delegated at the same time.
-pub static LEAVES: [Leaf; 96] = [const { Leaf::new() }; 96];
+pub static LEAVES: [Leaf; 80] = [const { Leaf::new() }; 80];
 
 /// Realm memory that a PSMMU uses.
 #[derive(Debug)]
