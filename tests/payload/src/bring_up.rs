@@ -9,7 +9,7 @@ use core::fmt::Display;
 use heapless::Vec;
 use psmmu_abi::{IrqSet, Version};
 use psmmu_host::psmmu::{self, QUIET, Table};
-use psmmu_host::{IntId, Interrupts, Topology, discover, rmm};
+use psmmu_host::{IntId, Interrupts, Topology, Traffic, discover, rmm};
 
 use crate::edu::Edu;
 use crate::events;
@@ -133,6 +133,20 @@ pub fn activate_psmmu(lender: &mut Lender) {
 pub fn create_table(lender: &mut Lender, stream: u32) {
     let made = must(psmmu::create_table(&RMI, lender, SMMU, stream));
     expect_eq!(made, Table::Created, "the table of stream {stream}");
+}
+
+/// Takes the table of `stream` away, whose granule comes back.
+pub fn destroy_table(lender: &mut Lender, stream: u32) {
+    let traffic = must(psmmu::destroy_table(&RMI, lender, SMMU, stream));
+    expect_eq!(traffic, Traffic { returned: 1, ..Traffic::default() }, "the table of {stream}");
+}
+
+/// Stops the Realm side, which gives back all that it had.
+pub fn deactivate_psmmu(lender: &mut Lender) {
+    let held = lender.held();
+    let traffic = must(psmmu::deactivate(&RMI, lender, SMMU));
+    expect_eq!(traffic, Traffic { returned: held, ..Traffic::default() }, "what the PSMMU had");
+    expect_eq!(lender.held(), 0, "granules that the RMM holds at the end");
 }
 
 /// Prints an interrupt number.

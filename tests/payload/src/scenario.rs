@@ -22,6 +22,7 @@ mod between;
 mod burst;
 mod cmdq_error;
 mod config;
+mod life;
 mod overflow;
 mod peek;
 mod quiet;
@@ -44,7 +45,7 @@ const fn scenario(name: &'static str, code: u8, run: fn(&Arguments)) -> Scenario
 }
 
 /// All scenarios, with their exit codes. The first one runs when none is named.
-static SCENARIOS: [Scenario; 13] = [
+static SCENARIOS: [Scenario; 14] = [
     scenario("story", 10, story::run),
     scenario("burst", 11, burst::run),
     scenario("two-devices", 12, two_devices::run),
@@ -58,6 +59,7 @@ static SCENARIOS: [Scenario; 13] = [
     scenario("bad-stream", 20, bad_stream::run),
     scenario("quiet", 21, quiet::run),
     scenario("bench", 22, bench::run),
+    scenario("life", 23, life::run),
 ];
 
 /// Runs the scenario that the command line names, and ends QEMU.
