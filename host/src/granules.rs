@@ -68,8 +68,8 @@ enum Step {
 /// Delegates `granules` granules from PA `base` on.
 ///
 /// On failure `fate` is told of each granule of the range whether it is the host's, and the range as a
-/// whole is no longer in the Realm world but for what is lost. Takes at most 2 calls for each granule,
-/// twice that on failure, and what `patience` allows.
+/// whole is no longer in the Realm world but for what is lost. Takes at most 2 calls for each granule and
+/// what `patience` allows; on failure twice that.
 ///
 /// # Errors
 /// The first granule that failed, and why: `ErrorInput` without a call for a range that is not aligned
@@ -86,6 +86,8 @@ pub fn delegate<C: Conduit>(
         fate(base, granules, Fate::Undelegated);
         return Err(bad_range(function, base));
     };
+    // An RMM that is too busy to go on must not keep what it has.
+    let mut reserve = *patience;
     let mut at = base;
     while at < top {
         let (error, doubtful_to) = match step(rmi, function, at, top, patience) {
@@ -96,7 +98,7 @@ pub fn delegate<C: Conduit>(
             Step::Nothing(error) => (error, at),
             Step::Doubt(error) => (error, top),
         };
-        let back = undelegate(rmi, base, (doubtful_to - base) / GRANULE, patience, fate);
+        let back = undelegate(rmi, base, (doubtful_to - base) / GRANULE, &mut reserve, fate);
         if doubtful_to < top {
             fate(doubtful_to, (top - doubtful_to) / GRANULE, Fate::Undelegated);
         }

@@ -2,7 +2,7 @@
 
 //! Leads stateful operations to their end, and keeps account of the memory that the RMM holds.
 //!
-//! Read [`Lender::run`] first, then [`Run::lead`](Run) from one turn to the next. Two rules carry all of
+//! Read [`Lender::run`] first, then `Run::lead` from one turn to the next. Two rules carry all of
 //! it:
 //!
 //! - The operation is over when the command that began it, `OP_CONTINUE` or `OP_CANCEL` answers neither
@@ -99,6 +99,7 @@ impl<M: Memory, P: Page, const RANGES: usize> Lender<M, P, RANGES> {
             command,
             handle,
             patience,
+            clearing: Patience::new(retries),
             rounds,
             granules,
             can_cancel: false,
@@ -140,6 +141,8 @@ struct Run<'a, C, M, P, const RANGES: usize> {
     /// As the command that began it answered; what comes in X1 later is something else.
     handle: u64,
     patience: Patience,
+    /// For memory that comes back, which is lost otherwise.
+    clearing: Patience,
     /// Calls left in which no memory changes hands.
     rounds: u32,
     /// Granules left to hand over.
@@ -416,13 +419,13 @@ impl<C: Conduit, M: Memory, P: Page, const RANGES: usize> Run<'_, C, M, P, RANGE
     /// Takes `range` from the Realm world and gives it back to the allocator, as far as the RMM lets it
     /// go. Returns how many granules it did.
     fn undelegate(&mut self, range: Range) -> u64 {
-        let Self { rmi, lender, patience, traffic, .. } = self;
+        let Self { rmi, lender, clearing, traffic, .. } = self;
         let Range { address, granules } = range;
         let back = granules::undelegate(
             rmi,
             address,
             granules,
-            patience,
+            clearing,
             &mut |address, granules, fate| {
                 settle(lender, traffic, Range { address, granules }, fate);
             },

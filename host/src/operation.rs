@@ -18,7 +18,8 @@ pub struct Limits {
     pub granules: u64,
     /// Calls in which no memory changes hands; once more as many after the operation was given up.
     pub rounds: u32,
-    /// Repetitions of calls that the RMM was too busy for.
+    /// Repetitions of calls that the RMM was too busy for; as many again to take back what was
+    /// delegated in vain, and as many to get memory back from the RMM.
     pub retries: u32,
 }
 
@@ -33,7 +34,7 @@ impl Limits {
     /// its world may take two calls.
     #[must_use]
     pub const fn calls(&self, held: u64) -> u64 {
-        let fixed = 2 + 2 * self.rounds as u64 + self.retries as u64;
+        let fixed = 2 + 2 * self.rounds as u64 + 3 * self.retries as u64;
         let moved = self.granules.saturating_mul(6);
         fixed.saturating_add(moved).saturating_add(held.saturating_mul(3))
     }
