@@ -30,7 +30,7 @@ impl Host {
     }
 
     fn with_limits(kind: Kind, limits: Limits) -> Self {
-        let world = Shared::new(GRANULES as usize, Rmm::new(kind), Tamper::OFF);
+        let world = Shared::new(GRANULES as usize, Rmm::new(kind), Tamper::default());
         Self {
             rmi: Rmi::new(world.clone()),
             lender: Lender::with_limits(world.clone(), world.page(LIST), limits),
@@ -209,6 +209,84 @@ fn a_refused_donation_is_followed_by_continue_and_all_memory_comes_back() {
 }
 
 #[test]
+fn memory_in_doubt_is_the_rmms_until_the_operation_has_ended() {
+    // The RMM took the region and says so in words without a meaning, or counts wrong.
+    for (x0, x1) in [(0x11, 4), (0x11, 0), (u64::MAX, 0), (0x00D, 5), (0x10D, u64::MAX)] {
+        let mut host = Host::started(Kind::stateful());
+        let donate = Function::OpMemDonate;
+        host.world.0.borrow_mut().tamper.once = vec![(donate, 0, x0), (donate, 1, x1)];
+        assert!(matches!(cause(host.activate()), Cause::Rmi(RmiError::Malformed(..))));
+        let log = host.world.0.borrow().log.clone();
+        let place = |wanted| log.iter().position(|&called| called == wanted);
+        assert!(place(Function::OpMemReclaim) < place(Function::GranuleRangeUndelegate));
+        assert_eq!(host.lender.held_for(PSMMU), 0);
+        host.check();
+    }
+}
+
+#[test]
+fn entries_that_the_rmm_did_not_write_name_nothing() {
+    let mut host = Host::started(Kind { entries: 1, ..Kind::stateful() });
+    host.activate().expect("an inactive PSMMU");
+    // The list held the host's own entries last.
+    host.world.0.borrow_mut().tamper.once = vec![(Function::OpMemReclaim, 1, 3)];
+    let traffic = host.deactivate().expect("an active PSMMU");
+    assert_eq!(traffic, Traffic { returned: 10, ..Traffic::default() });
+    host.check();
+}
+
+#[test]
+fn a_list_longer_than_its_page_is_not_read() {
+    let mut host = Host::started(Kind::stateful());
+    host.activate().expect("an inactive PSMMU");
+    host.world.0.borrow_mut().tamper.once = vec![(Function::OpMemReclaim, 1, 513)];
+    // The RMM let the granules go all the same, so they are found when it has ended.
+    let traffic = host.deactivate().expect("an active PSMMU");
+    assert_eq!(traffic, Traffic { returned: 10, ..Traffic::default() });
+    host.check();
+}
+
+#[test]
+fn what_the_rmm_keeps_after_deactivation_is_lost() {
+    let mut host = Host::started(Kind::stateful());
+    host.activate().expect("an inactive PSMMU");
+    host.world.0.borrow_mut().tamper.once = vec![(Function::PsmmuDeactivate, 0, 0)];
+    let traffic = host.deactivate().expect("the RMM says so");
+    assert_eq!(traffic, Traffic { lost: 10, ..Traffic::default() });
+    assert_eq!(host.lender.held_for(PSMMU), 0);
+    host.check();
+}
+
+#[test]
+fn memory_that_was_never_given_is_refused_and_not_touched() {
+    let mut host = Host::started(Kind::stateful());
+    host.activate().expect("an inactive PSMMU");
+    // Behind the one entry of the RMM: its first granules once more, memory of the host, and nonsense.
+    let more = [ARENA, ARENA + 20 * GRANULE, 1 << 52, 0x1000].map(|address| address | 1 << 2);
+    host.world.0.borrow_mut().rmm.appendix = more.to_vec();
+    let traffic = host.deactivate().expect("an active PSMMU");
+    // The first is what the RMM holds for itself and cannot be undelegated.
+    assert_eq!(traffic, Traffic { returned: 10, lost: 1, refused: 3, ..Traffic::default() });
+    host.check();
+}
+
+#[test]
+fn an_operation_is_cancelled_once_and_then_continued_until_the_limit() {
+    let limits = Limits { rounds: 10, ..Limits::DEFAULT };
+    let mut host = Host::with_limits(Kind { can_cancel: true, ..Kind::stateful() }, limits);
+    host.world.0.borrow_mut().allocations = 0;
+    let again = |function| vec![(function, 0, 0x50D); 100];
+    let mut once = again(Function::OpCancel);
+    once.append(&mut again(Function::OpContinue));
+    host.world.0.borrow_mut().tamper.once = once;
+    host.world.0.borrow_mut().rmm.strict = false;
+    let error = host.lender.run(&host.rmi, Command::RmmActivate).expect_err("no memory");
+    assert_eq!((error.cause, error.alive), (Cause::NoMemory(1), true));
+    assert_eq!(host.count(Function::OpCancel), 1);
+    assert_eq!(host.count(Function::OpContinue), 8);
+}
+
+#[test]
 fn an_rmm_that_asks_without_end_is_stopped_by_the_limit_and_cancelled() {
     for (requests, wanted) in [(1, Cause::TooMuch(1)), (8, Cause::TooMuch(8))] {
         for can_cancel in [false, true] {
@@ -248,7 +326,7 @@ fn requests_that_the_driver_does_not_know_are_refused_and_the_operation_ends() {
 
 #[test]
 fn a_lender_without_room_says_so_before_it_allocates() {
-    let world = Shared::new(8, Rmm::new(Kind::stateful()), Tamper::OFF);
+    let world = Shared::new(8, Rmm::new(Kind::stateful()), Tamper::default());
     let mut lender = Lender::<_, _, 0>::new(world.clone(), world.page(LIST));
     let result = lender.run(&Rmi::new(world.clone()), Command::RmmActivate);
     assert_eq!(cause(result), Cause::NoRoom);

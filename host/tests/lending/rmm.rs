@@ -105,6 +105,8 @@ pub struct Rmm {
     pub strict: bool,
     /// Words of the last parameters.
     pub parameters: [u64; 7],
+    /// Entries behind those of the last list.
+    pub appendix: Vec<u64>,
     granules: BTreeMap<u64, Held>,
     for_psmmu: Vec<u64>,
     for_tables: BTreeMap<u64, Vec<u64>>,
@@ -127,6 +129,7 @@ impl Rmm {
             in_use: false,
             strict: true,
             parameters: [0; 7],
+            appendix: Vec::new(),
             granules: BTreeMap::new(),
             for_psmmu: Vec::new(),
             for_tables: BTreeMap::new(),
@@ -248,7 +251,7 @@ impl Rmm {
             _ if !self.psmmu_active => return INPUT,
             Function::PsmmuDeactivate if !self.tables.is_empty() => return INPUT,
             Function::PsmmuDeactivate => gives = self.for_psmmu.clone(),
-            _ if stream % 64 != 0 => return INPUT,
+            _ if !stream.is_multiple_of(64) => return INPUT,
             Function::PsmmuStL2Create if self.tables.contains(&stream) => {
                 return [ResultWord::stream_table(2).x0(), 0, 0];
             }
@@ -353,8 +356,15 @@ impl Rmm {
         for (word, &(base, count)) in list.iter_mut().zip(&entries) {
             *word = AddressRange::granules(base, count).word();
         }
+        let mut count = entries.len();
+        if operation.gives.is_empty() {
+            for word in self.appendix.drain(..) {
+                list[count] = word;
+                count += 1;
+            }
+        }
         let [x0, ..] = self.next();
-        [x0, entries.len() as u64, 0]
+        [x0, count as u64, 0]
     }
 
     /// Gives everything back and ends with an error.

@@ -7,7 +7,7 @@ use psmmu_abi::{AddressRange, DonateRequest, Function, MemoryTransfer, ResultWor
 use crate::world::{ARENA, GRANULE};
 
 /// SplitMix64.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Random(pub u64);
 
 impl Random {
@@ -30,18 +30,18 @@ impl Random {
 }
 
 /// Changes answers.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Tamper {
     pub random: Random,
     /// Answers of a thousand that are changed.
     pub often: u64,
+    /// The next answer of a function gets this in one register.
+    pub once: Vec<(Function, usize, u64)>,
 }
 
 impl Tamper {
-    pub const OFF: Self = Self { random: Random(0), often: 0 };
-
-    pub const fn is_off(&self) -> bool {
-        self.often == 0
+    pub fn is_off(&self) -> bool {
+        self.often == 0 && self.once.is_empty()
     }
 
     /// Returns what becomes of `answer`.
@@ -52,6 +52,12 @@ impl Tamper {
         mut answer: [u64; 8],
         list: &mut [u64; 512],
     ) -> [u64; 8] {
+        for register in 0..2 {
+            let next = |&(wanted, at, _): &_| (wanted, at) == (function, register);
+            if let Some(found) = self.once.iter().position(next) {
+                answer[register] = self.once.remove(found).2;
+            }
+        }
         let random = &mut self.random;
         if self.often == 0 || random.below(1000) >= self.often {
             return answer;

@@ -37,7 +37,8 @@ fn live<const RANGES: usize>(seed: u64, often: u64) -> (u32, u32) {
     let mut random = Random(seed);
     let mut rmm = Rmm::new(some_kind(&mut random));
     rmm.strict = often == 0;
-    let world = Shared::new(GRANULES, rmm, Tamper { random: Random(!seed), often });
+    let tamper = Tamper { random: Random(!seed), often, ..Tamper::default() };
+    let world = Shared::new(GRANULES, rmm, tamper);
     if random.below(4) == 0 {
         world.0.borrow_mut().allocations = random.below(12) as u32;
     }
