@@ -15,31 +15,40 @@
 //! | [`memory`] | what a kernel lends: a [`Page`] to talk through, [`Memory`] to hand over |
 //! | [`rmm`] | checks version and features, makes the RMM active |
 //! | [`mod@discover`] | finds out whether an SMMU has a Realm side and how it interrupts |
+//! | [`source`], [`msi`] | the interrupts: wires, or which message is whose and what the RMM is told of it |
 //! | [`psmmu`] | activates it, adds and removes stream tables, deactivates it |
 //! | [`lender`], [`operation`] | the one loop for all commands that take more than one call, and the account of what the RMM holds |
 //! | [`granules`] | ranges of granules into the Realm world and back |
 //! | [`service`](mod@service) | answers one interrupt |
-//! | [`describe`] | makes events readable |
+//! | [`describe`], [`limiter`], [`counters`] | make events readable, not too many, and counted |
 
 #![no_std]
 #![forbid(unsafe_code)]
 
+pub mod counters;
 pub mod describe;
 pub mod discover;
 pub mod granules;
 mod ledger;
 pub mod lender;
+pub mod limiter;
 pub mod memory;
+pub mod msi;
 pub mod operation;
 pub mod psmmu;
 pub mod rmi;
 pub mod rmm;
 pub mod service;
+pub mod source;
 
+pub use counters::Counters;
 pub use describe::Described;
-pub use discover::{IntId, Interrupts, Topology, discover};
+pub use discover::{Interrupts, Topology, discover};
 pub use lender::Lender;
+pub use limiter::{Limiter, Verdict};
 pub use memory::{Memory, Page};
+pub use msi::{MessageError, Vector, Vectors, World};
 pub use operation::{Cause, Limits, OperationError, Traffic};
 pub use rmi::{Answer, Command, Conduit, Meaning, Patience, Rmi, RmiError};
 pub use service::{EventSink, ServiceError, Serviced, service};
+pub use source::{IntId, Source, Warning};

@@ -52,10 +52,10 @@ impl Tamper {
         mut answer: [u64; 8],
         list: &mut [u64; 512],
     ) -> [u64; 8] {
-        for register in 0..2 {
+        for (register, value) in answer.iter_mut().enumerate() {
             let next = |&(wanted, at, _): &_| (wanted, at) == (function, register);
             if let Some(found) = self.once.iter().position(next) {
-                answer[register] = self.once.remove(found).2;
+                *value = self.once.remove(found).2;
             }
         }
         let random = &mut self.random;
