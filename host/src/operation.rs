@@ -124,7 +124,10 @@ pub struct OperationError {
 
 impl fmt::Display for OperationError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:?}: {}", self.command.function(), self.cause)?;
+        match self.cause {
+            Cause::Rmi(error) if error.function() == self.command.function() => error.fmt(f)?,
+            cause => write!(f, "{:?}: {cause}", self.command.function())?,
+        }
         if self.alive {
             f.write_str("; the RMM may still be at it, only a reset helps")?;
         }
@@ -161,8 +164,19 @@ mod tests {
         };
         assert_eq!(
             error.to_string(),
-            "PsmmuDeactivate: PsmmuDeactivate answered ErrorInput; the RMM may still be at it, only \
-             a reset helps; 2 granules are lost and must not be used again"
+            "PsmmuDeactivate answered ErrorInput: wrong argument, or wrong state of what it names; the \
+             RMM may still be at it, only a reset helps; 2 granules are lost and must not be used again"
+        );
+        let error = OperationError {
+            cause: Cause::NoRoom,
+            alive: false,
+            traffic: Traffic { refused: 3, ..Traffic::default() },
+            ..error
+        };
+        assert_eq!(
+            error.to_string(),
+            "PsmmuDeactivate: no room to note one more region: make the Lender larger; 3 impossible \
+             entries in the RMM's lists"
         );
         assert_eq!(
             Cause::NoMemory(4).to_string(),

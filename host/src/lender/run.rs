@@ -133,8 +133,11 @@ impl<'a, C: Conduit, M: Memory, P: Page, const RANGES: usize> Run<'a, C, M, P, R
             }
             Meaning::Failure(error) => {
                 let started = answer.function != self.command.function();
-                let alive =
-                    started && (error.is_busy() || matches!(error, RmiError::Malformed(..)));
+                let alive = if started {
+                    error.is_busy() || matches!(error, RmiError::Malformed(..))
+                } else {
+                    error.is_doubtful()
+                };
                 if alive && self.can_cancel {
                     return Continue(self.give_up(error));
                 }
