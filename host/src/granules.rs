@@ -316,6 +316,13 @@ mod tests {
     }
 
     #[test]
+    fn a_change_that_takes_calls_without_end_is_left_when_patience_ends() {
+        let run = run(OUT, 1, &[(0xD, 5); 1 + TRIES as usize]);
+        let error = RmiError::Status(OUT, Status::Incomplete);
+        assert_eq!(run.result, Err(RangeError { at: at(0), error, lost: 1 }));
+    }
+
+    #[test]
     fn a_change_that_wants_memory_is_given_up_and_cancelled_if_that_can_be_done() {
         for (x0, cancels) in [(0x10D, 0), (0x50D, 1), (0x20D, 0), (0x30D, 0)] {
             let mut answers = std::vec![(x0, 5)];

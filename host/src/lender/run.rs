@@ -19,8 +19,6 @@ use crate::rmi::{Answer, Command, Conduit, Meaning, Patience, Rmi, RmiError};
 
 /// Most blocks that are handed over with one call. An RMM that wants more asks again.
 const BATCH: usize = 32;
-/// First PA that no granule can have.
-const PA_END: u64 = 1 << 52;
 
 /// What the RMM wants next.
 #[derive(Clone, Copy)]
@@ -314,8 +312,7 @@ impl<'a, C: Conduit, M: Memory, P: Page, const RANGES: usize> Run<'a, C, M, P, R
         let range = Range { address: entry.address(), granules };
         let size = entry.block_size().granules();
         let aligned = (range.address / Range::GRANULE).is_multiple_of(size);
-        let fits = granules <= (PA_END - range.address) / Range::GRANULE;
-        let (true, Ok(state)) = (aligned && fits, entry.state()) else {
+        let (true, Ok(state)) = (aligned, entry.state()) else {
             self.refuse();
             return;
         };

@@ -82,8 +82,14 @@ fn cause<T: std::fmt::Debug>(result: Result<T, OperationError>) -> Cause {
 fn a_whole_life_gives_every_granule_back_with_an_rmm_that_needs_memory_and_one_that_does_not() {
     let busy = Kind { busy: 3, ..Kind::stateful() };
     let pieces = Kind { entries: 1, stride: 2, ..Kind::stateful() };
-    let kinds =
-        [(Kind::immediate(), 0, 0), (Kind::stateful(), 3, 10), (busy, 3, 10), (pieces, 3, 10)];
+    let undelegates = Kind { undelegates: true, ..Kind::stateful() };
+    let kinds = [
+        (Kind::immediate(), 0, 0),
+        (Kind::stateful(), 3, 10),
+        (busy, 3, 10),
+        (pieces, 3, 10),
+        (undelegates, 3, 10),
+    ];
     for (kind, for_itself, for_psmmu) in kinds {
         let table = kind.for_table.len() as u64;
         let mut host = Host::started(kind);
@@ -105,6 +111,7 @@ fn a_whole_life_gives_every_granule_back_with_an_rmm_that_needs_memory_and_one_t
         assert_eq!(traffic, Traffic { returned: for_psmmu, ..Traffic::default() });
         assert_eq!((host.lender.held(), host.lender.lost()), (for_itself, 0));
         assert_eq!(host.world.places(), (GRANULES - for_itself, for_itself, 0));
+        assert_eq!(host.world.0.borrow().rmm.stops, 0);
         host.check();
     }
 }
@@ -155,6 +162,7 @@ fn a_host_without_memory_leaves_the_psmmu_inactive_and_gets_all_of_it_back() {
             let granules = if allocations == 0 { 4 } else { 1 };
             assert_eq!(cause(host.activate()), Cause::NoMemory(granules));
             assert_eq!(host.count(Function::OpCancel), usize::from(can_cancel));
+            assert!(can_cancel || host.world.0.borrow().rmm.stops > 0, "asked to stop");
             assert_eq!(host.lender.held_for(PSMMU), 0);
             assert!(!host.world.0.borrow().rmm.is_at_it());
             host.check();
@@ -261,12 +269,15 @@ fn what_the_rmm_keeps_after_deactivation_is_lost() {
 fn memory_that_was_never_given_is_refused_and_not_touched() {
     let mut host = Host::started(Kind::stateful());
     host.activate().expect("an inactive PSMMU");
-    // Behind the one entry of the RMM: its first granules once more, memory of the host, and nonsense.
-    let more = [ARENA, ARENA + 20 * GRANULE, 1 << 52, 0x1000].map(|address| address | 1 << 2);
-    host.world.0.borrow_mut().rmm.appendix = more.to_vec();
+    // Behind the one entry of the RMM: its first granule, memory of the host, nonsense, and a block of 2 MiB
+    // that is not aligned and has the RMM's other granules in it.
+    let mut more =
+        [ARENA, ARENA + 20 * GRANULE, 1 << 52, 0x1000].map(|address| address | 1 << 2).to_vec();
+    more.push((ARENA + GRANULE) | 1 << 2 | 1);
+    host.world.0.borrow_mut().rmm.appendix = more;
     let traffic = host.deactivate().expect("an active PSMMU");
     // The first is what the RMM holds for itself and cannot be undelegated.
-    assert_eq!(traffic, Traffic { returned: 10, lost: 1, refused: 3, ..Traffic::default() });
+    assert_eq!(traffic, Traffic { returned: 10, lost: 1, refused: 4, ..Traffic::default() });
     host.check();
 }
 
@@ -284,6 +295,52 @@ fn an_operation_is_cancelled_once_and_then_continued_until_the_limit() {
     assert_eq!((error.cause, error.alive), (Cause::NoMemory(1), true));
     assert_eq!(host.count(Function::OpCancel), 1);
     assert_eq!(host.count(Function::OpContinue), 8);
+}
+
+#[test]
+fn a_busy_rmm_is_cancelled_all_the_same() {
+    let kind = Kind { busy: 3, can_cancel: true, ..Kind::stateful() };
+    let mut host = Host::started(kind);
+    host.world.0.borrow_mut().allocations = 0;
+    assert_eq!(cause(host.activate()), Cause::NoMemory(4));
+    assert_eq!(host.count(Function::OpCancel), 4);
+    host.check();
+}
+
+#[test]
+fn an_operation_that_stays_busy_is_cancelled_and_gives_its_memory_back() {
+    let retries = 5;
+    let limits = Limits { retries, ..Limits::DEFAULT };
+    let mut host = Host::with_limits(Kind { can_cancel: true, ..Kind::stateful() }, limits);
+    let busy = (Function::OpContinue, 0, Status::Busy as u64);
+    // Behind its answers the RMM does go on, and gives up as it misses a donation.
+    host.world.0.borrow_mut().rmm.kind.for_itself.push(DonateRequest::granules(1, true));
+    host.world.0.borrow_mut().rmm.strict = false;
+    host.world.0.borrow_mut().tamper.once = vec![busy; retries as usize + 1];
+    host.world.0.borrow_mut().tamper.once.push((Function::OpMemDonate, 0, 0x40D));
+    let error = host.lender.run(&host.rmi, Command::RmmActivate).expect_err("busy");
+    assert!(matches!(error.cause, Cause::Rmi(error) if error.is_busy()), "{error}");
+    assert_eq!(host.count(Function::OpCancel), 1);
+    assert_eq!((host.lender.held(), host.lender.lost(), error.alive), (0, 0, false));
+    host.check();
+}
+
+#[test]
+fn blocks_of_2_mib_are_lent_as_blocks() {
+    const BLOCK: u64 = 512;
+    let one = DonateRequest::from_x2(1 << 16 | 1 << 2 | 1);
+    let three = DonateRequest::from_x2(3 << 2 | 1);
+    let for_psmmu = vec![one, three];
+    let kind = Kind { for_psmmu, stride: BLOCK, for_itself: Vec::new(), ..Kind::stateful() };
+    let world = Shared::new(5 * BLOCK as usize, Rmm::new(kind), Tamper::default());
+    let mut lender = Lender::<_, _>::new(world.clone(), world.page(LIST));
+    let (rmi, mut page) = (Rmi::new(world.clone()), world.page(PARAMETERS));
+    rmm::start(&rmi, &mut lender, &mut page).expect("an RMM in order");
+    psmmu::activate(&rmi, &mut lender, PSMMU, &mut page, &psmmu::QUIET).expect("valid");
+    assert_eq!(lender.held_for(PSMMU), 4 * BLOCK);
+    let traffic = psmmu::deactivate(&rmi, &mut lender, PSMMU).expect("an active PSMMU");
+    assert_eq!(traffic, Traffic { returned: 4 * BLOCK, ..Traffic::default() });
+    world.check(0, 0);
 }
 
 #[test]

@@ -54,6 +54,8 @@ pub struct Kind {
     pub busy: u32,
     /// Neither delegates nor undelegates the granule at this address.
     pub stubborn: Option<u64>,
+    /// It undelegates what it gives back.
+    pub undelegates: bool,
     /// It refuses the donation of this number, once.
     pub refuses_donation: Option<u32>,
 }
@@ -71,6 +73,7 @@ impl Kind {
             stride: 1,
             busy: 0,
             stubborn: None,
+            undelegates: false,
             refuses_donation: None,
         }
     }
@@ -105,6 +108,8 @@ pub struct Rmm {
     pub strict: bool,
     /// Words of the last parameters.
     pub parameters: [u64; 7],
+    /// Times that the host asked an operation to stop.
+    pub stops: u64,
     /// Entries behind those of the last list.
     pub appendix: Vec<u64>,
     granules: BTreeMap<u64, Held>,
@@ -129,6 +134,7 @@ impl Rmm {
             in_use: false,
             strict: true,
             parameters: [0; 7],
+            stops: 0,
             appendix: Vec::new(),
             granules: BTreeMap::new(),
             for_psmmu: Vec::new(),
@@ -166,6 +172,7 @@ impl Rmm {
             Function::OpContinue
                 | Function::OpMemDonate
                 | Function::OpMemReclaim
+                | Function::OpCancel
                 | Function::GranuleRangeDelegate
                 | Function::GranuleRangeUndelegate
         );
@@ -344,17 +351,25 @@ impl Rmm {
         while let Some(&granule) = operation.gives.front() {
             let full = entries.len() == self.kind.entries.min(room as usize);
             match entries.last_mut() {
-                Some((base, count)) if *base + u64::from(*count) * GRANULE == granule => {
+                Some((base, count))
+                    if *count < AddressRange::MAX_COUNT
+                        && *base + u64::from(*count) * GRANULE == granule =>
+                {
                     *count += 1
                 }
                 _ if full => break,
                 _ => entries.push((granule, 1)),
             }
-            self.granules.insert(granule, Held::Delegated);
+            if self.kind.undelegates {
+                self.granules.remove(&granule);
+            } else {
+                self.granules.insert(granule, Held::Delegated);
+            }
             operation.gives.pop_front();
         }
         for (word, &(base, count)) in list.iter_mut().zip(&entries) {
-            *word = AddressRange::granules(base, count).word();
+            let state = if self.kind.undelegates { 1 << 63 } else { 0 };
+            *word = AddressRange::granules(base, count).word() | state;
         }
         let mut count = entries.len();
         if operation.gives.is_empty() {
@@ -376,6 +391,7 @@ impl Rmm {
 
     fn proceed(&mut self, flags: u64) -> [u64; 3] {
         assert!(flags <= 1);
+        self.stops += flags;
         let operation = self.operation.as_ref().expect("one is going on");
         if operation.result == 0 && !operation.wants.is_empty() {
             self.fail();
