@@ -28,7 +28,7 @@ const LEVEL_2: u8 = 2;
 
 /// Starts the Realm side of the PSMMU whose Non-secure register page 0 lies at PA `psmmu`.
 ///
-/// `params` says how it interrupts and what it serves: `Vectors::parameters` builds it
+/// `params` says how it interrupts and what it serves: [`Vectors::parameters`](crate::Vectors::parameters) builds it
 /// for messages, [`QUIET`] is for wires and for none. It is passed through `page`, which is the caller's
 /// again on return.
 ///
