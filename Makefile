@@ -28,10 +28,11 @@ run: ## boot the RMM and a host that takes a device's fault through it; BL33=<ra
 	fi; \
 	tools/setup; tools/image -q qemu; $(limit) 300 tools/host-cargo run -q -p boot-runner -- story
 
-test: ## everything: format, lints, host tests, images, boot tests
+test: ## everything: format, lints, documentation, host tests, images, boot tests
 	@tools/setup test
 	@tools/host-cargo fmt --all --check
 	@tools/lint
+	@tools/doc
 	@$(limit) 1800 tools/host-cargo test
 	@$(limit) 1800 tools/host-cargo test -p thread-tests
 	@tools/no-panic
@@ -78,7 +79,7 @@ clippy: ## lints, for the build machine and for the firmware's target
 
 doc: ## the crates' documentation, in target/doc
 	@tools/setup
-	@RUSTDOCFLAGS="-D warnings" tools/host-cargo doc -q --no-deps
+	@tools/doc
 	@echo "target/doc/"
 
 clean: ## remove what was built (downloads in build/setup stay)
