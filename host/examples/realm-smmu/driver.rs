@@ -135,7 +135,7 @@ impl<'k> RealmSmmu<'k> {
     }
 
     /// Stops the Realm side, and takes all back that it was lent.
-    pub fn deactivate(&mut self, rmm: &mut Rmm<'k>) -> Result<(), OperationError> {
+    pub fn deactivate(&self, rmm: &mut Rmm<'k>) -> Result<(), OperationError> {
         let traffic = psmmu::deactivate(&rmm.rmi, &mut rmm.lender, self.name)?;
         for (_, line) in self.interrupts.wires(self.pri) {
             self.kernel.free_irq(line.0);

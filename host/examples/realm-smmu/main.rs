@@ -122,7 +122,6 @@ fn run() -> Result<String, Box<dyn Error>> {
     smmu.detach(&mut rmm, STREAM)?;
     smmu.deactivate(&mut rmm)?;
     assert_eq!(kernel.free_pages(), free_pages, "a page is missing");
-    drop((smmu, rmm));
     Ok(kernel.into_log())
 }
 
