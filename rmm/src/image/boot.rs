@@ -18,7 +18,7 @@ use spin::Once;
 
 use super::clock::PhysicalCounter;
 use super::console::{self, log};
-use super::host_memory::HostDoor;
+use super::host_memory::{self, HostDoor};
 use super::memory::{self, LEAVES, REGIONS, Shared};
 use super::{el3, mmu};
 
@@ -57,7 +57,9 @@ impl Environment for Machine {
     }
 
     fn delegate(&self, granule: u64) -> bool {
-        el3::delegate(granule).is_ok()
+        // EL3 would give away what the manifest calls DRAM and is none, and the RMM could not even wipe
+        // it on its way back.
+        host_memory::is_there(granule) && el3::delegate(granule).is_ok()
     }
 
     fn undelegate(&self, granule: u64) {

@@ -67,6 +67,17 @@ unsafe extern "C" {
     fn rmm_host_copy(to: usize, from: usize, count: usize) -> bool;
 }
 
+/// Returns whether the Non-secure granule at PA `granule`, within the DRAM of the manifest, can be read.
+pub fn is_there(granule: u64) -> bool {
+    let mut word = 0_u64;
+    let to = (&raw mut word).expose_provenance();
+    mmu::with_slot(mmu::host_descriptor(granule, false), |slot| {
+        // SAFETY: the slot maps a page for this CPU, of which one word is read into `word`. A fault on
+        // the page returns false.
+        unsafe { rmm_host_copy(to, slot, 1) }
+    })
+}
+
 /// The door.
 #[derive(Debug)]
 pub struct HostDoor {
