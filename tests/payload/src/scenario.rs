@@ -22,7 +22,9 @@ mod between;
 mod burst;
 mod cmdq_error;
 mod config;
+mod hand;
 mod life;
+mod life_faults;
 mod overflow;
 mod peek;
 mod quiet;
@@ -45,7 +47,7 @@ const fn scenario(name: &'static str, code: u8, run: fn(&Arguments)) -> Scenario
 }
 
 /// All scenarios, with their exit codes. The first one runs when none is named.
-static SCENARIOS: [Scenario; 14] = [
+static SCENARIOS: [Scenario; 15] = [
     scenario("story", 10, story::run),
     scenario("burst", 11, burst::run),
     scenario("two-devices", 12, two_devices::run),
@@ -60,6 +62,7 @@ static SCENARIOS: [Scenario; 14] = [
     scenario("quiet", 21, quiet::run),
     scenario("bench", 22, bench::run),
     scenario("life", 23, life::run),
+    scenario("life-faults", 24, life_faults::run),
 ];
 
 /// Runs the scenario that the command line names, and ends QEMU.

@@ -51,7 +51,7 @@ pub const OFFSETS: [(u64, &str); 7] = [
 ];
 
 /// Returns the word of X0 that carries a status.
-pub fn x0(status: Status) -> u64 {
+pub const fn x0(status: Status) -> u64 {
     status as u64
 }
 
@@ -70,6 +70,17 @@ pub fn expect(what: fmt::Arguments<'_>, fid: u64, arguments: &[u64], x0: u64, ou
         expect_eq!(came[register], wanted, "{what}: X{register}");
     }
     expect_alive(what);
+}
+
+/// As [`expect`], for a call whose X1 and X2 are outputs that the caller cannot know: returns X0 to X2.
+pub fn ask(what: fmt::Arguments<'_>, fid: u64, arguments: &[u64]) -> [u64; 3] {
+    let (came, sent) = call(fid, arguments);
+    expect_eq!(came[3], 0, "{what}: X3");
+    for register in 4..came.len() {
+        expect_eq!(came[register], sent[register], "{what}: X{register}");
+    }
+    expect_alive(what);
+    [came[0], came[1], came[2]]
 }
 
 /// Calls a function that EL3 refuses.
