@@ -123,7 +123,7 @@ impl<H: Hook> Environment for World<H> {
         self.inner.ram.undelegate(granule);
     }
 
-    fn wipe(&self, region: Region) {
+    fn wipe(&self, region: Region) -> bool {
         let mut opened = self.inner.opened.lock().unwrap_or_else(PoisonError::into_inner);
         for granule in Ram::granules(region.address, region.bytes()) {
             self.inner.ram.wipe(granule);
@@ -132,6 +132,7 @@ impl<H: Hook> Environment for World<H> {
                 self.inner.devices[device].1.memory().take_back_part(granule, WORDS);
             }
         }
+        true
     }
 
     fn open(&self, region: Region) -> ModelMemory {
