@@ -266,8 +266,11 @@ impl<'a, E: Environment> Rmm<'a, E> {
                 self.tracker
                     .transition(region, GranuleState::Delegated, GranuleState::InUse)
                     .map_err(|_| Status::ErrorInput)?;
-                self.environment.wipe(region);
-                Ok(Some(region))
+                if self.environment.wipe(region) {
+                    return Ok(Some(region));
+                }
+                self.let_go(region);
+                Err(Status::ErrorInput)
             }
         }
     }
@@ -299,11 +302,15 @@ impl<'a, E: Environment> Rmm<'a, E> {
             .collect();
         self.responder.host().write(granule, first, &words).map_err(|_| Status::ErrorInput)?;
         for region in operation.regions.drain(..words.len()) {
-            let given =
-                self.tracker.transition(region, GranuleState::InUse, GranuleState::Delegated);
-            debug_assert!(given.is_ok(), "{region:x?}: {given:?}");
+            self.let_go(region);
         }
         Ok(words.len())
+    }
+
+    /// Ends the use of a region.
+    fn let_go(&self, region: Region) {
+        let given = self.tracker.transition(region, GranuleState::InUse, GranuleState::Delegated);
+        debug_assert!(given.is_ok(), "{region:x?}: {given:?}");
     }
 
     /// Does what an operation is for, which has all that it needs, and says what of its memory was

@@ -19,7 +19,7 @@ use spin::Once;
 use super::clock::PhysicalCounter;
 use super::console::{self, log};
 use super::host_memory::{self, HostDoor};
-use super::memory::{self, LEAVES, REGIONS, Shared};
+use super::memory::{LEAVES, REGIONS, Shared};
 use super::{el3, mmu};
 
 /// Most PSMMUs that this image serves.
@@ -57,9 +57,15 @@ impl Environment for Machine {
     }
 
     fn delegate(&self, granule: u64) -> bool {
-        // EL3 would give away what the manifest calls DRAM and is none, and the RMM could not even wipe
-        // it on its way back.
-        host_memory::is_there(granule) && el3::delegate(granule).is_ok()
+        if el3::delegate(granule).is_err() {
+            return false;
+        }
+        // SAFETY: all DRAM that is tracked was mapped at boot.
+        let is_memory = unsafe { host_memory::is_memory(granule) };
+        if !is_memory {
+            self.undelegate(granule);
+        }
+        is_memory
     }
 
     fn undelegate(&self, granule: u64) {
@@ -68,10 +74,10 @@ impl Environment for Machine {
         }
     }
 
-    fn wipe(&self, region: Region) {
-        // SAFETY: 1. All DRAM that is tracked was mapped at boot. 2., 3. The RMM wipes only what it has
+    fn wipe(&self, region: Region) -> bool {
+        // SAFETY: 1. All DRAM that is tracked was mapped at boot. 2. The RMM wipes only what it has
         // taken: granules that nobody else uses.
-        unsafe { memory::wipe(region) };
+        unsafe { host_memory::wipe(region) }
     }
 
     fn open(&self, region: Region) -> Shared {

@@ -96,13 +96,3 @@ impl DeviceMemory for Shared {
         }
     }
 }
-
-/// Zeroes a region.
-///
-/// # Safety
-/// Those of [`Shared::open`], while this runs.
-pub unsafe fn wipe(region: Region) {
-    let start = core::ptr::with_exposed_provenance_mut::<u8>(region.address as usize);
-    // SAFETY: the region is mapped, writable and nobody else's (conditions of this function).
-    unsafe { start.write_bytes(0, region.bytes() as usize) };
-}
