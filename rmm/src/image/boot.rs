@@ -205,7 +205,7 @@ fn track(manifest: &Manifest) -> Dram {
     }
     let (needed, regions) = (Tracker::regions_of(&tracked), REGIONS.len() as u64);
     if needed > regions {
-        log!("DRAM: the last {} MiB are not tracked", (needed - regions) * REGION_SIZE >> 20);
+        log!("DRAM: the last {} MiB are not tracked", ((needed - regions) * REGION_SIZE) >> 20);
     }
     tracked
 }

@@ -54,7 +54,7 @@ impl Shared {
     /// 2. It is Realm memory as long as this is used: the granules are in use, and whoever ends that
     ///    uses this no longer.
     /// 3. No Rust reference to any of it exists meanwhile.
-    pub const unsafe fn open(region: Region) -> Self {
+    pub unsafe fn open(region: Region) -> Self {
         let words = core::ptr::with_exposed_provenance_mut(region.address as usize);
         Self {
             words: NonNull::new(words).expect("there is no memory at address 0"),
