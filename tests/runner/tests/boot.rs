@@ -139,6 +139,16 @@ fn whatever_goes_wrong_in_a_life_gets_its_status_and_loses_nothing() {
 }
 
 #[test]
+fn the_client_of_tf_a_tests_is_served() {
+    passes(&faulting("tfa-tests"));
+}
+
+#[test]
+fn the_order_of_linux_is_served() {
+    passes(&faulting("linux").edus(&[FIRST, SECOND]));
+}
+
+#[test]
 fn the_story_that_make_run_tells_is_a_good_one() {
     passes(&faulting("story").edus(&boot_runner::story::EDUS));
 }
