@@ -43,11 +43,11 @@ pub enum AbortBehaviour {
 }
 
 /// The largest tables and queues that a PSMMU gets, each the log2 of a number. The device's own limits
-/// (IDR1) may be lower. They decide how much memory the host is asked for.
+/// (IDR1) may be lower, and so may [`MAX`](Self::MAX). They decide how much memory the host is asked
+/// for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Sizes {
-    /// StreamIDs; the level-1 table takes 8 bytes for each 64 of them. At most 24, whose table of
-    /// 2 MiB is the largest that a host can be asked for in one piece.
+    /// StreamIDs; the level-1 table takes 8 bytes for each 64 of them.
     pub streams: u8,
     /// Commands, of 16 bytes.
     pub commands: u8,
@@ -58,12 +58,12 @@ pub struct Sizes {
 }
 
 impl Sizes {
-    /// Largest [`streams`](Self::streams).
-    pub const MAX_STREAMS: u8 = 24;
+    /// The largest that are used: 2 MiB each, more than which no host can be asked for in one piece.
+    pub const MAX: Self = Self { streams: 24, commands: 17, events: 16, requests: 17 };
 
     /// All StreamIDs that there can be; 4 KiB of commands, 16 KiB of events, 8 KiB of page requests.
     pub const DEFAULT: Self =
-        Self { streams: Self::MAX_STREAMS, commands: 8, events: 9, requests: 9 };
+        Self { streams: Self::MAX.streams, commands: 8, events: 9, requests: 9 };
 }
 
 /// Which programming interface the registers are.
