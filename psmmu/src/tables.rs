@@ -100,8 +100,13 @@ impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
         memory: &T,
         clock: &impl Clock,
     ) -> Result<(), NotMade> {
-        let NewTable { first_stream } = table;
         let _turn = self.turn.lock();
+        // With a table that is being made it cannot have been deactivated.
+        if let Err(refusal) = self.refuse_if_failed() {
+            self.abandon_table(table);
+            return Err(NotMade { error: TableError::Refused(refusal), is_free: true });
+        }
+        let NewTable { first_stream } = table;
         fill(memory, &memory.open(address), first_stream);
         self.registers.write_barrier();
         self.set_table(first_stream, Descriptor::Table(address));
