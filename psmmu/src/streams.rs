@@ -116,6 +116,12 @@ impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
         let result = self.run_in_turn(clock, &[Command::cfgi_ste(stream)]);
         if result.is_err() {
             entry.store_first(entry.now);
+            self.registers.write_barrier();
+        }
+        if result == Err(CommandError::Refused) {
+            // The device may have taken the entry up meanwhile. Should it refuse again, the stream may
+            // translate until its next step, which does no harm: its tables are its own that long.
+            let _ = self.run_in_turn(clock, &[Command::cfgi_ste(stream)]);
         }
         result.map_err(Into::into)
     }
