@@ -158,8 +158,11 @@ fn a_stream_without_a_table_or_a_psmmu_takes_no_step() {
     machine.device().set_gone(true);
     let _ = machine.notify(2);
     machine.device().forget_accesses();
-    for next in all {
+    for next in [Configure, Enable] {
         assert_eq!(step(&machine, next), Err(StreamError::Refused(Refusal::Failed)));
+    }
+    for next in [Disable, Release] {
+        assert_eq!(step(&machine, next), Err(StreamError::State));
     }
     assert_eq!(machine.device().accesses(), (0, 0));
 }
@@ -246,7 +249,34 @@ fn a_device_that_takes_no_commands_fails_and_its_streams_with_it() {
         }
         machine.device().set_deaf(true);
         assert_eq!(step(&machine, next), Err(StreamError::TimedOut), "{next:?}");
-        assert_eq!(step(&machine, next), Err(StreamError::Refused(Refusal::Failed)));
+        let failed = Err(StreamError::Refused(Refusal::Failed));
+        assert_eq!([Configure, Enable].map(|next| step(&machine, next)), [failed; 2]);
+    }
+}
+
+#[test]
+fn streams_of_a_psmmu_that_has_failed_are_released_once_the_device_is_off() {
+    for before in [&[Configure][..], &[Configure, Enable]] {
+        let machine = with_table();
+        before.iter().for_each(|&next| assert_eq!(step(&machine, next), Ok(())));
+        assert_eq!(step_of(&machine, 127, Configure), Ok(()));
+        machine.device().set_deaf(true);
+        assert_eq!(step_of(&machine, 127, Enable), Err(StreamError::TimedOut));
+        // As long as nobody knows what it does, its tables stay as they are.
+        for stream in [STREAM, 127] {
+            assert_eq!(step_of(&machine, stream, Disable), Err(StreamError::TimedOut));
+            assert_eq!(step_of(&machine, stream, Release), Err(StreamError::TimedOut));
+        }
+        assert_eq!(machine.status(fid::ST_L2_DESTROY, [PSMMU, TABLE, 0]), x0::TABLE);
+        machine.device().set_deaf(false);
+        for stream in [STREAM, 127] {
+            assert_eq!(step_of(&machine, stream, Disable), Ok(()));
+            assert_eq!(machine.device().cr0ack() & 1, 0, "it looks at no stream");
+            assert_eq!(step_of(&machine, stream, Release), Ok(()));
+        }
+        assert_eq!(destroy(&machine, TABLE), x0::SUCCESS);
+        assert_eq!(deactivate(&machine), x0::SUCCESS);
+        crate::rig::live(&machine);
     }
 }
 
