@@ -307,10 +307,9 @@ impl Machine {
                 (None, names.into_iter().position(|name| name == x1)?)
             }
             Function::OpContinue => {
-                let swapped = || (x1 == 0).then(|| handles.get(&x2).map(|&device| (x2, device)));
-                let found = handles.get(&x1).map(|&device| (x1, device));
-                let (handle, device) = found.or_else(|| swapped().flatten())?;
-                (Some(handle), device)
+                // With the arguments swapped, as TF-A-Tests does.
+                let handle = if x1 == 0 && x2 & 0xFF == 0 { x2 } else { x1 };
+                (Some(handle), *handles.get(&handle)?)
             }
             _ => return None,
         };
