@@ -31,6 +31,8 @@ const COMPLETION: u64 = RMM;
 /// What a [`Machine`] is made of.
 #[derive(Clone, Copy, Debug)]
 pub struct Options {
+    /// Bits of a StreamID.
+    pub streams: u8,
     /// Log2 of the event queue's entries.
     pub event_queue: u8,
     /// Log2 of the PRI queue's entries, if page requests are taken.
@@ -46,6 +48,7 @@ pub struct Options {
 impl Default for Options {
     fn default() -> Self {
         Self {
+            streams: 16,
             event_queue: 7,
             pri_queue: None,
             messages: false,
@@ -115,7 +118,7 @@ impl Machine {
             delivery: options.delivery,
             abort: options.abort,
             sizes: Sizes {
-                streams: 16,
+                streams: options.streams,
                 commands: 8,
                 events: options.event_queue,
                 requests: options.pri_queue.unwrap_or(4),
