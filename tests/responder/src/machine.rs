@@ -18,6 +18,7 @@ use psmmu_host::{
 use rmm::{Bank, Dram, Features, Leaf, Rmm, Tracker};
 use smmu_model::{Guard, Smmu};
 
+use crate::raw::continued;
 use crate::{HEAP, HOST_PAGE, Heap, LIST_PAGE, ModelMemory, ModelRegisters, Owners, PSMMU};
 use crate::{PSMMU_STEP, RMM, Ram, RamPage, STREAM, World};
 
@@ -311,7 +312,7 @@ impl Machine {
             }
             Function::OpContinue => {
                 // With the arguments swapped, as TF-A-Tests does.
-                let handle = if x1 == 0 && x2 & 0xFF == 0 { x2 } else { x1 };
+                let handle = continued(x1, x2);
                 (Some(handle), *handles.get(&handle)?)
             }
             _ => return None,

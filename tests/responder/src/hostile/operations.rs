@@ -270,9 +270,7 @@ impl Host {
     }
 
     pub(super) fn proceed_with(&mut self, [x1, x2]: [u64; 2]) -> u64 {
-        // Which operation that means: a handle is 48 bits, of which the lowest eight are zero.
-        let is_handle = |register: u64| register & 0xFF == 0 && register >> 48 == 0;
-        let handle = if x1 == 0 && is_handle(x2) { x2 } else { x1 };
+        let handle = raw::continued(x1, x2);
         let [x0, out, request, x3] = self.call(fid::OP_CONTINUE, &[x1, x2]);
         assert_eq!(x3, 0);
         let Some(operation) = self.reference.operations.get_mut(&handle) else {
