@@ -212,8 +212,7 @@ impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
         };
         // Before the device is at rest it must not even see the addresses.
         if self.quiesce(clock).is_err() {
-            self.set_state(State::Failed);
-            self.counters.trace.push(crate::counters::Trouble::Failed);
+            self.fail_claimed();
             let memory = Some(memory);
             return Err(NotActivated { error: ActivateError::TimedOut, memory });
         }
@@ -222,7 +221,7 @@ impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
             return Ok(());
         };
         if error == ActivateError::TimedOut || self.quiesce(clock).is_err() {
-            self.set_state(State::Failed);
+            self.fail_claimed();
             return Err(NotActivated { error: ActivateError::TimedOut, memory: None });
         }
         let memory = self.take_memory();
