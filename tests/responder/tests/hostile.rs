@@ -6,7 +6,7 @@ use responder_tests::hostile::{STEPS, Tally, hostile};
 use responder_tests::raw::{fid, x0};
 
 /// Sequences.
-const SEQUENCES: u64 = 3000;
+const SEQUENCES: u64 = 2000;
 
 #[test]
 fn whatever_a_host_does_each_granule_is_in_one_place_and_all_come_back() {

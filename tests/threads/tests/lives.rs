@@ -10,7 +10,7 @@ use smmu_model::Record;
 use thread_tests::{Monitor, Reply};
 
 /// Schedules of each test, for each way to choose them.
-const SCHEDULES: usize = 400;
+const SCHEDULES: usize = 300;
 
 /// Runs a test under many schedules: random ones, and those with few but cruel switches.
 fn under_all_schedules(test: impl Fn() + Send + Sync + Clone + 'static) {
