@@ -44,8 +44,8 @@ impl Handle {
             | (self.place as u64) << Self::PLACE_SHIFT
     }
 
-    /// Reads a handle as it came in a register.
-    fn from_register(register: u64) -> Option<Self> {
+    /// Reads a handle as it came in a register; `None` if it cannot be one.
+    pub(crate) fn from_register(register: u64) -> Option<Self> {
         let handle = Self {
             place: (register >> Self::PLACE_SHIFT) as u8,
             generation: (register >> Self::GENERATION_SHIFT) as u32,
