@@ -298,6 +298,20 @@ mod tests {
     }
 
     #[test]
+    fn an_rmm_that_is_too_busy_to_go_on_is_given_the_same_patience_to_undo() {
+        let busy = [(Status::Busy as u64, 0); TRIES as usize];
+        let mut answers = std::vec![(0, at(1))];
+        answers.extend(busy);
+        answers.push(busy[0]);
+        answers.extend(busy);
+        answers.push((0, at(1)));
+        let run = run(IN, 2, &answers);
+        let error = RmiError::Status(IN, Status::Busy);
+        assert_eq!(run.result, Err(RangeError { at: at(1), error, lost: 0 }));
+        assert_eq!(run.fates, [(at(0), 1, Fate::Undelegated), (at(1), 1, Fate::Undelegated)]);
+    }
+
+    #[test]
     fn a_granule_that_does_not_come_back_is_lost_and_the_others_are_not() {
         let run = run(OUT, 3, &[(0, at(1)), (16, 0), (0, at(3))]);
         let error = RmiError::Status(OUT, Status::ErrorGranule);

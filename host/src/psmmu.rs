@@ -154,12 +154,11 @@ const fn first(stream: u32) -> u32 {
     stream & !(STREAMS_PER_TABLE - 1)
 }
 
-/// Returns whether the RMM refused because of the table that it met, and nothing else went wrong.
+/// Returns whether the RMM refused because of the table that it met.
 fn met_table(error: &OperationError) -> bool {
-    let walk = matches!(
+    matches!(
         error.cause,
         Cause::Rmi(RmiError::Level(function, Status::ErrorPsmmuSt, LEVEL_2))
             if function == error.command.function()
-    );
-    walk && error.traffic.lost == 0
+    )
 }

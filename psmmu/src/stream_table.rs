@@ -159,7 +159,7 @@ impl StreamTableEntry {
     /// Reads the entry of `stream` from its level-2 table.
     pub(crate) fn load(table: &impl DeviceMemory, stream: u32) -> Self {
         let first = Self::first_word(stream);
-        Self(core::array::from_fn(|word| table.load(first + word)))
+        Self(core::array::from_fn(|word| table.load(first.wrapping_add(word))))
     }
 
     /// Writes the first word of the entry of `stream`, by which the device takes all of it.
@@ -170,8 +170,9 @@ impl StreamTableEntry {
     /// Writes the other words of the entry of `stream`.
     pub(crate) fn store_rest(self, table: &impl DeviceMemory, stream: u32) {
         let first = Self::first_word(stream);
-        for (word, value) in self.0.into_iter().enumerate().skip(1) {
-            table.store(first + word, value);
+        let [_, rest @ ..] = self.0;
+        for (word, value) in rest.into_iter().enumerate() {
+            table.store(first.wrapping_add(1).wrapping_add(word), value);
         }
     }
 
@@ -246,7 +247,7 @@ impl<M: DeviceMemory> StreamTables<M> {
 
     /// Returns whether `stream` is within the table.
     pub(crate) const fn covers(&self, stream: u32) -> bool {
-        (stream as u64) >> self.sid_bits == 0
+        (stream as u64).wrapping_shr(self.sid_bits) == 0
     }
 
     /// Returns whether the device tags translations with all bits of `vmid`.

@@ -44,8 +44,8 @@ impl Handle {
             | (self.place as u64) << Self::PLACE_SHIFT
     }
 
-    /// Reads a handle as it came in a register.
-    fn from_register(register: u64) -> Option<Self> {
+    /// Reads a handle as it came in a register; `None` if it cannot be one.
+    pub(crate) fn from_register(register: u64) -> Option<Self> {
         let handle = Self {
             place: (register >> Self::PLACE_SHIFT) as u8,
             generation: (register >> Self::GENERATION_SHIFT) as u32,
@@ -100,18 +100,38 @@ pub struct Operation<'a, R, M> {
     needs: Vec<u16, MAX_REGIONS>,
     /// What it has: the first of what it needs, or what is to be given back.
     pub regions: Vec<Region, MAX_REGIONS>,
+    /// How many of them were given back.
+    given: usize,
 }
 
 impl<'a, R, M> Operation<'a, R, M> {
     /// Begins one that needs memory.
     pub fn needing(purpose: Purpose<'a, R, M>, needs: impl IntoIterator<Item = u16>) -> Self {
-        Self { purpose, needs: needs.into_iter().take(MAX_REGIONS).collect(), regions: Vec::new() }
+        Self {
+            purpose,
+            needs: needs.into_iter().take(MAX_REGIONS).collect(),
+            regions: Vec::new(),
+            given: 0,
+        }
     }
 
     /// Begins one that gives memory back.
     pub fn giving(purpose: Purpose<'a, R, M>, regions: impl IntoIterator<Item = Region>) -> Self {
         let regions = regions.into_iter().take(MAX_REGIONS).collect();
-        Self { purpose, needs: Vec::new(), regions }
+        Self { purpose, needs: Vec::new(), regions, given: 0 }
+    }
+
+    /// Returns what is still to be given back.
+    #[must_use]
+    pub fn left(&self) -> &[Region] {
+        self.regions.get(self.given..).unwrap_or(&[])
+    }
+
+    /// Takes out the first of what is still to be given back.
+    pub fn give(&mut self) -> Option<Region> {
+        let region = self.left().first().copied();
+        self.given = self.given.saturating_add(region.is_some().into());
+        region
     }
 
     /// Returns what it waits for.
@@ -124,7 +144,7 @@ impl<'a, R, M> Operation<'a, R, M> {
                     None => Wants::Nothing,
                 }
             }
-            Purpose::Deactivate(_) | Purpose::GiveBack(_) if !self.regions.is_empty() => {
+            Purpose::Deactivate(_) | Purpose::GiveBack(_) if !self.left().is_empty() => {
                 Wants::Reclaim
             }
             Purpose::Deactivate(_) | Purpose::GiveBack(_) => Wants::Nothing,
@@ -208,21 +228,31 @@ impl<'a, R, M> Table<'a, R, M> {
     ///
     /// # Errors
     /// `Blocked` when all operations wait for the host, `Busy` when somebody works on one.
-    #[inline(never)]
     pub fn reserve(&self) -> Result<Handle, Status> {
         let mut status = Status::Blocked;
         for (number, place) in self.places.iter().enumerate() {
-            let mut place = place.lock();
-            match place.state {
-                PlaceState::Free => {
-                    place.state = PlaceState::Running;
-                    return Ok(Handle { place: number as u8, generation: place.generation });
-                }
-                PlaceState::Running => status = Status::Busy,
-                PlaceState::Parked(_) => {}
+            match Self::reserve_place(place) {
+                Ok(generation) => return Ok(Handle { place: number as u8, generation }),
+                Err(Status::Busy) => status = Status::Busy,
+                Err(_) => {}
             }
         }
         Err(status)
+    }
+
+    /// Reserves a place and returns its generation, or says how it is taken.
+    // Not eight times in a row.
+    #[inline(never)]
+    fn reserve_place(place: &Lock<Place<'a, R, M>>) -> Result<u32, Status> {
+        let mut place = place.lock();
+        match place.state {
+            PlaceState::Free => {
+                place.state = PlaceState::Running;
+                Ok(place.generation)
+            }
+            PlaceState::Running => Err(Status::Busy),
+            PlaceState::Parked(_) => Err(Status::Blocked),
+        }
     }
 
     /// Gives up a place that was reserved. Nobody has seen the handle.

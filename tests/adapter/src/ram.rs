@@ -21,6 +21,8 @@ pub enum Pas {
     NonSecure,
     /// The Realm world's.
     Realm,
+    /// Of a world that is neither: nobody here ever gets it.
+    Secure,
 }
 
 /// A granule that is not simply the host's and zero.
@@ -140,6 +142,11 @@ impl Ram {
         }
         inner.granules.entry(granule).or_default().pas = Pas::Realm;
         true
+    }
+
+    /// Gives a granule to the Secure world, as EL3 does on its own account.
+    pub fn set_secure(&self, granule: u64) {
+        self.inner().granules.entry(granule).or_default().pas = Pas::Secure;
     }
 
     /// Takes a granule from the Realm world.

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, HashSet};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use psmmu::{Clock, Psmmu, StreamOwners, StreamTableEntry};
+use psmmu::{Clock, Psmmu, StreamOwners, StreamTableEntry, TableMemory};
 use rmm::{Environment, Region};
 use smmu_model::Smmu;
 
@@ -123,7 +123,7 @@ impl<H: Hook> Environment for World<H> {
         self.inner.ram.undelegate(granule);
     }
 
-    fn wipe(&self, region: Region) {
+    fn wipe(&self, region: Region) -> bool {
         let mut opened = self.inner.opened.lock().unwrap_or_else(PoisonError::into_inner);
         for granule in Ram::granules(region.address, region.bytes()) {
             self.inner.ram.wipe(granule);
@@ -132,6 +132,7 @@ impl<H: Hook> Environment for World<H> {
                 self.inner.devices[device].1.memory().take_back_part(granule, WORDS);
             }
         }
+        true
     }
 
     fn open(&self, region: Region) -> ModelMemory {
@@ -168,5 +169,21 @@ impl<H: Hook> Environment for World<H> {
     fn at_rest(&self, stream: u32) -> StreamTableEntry {
         let at_rest = self.inner.at_rest.lock().unwrap_or_else(PoisonError::into_inner);
         at_rest.get(&stream).copied().unwrap_or(StreamTableEntry::ABORT)
+    }
+}
+
+/// The level-2 tables of a world, for steps of streams.
+#[derive(Clone, Copy, Debug)]
+pub struct Tables<'a, H = ()>(pub &'a World<H>);
+
+impl<H: Hook> TableMemory for Tables<'_, H> {
+    type Memory = ModelMemory;
+
+    fn open(&self, address: u64) -> ModelMemory {
+        self.0.open(Region::granule(address))
+    }
+
+    fn at_rest(&self, stream: u32) -> StreamTableEntry {
+        self.0.at_rest(stream)
     }
 }

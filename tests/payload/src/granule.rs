@@ -37,9 +37,19 @@ impl Granule {
         }
     }
 
+    /// Writes to one word what [`scribble`](Self::scribble) does.
+    pub fn scribble_word(&self, index: usize) {
+        self.set_word(index, scribbled(index));
+    }
+
     /// Returns the first word that [`scribble`](Self::scribble) did not write.
     pub fn changed(&self) -> Option<usize> {
-        (0..WORDS).find(|&index| self.word(index) != scribbled(index))
+        self.changed_from(0)
+    }
+
+    /// Returns the first one from word `first` on.
+    pub fn changed_from(&self, first: usize) -> Option<usize> {
+        (first..WORDS).find(|&index| self.word(index) != scribbled(index))
     }
 
     /// Returns whether all words are zero.

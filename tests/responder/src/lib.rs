@@ -14,11 +14,12 @@ use smmu_model::{Device, Record};
 
 mod heap;
 mod machine;
+pub mod raw;
 pub mod walk;
 
 pub use heap::{Heap, RamPage};
 pub use machine::{Machine, Options};
-pub use model_adapter::{ModelMemory, ModelRegisters, Owners, Pas, Ram, Steps, World};
+pub use model_adapter::{ModelMemory, ModelRegisters, Owners, Pas, Ram, Steps, Tables, World};
 
 /// Name of the PSMMU, or of the first one.
 pub const PSMMU: u64 = 0x2B40_0000;
@@ -28,6 +29,8 @@ pub const PSMMU_STEP: u64 = 0x20_0000;
 pub const HOST_PAGE: u64 = 0x8000_0000;
 /// The granule in which the host driver has its lists.
 pub const LIST_PAGE: u64 = 0x8000_1000;
+/// A granule for the lists of whoever makes calls by hand.
+pub const RAW_LIST: u64 = 0x8000_2000;
 /// First granule of the memory that the host driver lends, in order of address.
 pub const HEAP: u64 = 0x8100_0000;
 /// First granule of the RMM, which lies within the host's memory.

@@ -102,6 +102,8 @@ impl Machine {
         let smmus: Vec<_> = devices.into_iter().map(Smmu::new).collect();
         // An earlier user has left an error active.
         smmus.iter().for_each(|smmu| smmu.device().raise(1 << 2));
+        // It reads the words of a stream table entry in whatever order it likes.
+        smmus.iter().for_each(|smmu| smmu.device().set_strict_entries(true));
         let names = (0..).map(|index| PSMMU + index * PSMMU_STEP);
         let devices: Vec<_> = names.zip(smmus.iter().cloned()).collect();
 
@@ -307,10 +309,9 @@ impl Machine {
                 (None, names.into_iter().position(|name| name == x1)?)
             }
             Function::OpContinue => {
-                let swapped = || (x1 == 0).then(|| handles.get(&x2).map(|&device| (x2, device)));
-                let found = handles.get(&x1).map(|&device| (x1, device));
-                let (handle, device) = found.or_else(|| swapped().flatten())?;
-                (Some(handle), device)
+                // With the arguments swapped, as TF-A-Tests does.
+                let handle = if x1 == 0 && x2 & 0xFF == 0 { x2 } else { x1 };
+                (Some(handle), *handles.get(&handle)?)
             }
             _ => return None,
         };

@@ -134,6 +134,21 @@ fn a_psmmu_lives_a_hundred_times_and_no_granule_is_lost() {
 }
 
 #[test]
+fn whatever_goes_wrong_in_a_life_gets_its_status_and_loses_nothing() {
+    passes(&faulting("life-faults"));
+}
+
+#[test]
+fn the_client_of_tf_a_tests_is_served() {
+    passes(&faulting("tfa-tests"));
+}
+
+#[test]
+fn the_order_of_linux_is_served() {
+    passes(&faulting("linux").edus(&[FIRST, SECOND]));
+}
+
+#[test]
 fn the_story_that_make_run_tells_is_a_good_one() {
     passes(&faulting("story").edus(&boot_runner::story::EDUS));
 }
