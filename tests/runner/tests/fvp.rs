@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
 //! What can be known of the FVP's boot without an FVP: that the images are linked for where TF-A puts
-//! them and are what TF-A's image holds, that the numbers of all who name a device agree, and that
-//! `tools/fvp` calls the model well and reports what comes of it. The images are those of
-//! `tools/image fvp`.
+//! them and are what TF-A's image holds, that the RMM boots and answers where the FVP has its memory, that
+//! the numbers of all who name a device agree, and that `tools/fvp` calls the model well and reports what
+//! comes of it. The images are those of `tools/image fvp`.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -141,6 +141,57 @@ fn the_fip_holds_our_images_and_all_that_tf_a_looks_for() {
         base + size <= FVP.realm_memory.start || base >= FVP.realm_memory.end
     }));
     fs::remove_dir_all(unpacked).expect("made above");
+}
+
+/// The FVP's RMM on QEMU, with memory where the FVP has it and `fvp-el3.S` for EL3: the same image, its own
+/// page tables, both banks of the manifest, its console, and the Realm page of the SMMU.
+#[test]
+fn the_rmm_boots_and_answers_where_the_fvp_has_its_memory() {
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fvp-el3.S");
+    let (elf, el3) = (images().join("el3.elf"), images().join("el3.bin"));
+    let mut compiler = Command::new("aarch64-linux-gnu-gcc");
+    compiler.args(["-nostdlib", "-static", "-Wl,-Ttext=0,--build-id=none,-e,start", "-o"]);
+    output(compiler.arg(&elf).arg(source));
+    output(Command::new("aarch64-linux-gnu-objcopy").args(["-O", "binary"]).arg(elf).arg(&el3));
+
+    let mut rmm = OsString::from("loader,addr=0xfdc00000,force-raw=on,file=");
+    rmm.push(images().join("rmm.bin"));
+    let mut qemu = Command::new("timeout");
+    qemu.args(["-k", "10", "60"]).arg(place::qemu()).args([
+        "-M",
+        "virt,virtualization=on,secure=on,gic-version=3,highmem-ecam=off",
+        "-cpu",
+        "max,x-rme=on",
+        "-nic",
+        "none",
+        "-display",
+        "none",
+        "-monitor",
+        "none",
+        "-parallel",
+        "none",
+        "-serial",
+        "none",
+        "-m",
+        "4G,slots=1,maxmem=40G",
+        "-object",
+        "memory-backend-ram,id=bank,size=2G",
+        "-device",
+        "pc-dimm,memdev=bank,addr=0x880000000",
+        "-object",
+        "memory-backend-ram,id=console,size=1M",
+        "-device",
+        "ivshmem-plain,memdev=console,addr=1",
+        "-object",
+        "memory-backend-ram,id=smmu,size=1M",
+        "-device",
+        "ivshmem-plain,memdev=smmu,addr=2",
+        "-semihosting-config",
+        "enable=on,target=native",
+        "-bios",
+    ]);
+    let output = qemu.arg(el3).arg("-device").arg(rmm).output().expect("timeout is there");
+    assert_eq!(output.status.code(), Some(0), "see the table in fvp-el3.S: {output:?}");
 }
 
 /// One at a time: they share the logs.
