@@ -343,30 +343,32 @@ impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
         if !look_at_registers {
             return None;
         }
-        self.repair_commands();
-        if self.state() == State::Failed {
+        if self.repair_commands() == Repair::Hopeless || self.state() == State::Failed {
             return Some(Err(CommandError::TimedOut));
         }
         self.commands.lock().as_mut()?.ended(&self.registers)
     }
 
     /// Makes the command queue run again if it stands still because of an error, and keeps the error
-    /// to be told. One register read if it does not.
-    pub(crate) fn repair_commands(&self) {
-        if let Some(commands) = self.commands.lock().as_mut() {
-            let mut errors = self.errors.lock();
-            let active = errors.active(&self.registers);
-            if !active.contains(Gerror::CMDQ_ERR) {
-                return;
-            }
-            let (repair, cons) = commands.repair(&self.registers);
-            self.counters.trace.push(Trouble::CommandRefused(cons));
-            errors.acknowledge_at_once(&self.registers, Gerror::CMDQ_ERR);
-            drop(errors);
-            if repair == Repair::Hopeless {
-                self.give_up(Gerror::CMDQ_ERR);
-            }
+    /// to be told. One register read if it does not. If it is hopeless, the PSMMU is given up.
+    pub(crate) fn repair_commands(&self) -> Repair {
+        let mut commands = self.commands.lock();
+        let Some(commands) = commands.as_mut() else {
+            return Repair::Done;
+        };
+        let mut errors = self.errors.lock();
+        let active = errors.active(&self.registers);
+        if !active.contains(Gerror::CMDQ_ERR) {
+            return Repair::Done;
         }
+        let (repair, cons) = commands.repair(&self.registers);
+        self.counters.trace.push(Trouble::CommandRefused(cons));
+        errors.acknowledge_at_once(&self.registers, Gerror::CMDQ_ERR);
+        drop(errors);
+        if repair == Repair::Hopeless {
+            self.give_up(Gerror::CMDQ_ERR);
+        }
+        repair
     }
 }
 

@@ -89,6 +89,14 @@ pub fn range(entry: u64) -> (u64, u64) {
     (entry & 0x000F_FFFF_FFFF_F000, (entry >> 2 & 0x3FF) * in_a_block)
 }
 
+/// Returns the handle that X1 and X2 of `OP_CONTINUE` mean: TF-A-Tests has it in X2. A handle is 48
+/// bits, of which the lowest eight are zero.
+#[must_use]
+pub const fn continued(x1: u64, x2: u64) -> u64 {
+    let is_handle = x2 & 0xFF == 0 && x2 >> 48 == 0;
+    if x1 == 0 && is_handle { x2 } else { x1 }
+}
+
 impl Machine {
     /// Makes a call with arguments X1 to X3, and junk in X4 to X7, which must come back. Returns X0 to
     /// X3.
