@@ -15,7 +15,7 @@ limit := timeout --foreground -k 10
 
 FUZZ_SECONDS ?= 60
 
-.PHONY: help run test fuzz bench image setup host-test boot-test no-panic fmt clippy doc clean
+.PHONY: help run fvp test fuzz bench image fvp-image setup host-test boot-test no-panic fmt clippy doc clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-11s %s\n", $$1, $$2 }' Makefile
@@ -28,6 +28,11 @@ run: ## boot the RMM and a host that takes a device's fault through it; BL33=<ra
 	fi; \
 	tools/setup; tools/image -q qemu; $(limit) 300 tools/host-cargo run -q -p boot-runner -- story
 
+fvp: ## the same on Arm's FVP; FVP=<model>, SCENARIO=<words>; DRY_RUN=1 prints the command
+	@read -r -a words <<<"$${SCENARIO-}"; code=0; tools/fvp "$${words[@]}" || code=$$?; \
+	((code == 0)) || echo "fvp: exit status $$code (make's own is 2)" >&2; \
+	exit "$$code"
+
 test: ## everything: format, lints, documentation, host tests, images, boot tests
 	@tools/setup test
 	@tools/host-cargo fmt --all --check
@@ -36,7 +41,7 @@ test: ## everything: format, lints, documentation, host tests, images, boot test
 	@$(limit) 1800 tools/host-cargo test
 	@$(limit) 1800 tools/host-cargo test -p thread-tests
 	@tools/no-panic
-	@tools/image
+	@tools/image qemu plain fvp
 	@$(limit) 1800 tools/host-cargo test -p boot-runner
 
 fuzz: ## random walks with fresh seeds for FUZZ_SECONDS (60)
@@ -52,6 +57,10 @@ image: ## build build/qemu/flash.bin and build/qemu-plain/flash.bin, print the R
 	@tools/setup
 	@tools/image
 
+fvp-image: ## build build/fvp/bl1.bin and build/fvp/fip.bin, for Arm's FVP
+	@tools/setup
+	@tools/image fvp
+
 setup: ## install what is missing (asks for root only if something is)
 	@tools/setup test
 
@@ -62,7 +71,7 @@ host-test: ## the tests that need only cargo
 
 boot-test: ## the tests that boot QEMU
 	@tools/setup
-	@tools/image -q
+	@tools/image -q qemu plain fvp
 	@$(limit) 1800 tools/host-cargo test -p boot-runner
 
 no-panic: ## check that no panic can be reached from the event path
