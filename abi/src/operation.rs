@@ -50,6 +50,19 @@ impl BlockSize {
     pub const fn granules(self) -> u64 {
         1 << (self as u32 * Self::STEP)
     }
+
+    /// Returns the size and the number of the blocks that a region of `granules` is counted in: those
+    /// of 2 MiB when it is more than one of them and whole, since the count of an [`AddressRange`]
+    /// ends at 1023.
+    const fn count(granules: u16) -> (Self, u64) {
+        let large = Self::Level2.granules();
+        let granules = granules as u64;
+        if granules > large && granules.is_multiple_of(large) {
+            (Self::Level2, granules / large)
+        } else {
+            (Self::Granule, granules)
+        }
+    }
 }
 
 /// What memory an operation asks for, X2 of an "incomplete, donate" answer.
@@ -77,6 +90,13 @@ impl DonateRequest {
     pub const fn granules(count: u16, contiguous: bool) -> Self {
         let contiguous = if contiguous { Self::CONTIGUOUS } else { 0 };
         Self((count as u64 & Self::COUNT_MASK) << Self::COUNT_SHIFT | contiguous)
+    }
+
+    /// Asks for one region of `granules`, a power of two, that is aligned to its size.
+    #[must_use]
+    pub const fn region(granules: u16) -> Self {
+        let (size, count) = BlockSize::count(granules);
+        Self(size as u64 | count << Self::COUNT_SHIFT | Self::CONTIGUOUS)
     }
 
     /// Takes X2 as it came.
@@ -171,6 +191,14 @@ impl AddressRange {
         Self(address & Self::ADDRESS | count << Self::COUNT_SHIFT)
     }
 
+    /// Describes a delegated region of `granules` from PA `address` on, as
+    /// [`DonateRequest::region`] asks for it.
+    #[must_use]
+    pub const fn region(address: u64, granules: u16) -> Self {
+        let (size, count) = BlockSize::count(granules);
+        Self(address & Self::ADDRESS | count << Self::COUNT_SHIFT | size as u64)
+    }
+
     /// Takes an entry as it lies in memory.
     #[must_use]
     pub const fn from_word(word: u64) -> Self {
@@ -240,6 +268,23 @@ mod tests {
         assert_eq!(DonateRequest::granules(3, false).x2(), 0xC);
         assert_eq!(DonateRequest::from_x2(1 << 17).state(), Ok(Handover::Undelegated));
         assert_eq!(DonateRequest::from_x2(3 << 17).state(), Err(Unknown(3 << 17)));
+    }
+
+    #[test]
+    fn a_region_beyond_2_mib_is_counted_in_blocks_of_2_mib() {
+        for log2 in 0..=15 {
+            let granules = 1 << log2;
+            let request = DonateRequest::region(granules);
+            assert_eq!(request.count() * request.block_size().granules(), granules.into());
+            assert!(request.is_contiguous() && request.count() < 1024);
+            let entry = AddressRange::region(0x8000_0000, granules);
+            assert_eq!(entry.total_granules(), granules.into());
+            assert_eq!((entry.address(), entry.state()), (0x8000_0000, Ok(Handover::Delegated)));
+            assert_eq!(entry.block_size(), request.block_size());
+        }
+        assert_eq!(DonateRequest::region(1).x2(), 0x1_0004);
+        assert_eq!(DonateRequest::region(512).x2(), 0x1_0800);
+        assert_eq!(DonateRequest::region(4096).x2(), 0x1_0021);
     }
 
     #[test]

@@ -18,7 +18,8 @@ pub struct Limits {
     pub granules: u64,
     /// Calls in which no memory changes hands; once more as many after the operation was given up.
     pub rounds: u32,
-    /// Repetitions of calls that the RMM was too busy for.
+    /// Repetitions of calls that the RMM was too busy for; as many again to take back what was
+    /// delegated in vain, and as many to get memory back from the RMM.
     pub retries: u32,
 }
 
@@ -33,7 +34,7 @@ impl Limits {
     /// its world may take two calls.
     #[must_use]
     pub const fn calls(&self, held: u64) -> u64 {
-        let fixed = 2 + 2 * self.rounds as u64 + self.retries as u64;
+        let fixed = 2 + 2 * self.rounds as u64 + 3 * self.retries as u64;
         let moved = self.granules.saturating_mul(6);
         fixed.saturating_add(moved).saturating_add(held.saturating_mul(3))
     }
@@ -55,6 +56,9 @@ pub struct Traffic {
     pub donated: u64,
     /// Granules that came back from it, of this operation or of earlier ones.
     pub returned: u64,
+    /// Granules of an operation on a PSMMU that failed, which the RMM did not let go, as when a device
+    /// does not answer and may still use them. They stay lent until that PSMMU is deactivated.
+    pub kept: u64,
     /// Granules that the RMM neither holds by its own word nor let go;
     /// [`Memory::lose`](crate::Memory::lose) was told which.
     pub lost: u64,
@@ -108,7 +112,8 @@ impl fmt::Display for Cause {
     }
 }
 
-/// An operation failed. The memory that it was given is the host's again, but for what is lost.
+/// An operation failed. The memory that it was given is the host's again, but for what the RMM keeps
+/// and what is lost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct OperationError {
     /// What was to be done.
@@ -123,9 +128,15 @@ pub struct OperationError {
 
 impl fmt::Display for OperationError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:?}: {}", self.command.function(), self.cause)?;
+        match self.cause {
+            Cause::Rmi(error) if error.function() == self.command.function() => error.fmt(f)?,
+            cause => write!(f, "{:?}: {cause}", self.command.function())?,
+        }
         if self.alive {
             f.write_str("; the RMM may still be at it, only a reset helps")?;
+        }
+        if self.traffic.kept != 0 {
+            write!(f, "; {} granules stay lent until deactivation", self.traffic.kept)?;
         }
         if self.traffic.lost != 0 {
             let lost = self.traffic.lost;
@@ -160,8 +171,19 @@ mod tests {
         };
         assert_eq!(
             error.to_string(),
-            "PsmmuDeactivate: PsmmuDeactivate answered ErrorInput; the RMM may still be at it, only \
-             a reset helps; 2 granules are lost and must not be used again"
+            "PsmmuDeactivate answered ErrorInput: wrong argument, or wrong state of what it names; the \
+             RMM may still be at it, only a reset helps; 2 granules are lost and must not be used again"
+        );
+        let error = OperationError {
+            cause: Cause::NoRoom,
+            alive: false,
+            traffic: Traffic { kept: 4, refused: 3, ..Traffic::default() },
+            ..error
+        };
+        assert_eq!(
+            error.to_string(),
+            "PsmmuDeactivate: no room to note one more region: make the Lender larger; 4 granules stay \
+             lent until deactivation; 3 impossible entries in the RMM's lists"
         );
         assert_eq!(
             Cause::NoMemory(4).to_string(),

@@ -66,7 +66,7 @@ pub struct Memory<M> {
 }
 
 /// The memory that an activation asks for, each part as a number of granules: a power of two, at most
-/// 512, in one piece that is aligned to its size.
+/// 4096, in one piece that is aligned to its size.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Needs {
     /// Level-1 stream table.

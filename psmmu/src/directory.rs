@@ -7,6 +7,8 @@
 
 #![forbid(unsafe_code)]
 
+use core::fmt;
+
 use crate::smmu::Psmmu;
 
 /// Most PSMMUs of a directory.
@@ -26,6 +28,17 @@ pub enum DirectoryError {
     /// Two have this name.
     SameName(u64),
 }
+
+impl fmt::Display for DirectoryError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::TooMany => write!(f, "there are more than {MAX_PSMMUS} PSMMUs"),
+            Self::SameName(name) => write!(f, "two PSMMUs are at {name:#x}"),
+        }
+    }
+}
+
+impl core::error::Error for DirectoryError {}
 
 /// PSMMUs by name.
 #[derive(Debug)]

@@ -4,6 +4,8 @@
 
 #![forbid(unsafe_code)]
 
+use core::fmt;
+
 use psmmu_abi::{IrqDelivery, PsmmuInfoFields};
 
 use crate::command::CommandQueue;
@@ -32,6 +34,18 @@ pub enum Delivery {
     Messages,
 }
 
+impl fmt::Display for Delivery {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Disabled => f.write_str("no interrupts"),
+            Self::Wired { gerror, eventq, priq } => {
+                write!(f, "wired, GERROR {gerror}, EVENTQ {eventq}, PRIQ {priq}")
+            }
+            Self::Messages => f.write_str("interrupts by messages"),
+        }
+    }
+}
+
 /// What a write abort on a queue (EVENTQ_ABT_ERR, PRIQ_ABT_ERR) means for the records that are in it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum AbortBehaviour {
@@ -42,14 +56,24 @@ pub enum AbortBehaviour {
     KeepsQueue,
 }
 
+impl fmt::Display for AbortBehaviour {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::SpoilsQueue => "an aborted write spoils the queue",
+            Self::KeepsQueue => "an aborted write keeps the queue",
+        })
+    }
+}
+
 /// The largest tables and queues that a PSMMU gets, each the log2 of a number. The device's own limits
 /// (IDR1) may be lower, and so may [`MAX`](Self::MAX). They decide how much memory the host is asked
 /// for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Sizes {
-    /// StreamIDs; the level-1 table takes 8 bytes for each 64 of them.
+    /// StreamIDs; the level-1 table takes 8 bytes for each 64 of them. A stream beyond is one that the
+    /// device does not know.
     pub streams: u8,
-    /// Commands, of 16 bytes.
+    /// Commands, of 16 bytes, at least 2.
     pub commands: u8,
     /// Events, of 32 bytes.
     pub events: u8,
@@ -58,10 +82,10 @@ pub struct Sizes {
 }
 
 impl Sizes {
-    /// The largest that are used: 2 MiB each, more than which no host can be asked for in one piece.
-    pub const MAX: Self = Self { streams: 24, commands: 17, events: 16, requests: 17 };
+    /// The largest that are used: a level-1 table of 2 MiB, and the largest queues of the architecture.
+    pub const MAX: Self = Self { streams: 24, commands: 19, events: 19, requests: 19 };
 
-    /// All StreamIDs that there can be; 4 KiB of commands, 16 KiB of events, 8 KiB of page requests.
+    /// All StreamIDs; 4 KiB of commands, 16 KiB of events, 8 KiB of page requests.
     pub const DEFAULT: Self =
         Self { streams: Self::MAX.streams, commands: 8, events: 9, requests: 9 };
 }

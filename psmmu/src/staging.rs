@@ -112,7 +112,7 @@ impl<M: DeviceMemory, E: Entry> Queue<M, E> {
         let prod = registers.read32(E::PROD);
         let shown = self.shown(prod).unwrap_or(0);
         let losses = u64::from(self.has_overflowed(prod) || self.loss.is_some());
-        self.staged.len() as u64 + u64::from(shown) + losses
+        (self.staged.len() as u64).saturating_add(shown.into()).saturating_add(losses)
     }
 
     /// Returns whether the hardware queue was given up.

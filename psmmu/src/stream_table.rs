@@ -159,7 +159,7 @@ impl StreamTableEntry {
     /// Reads the entry of `stream` from its level-2 table.
     pub(crate) fn load(table: &impl DeviceMemory, stream: u32) -> Self {
         let first = Self::first_word(stream);
-        Self(core::array::from_fn(|word| table.load(first + word)))
+        Self(core::array::from_fn(|word| table.load(first.wrapping_add(word))))
     }
 
     /// Writes the first word of the entry of `stream`, by which the device takes all of it.
@@ -170,8 +170,9 @@ impl StreamTableEntry {
     /// Writes the other words of the entry of `stream`.
     pub(crate) fn store_rest(self, table: &impl DeviceMemory, stream: u32) {
         let first = Self::first_word(stream);
-        for (word, value) in self.0.into_iter().enumerate().skip(1) {
-            table.store(first + word, value);
+        let [_, rest @ ..] = self.0;
+        for (word, value) in rest.into_iter().enumerate() {
+            table.store(first.wrapping_add(1).wrapping_add(word), value);
         }
     }
 
@@ -204,6 +205,13 @@ pub(crate) fn fill<T: TableMemory>(tables: &T, memory: &T::Memory, first_stream:
         entry.store_rest(memory, stream);
         entry.store_first(memory, stream);
     }
+}
+
+/// Returns whether `stream` is configured. One load for a stream that is at rest and aborts.
+pub(crate) fn is_configured<T: TableMemory>(tables: &T, memory: &T::Memory, stream: u32) -> bool {
+    let control = memory.load(StreamTableEntry::first_word(stream).wrapping_add(2));
+    control & StreamTableEntry::AA64 != 0
+        && StreamTableEntry::load(memory, stream) != tables.at_rest(stream)
 }
 
 /// What a level-1 descriptor says.
@@ -246,7 +254,7 @@ impl<M: DeviceMemory> StreamTables<M> {
 
     /// Returns whether `stream` is within the table.
     pub(crate) const fn covers(&self, stream: u32) -> bool {
-        (stream as u64) >> self.sid_bits == 0
+        (stream as u64).wrapping_shr(self.sid_bits) == 0
     }
 
     /// Returns whether the device tags translations with all bits of `vmid`.

@@ -89,15 +89,21 @@ impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
         if entry.now != at_rest && entry.now != at_rest.disabled() {
             return Err(StreamError::State);
         }
-        // The other words may only change while the device does not look at them.
-        entry.store_first(at_rest.disabled());
-        if entry.now.0[0] != StreamTableEntry::ABORT.0[0] {
+        let forget = [Command::cfgi_ste(stream)];
+        // The other words may only change while the device does not look at them. It reads the words
+        // of an entry in any order, so it must know of these before the first one turns them on.
+        if entry.now.0[0] != at_rest.disabled().0[0] {
+            entry.store_first(at_rest.disabled());
             self.registers.write_barrier();
-            self.run_in_turn(clock, &[Command::cfgi_ste(stream)])?;
+            self.run_in_turn(clock, &forget)?;
         }
         entry.store_rest(StreamTableEntry::stage_2(stage_2));
         self.registers.write_barrier();
-        Ok(())
+        let result = self.run_in_turn(clock, &forget);
+        if result.is_err() {
+            entry.store_rest(at_rest);
+        }
+        result.map_err(Into::into)
     }
 
     /// Lets `stream`, which is configured, translate.
@@ -154,7 +160,8 @@ impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
     /// is off.
     ///
     /// # Errors
-    /// [`StreamError`]; the stream stays configured.
+    /// [`StreamError`]; the stream stays configured, or is at rest but aborts in silence where at rest
+    /// it does something else.
     pub fn release_stream<T: TableMemory>(
         &self,
         stream: u32,
@@ -168,12 +175,14 @@ impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
         let at_rest = memory.at_rest(stream);
         entry.store_rest(at_rest);
         self.registers.write_barrier();
-        entry.store_first(at_rest);
-        self.registers.write_barrier();
-        if at_rest == StreamTableEntry::ABORT {
+        if at_rest.0[0] == entry.now.0[0] {
             return Ok(());
         }
-        self.have_forgotten(clock, &[Command::cfgi_ste(stream)]).map_err(Into::into)
+        let forget = [Command::cfgi_ste(stream)];
+        self.have_forgotten(clock, &forget)?;
+        entry.store_first(at_rest);
+        self.registers.write_barrier();
+        self.have_forgotten(clock, &forget).map_err(Into::into)
     }
 
     /// Finds the entry of a stream that is configured and not enabled.

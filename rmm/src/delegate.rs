@@ -19,9 +19,10 @@ impl<E: Environment> Rmm<'_, E> {
     /// or the first of them; X1 is the end of what was given.
     ///
     /// Fails only when the first granule cannot be given: `ErrorInput` when the range is empty or not
-    /// aligned, when the granule is not tracked, not the host's, or EL3 refuses; `Busy` when another
+    /// aligned, when the granule is not tracked, not the host's, or no memory; `Busy` when another
     /// CPU is just moving it; `ErrorTracking` when it is the first of its region and there is no memory
     /// to track one more. Then X1 is `base`, and nothing has changed.
+    #[inline(never)]
     pub(crate) fn granule_range_delegate(&self, base: u64, top: u64) -> (ResultWord, Outputs) {
         self.each_granule(base, top, |granule| {
             let region = Region::granule(granule);
@@ -39,19 +40,23 @@ impl<E: Environment> Rmm<'_, E> {
     /// back, or the first of them; X1 is the end of what was given back.
     ///
     /// Fails only when the first granule cannot be given back: `ErrorInput` when the range is empty or
-    /// not aligned, when the granule is not tracked or not delegated, or in use; `Busy` when another CPU
+    /// not aligned, when the granule is not tracked or not delegated, or in use, or cannot be
+    /// wiped; `Busy` when another CPU
     /// is just moving it. Then X1 is `base`, and nothing has changed.
+    #[inline(never)]
     pub(crate) fn granule_range_undelegate(&self, base: u64, top: u64) -> (ResultWord, Outputs) {
         self.each_granule(base, top, |granule| {
             let region = Region::granule(granule);
             self.tracker
                 .transition(region, GranuleState::Delegated, GranuleState::Moving)
                 .map_err(status)?;
-            self.environment.wipe(region);
-            self.environment.undelegate(granule);
-            self.tracker
-                .transition(region, GranuleState::Moving, GranuleState::Undelegated)
-                .map_err(status)
+            let wiped = self.environment.wipe(region);
+            if wiped {
+                self.environment.undelegate(granule);
+            }
+            let to = if wiped { GranuleState::Undelegated } else { GranuleState::Delegated };
+            self.tracker.transition(region, GranuleState::Moving, to).map_err(status)?;
+            if wiped { Ok(()) } else { Err(Status::ErrorInput) }
         })
     }
 
@@ -66,22 +71,23 @@ impl<E: Environment> Rmm<'_, E> {
         if !aligned || top <= base {
             return (Status::ErrorInput.into(), [base, 0, 0]);
         }
-        let count = ((top - base) / GRANULE).min(BATCH);
-        for done in 0..count {
-            let granule = base + done * GRANULE;
+        let end = top.min(base.saturating_add(BATCH * GRANULE));
+        let mut granule = base;
+        while granule < end {
             match step(granule) {
-                Ok(()) => {}
-                Err(status) if done == 0 => return (status.into(), [base, 0, 0]),
-                Err(_) => return (ResultWord::SUCCESS, [granule, 0, 0]),
+                Ok(()) => granule = granule.wrapping_add(GRANULE),
+                Err(status) if granule == base => return (status.into(), [base, 0, 0]),
+                Err(_) => break,
             }
         }
-        (ResultWord::SUCCESS, [base + count * GRANULE, 0, 0])
+        (ResultWord::SUCCESS, [granule, 0, 0])
     }
 
     /// `RMI_GRANULE_TRACKING_GET`: says how the memory from PA `base` on is tracked, X1 and X2, and up
     /// to where, X3, at most `top`.
     ///
     /// Success, or `ErrorInput` when the range is empty, not aligned, or beyond the address space.
+    #[inline(never)]
     pub(crate) fn granule_tracking_get(&self, base: u64, top: u64) -> (ResultWord, Outputs) {
         let beyond = top.checked_shr(self.address_bits().into()).unwrap_or(0) != 0
             && top != 1_u64.checked_shl(self.address_bits().into()).unwrap_or(0);

@@ -100,18 +100,38 @@ pub struct Operation<'a, R, M> {
     needs: Vec<u16, MAX_REGIONS>,
     /// What it has: the first of what it needs, or what is to be given back.
     pub regions: Vec<Region, MAX_REGIONS>,
+    /// How many of them were given back.
+    given: usize,
 }
 
 impl<'a, R, M> Operation<'a, R, M> {
     /// Begins one that needs memory.
     pub fn needing(purpose: Purpose<'a, R, M>, needs: impl IntoIterator<Item = u16>) -> Self {
-        Self { purpose, needs: needs.into_iter().take(MAX_REGIONS).collect(), regions: Vec::new() }
+        Self {
+            purpose,
+            needs: needs.into_iter().take(MAX_REGIONS).collect(),
+            regions: Vec::new(),
+            given: 0,
+        }
     }
 
     /// Begins one that gives memory back.
     pub fn giving(purpose: Purpose<'a, R, M>, regions: impl IntoIterator<Item = Region>) -> Self {
         let regions = regions.into_iter().take(MAX_REGIONS).collect();
-        Self { purpose, needs: Vec::new(), regions }
+        Self { purpose, needs: Vec::new(), regions, given: 0 }
+    }
+
+    /// Returns what is still to be given back.
+    #[must_use]
+    pub fn left(&self) -> &[Region] {
+        self.regions.get(self.given..).unwrap_or(&[])
+    }
+
+    /// Takes out the first of what is still to be given back.
+    pub fn give(&mut self) -> Option<Region> {
+        let region = self.left().first().copied();
+        self.given = self.given.saturating_add(region.is_some().into());
+        region
     }
 
     /// Returns what it waits for.
@@ -120,11 +140,11 @@ impl<'a, R, M> Operation<'a, R, M> {
         match &self.purpose {
             Purpose::Activate(..) | Purpose::MakeTable(..) => {
                 match self.needs.get(self.regions.len()) {
-                    Some(&granules) => Wants::Donation(DonateRequest::granules(granules, true)),
+                    Some(&granules) => Wants::Donation(DonateRequest::region(granules)),
                     None => Wants::Nothing,
                 }
             }
-            Purpose::Deactivate(_) | Purpose::GiveBack(_) if !self.regions.is_empty() => {
+            Purpose::Deactivate(_) | Purpose::GiveBack(_) if !self.left().is_empty() => {
                 Wants::Reclaim
             }
             Purpose::Deactivate(_) | Purpose::GiveBack(_) => Wants::Nothing,
@@ -211,17 +231,28 @@ impl<'a, R, M> Table<'a, R, M> {
     pub fn reserve(&self) -> Result<Handle, Status> {
         let mut status = Status::Blocked;
         for (number, place) in self.places.iter().enumerate() {
-            let mut place = place.lock();
-            match place.state {
-                PlaceState::Free => {
-                    place.state = PlaceState::Running;
-                    return Ok(Handle { place: number as u8, generation: place.generation });
-                }
-                PlaceState::Running => status = Status::Busy,
-                PlaceState::Parked(_) => {}
+            match Self::reserve_place(place) {
+                Ok(generation) => return Ok(Handle { place: number as u8, generation }),
+                Err(Status::Busy) => status = Status::Busy,
+                Err(_) => {}
             }
         }
         Err(status)
+    }
+
+    /// Reserves a place and returns its generation, or says how it is taken.
+    // Not eight times in a row.
+    #[inline(never)]
+    fn reserve_place(place: &Lock<Place<'a, R, M>>) -> Result<u32, Status> {
+        let mut place = place.lock();
+        match place.state {
+            PlaceState::Free => {
+                place.state = PlaceState::Running;
+                Ok(place.generation)
+            }
+            PlaceState::Running => Err(Status::Busy),
+            PlaceState::Parked(_) => Err(Status::Blocked),
+        }
     }
 
     /// Gives up a place that was reserved. Nobody has seen the handle.
@@ -230,11 +261,13 @@ impl<'a, R, M> Table<'a, R, M> {
     }
 
     /// Leaves an operation to wait for the host.
+    #[inline(never)]
     pub fn park(&self, handle: Handle, operation: Operation<'a, R, M>) {
         self.leave(handle, PlaceState::Parked(operation));
     }
 
     /// Ends an operation: its handle is that of nothing any more.
+    #[inline(never)]
     pub fn end(&self, handle: Handle) {
         if let Some(place) = self.places.get(usize::from(handle.place)) {
             let mut place = place.lock();
@@ -244,6 +277,7 @@ impl<'a, R, M> Table<'a, R, M> {
     }
 
     /// Takes out the operation that a register names, if it waits for the host.
+    #[inline(never)]
     pub fn take(&self, register: u64) -> Option<(Handle, Operation<'a, R, M>)> {
         let handle = Handle::from_register(register)?;
         let mut place = self.places.get(usize::from(handle.place))?.lock();
@@ -259,6 +293,7 @@ impl<'a, R, M> Table<'a, R, M> {
         }
     }
 
+    #[inline(never)]
     fn leave(&self, handle: Handle, state: PlaceState<'a, R, M>) {
         if let Some(place) = self.places.get(usize::from(handle.place)) {
             place.lock().state = state;
@@ -362,7 +397,7 @@ mod tests {
         ] {
             assert_eq!(offer(wrong), Offer::Wrong, "{wrong:x?}");
         }
-        let blocks = DonateRequest::granules(512, true);
+        let blocks = DonateRequest::region(512);
         let entry = AddressRange::from_word(0x8020_0000 | 1 << 2 | 1);
         let region = Region { address: 0x8020_0000, granules: 512 };
         assert_eq!(Offer::Nothing.with(entry, blocks), Offer::Region(region), "a block of 2 MiB");

@@ -16,6 +16,9 @@ use crate::dispatch::{Environment, Outputs, Rmm};
 use crate::granules::{GranuleState, Region};
 use crate::operation::{self, Handle, Offer, Purpose, Wants};
 
+/// Flag of `OP_CONTINUE`: the host would rather not go on.
+const STOP: u64 = 1;
+
 /// Entries of a list that are read at once: it is copied in pieces, each word once.
 const CHUNK: usize = 16;
 
@@ -63,6 +66,7 @@ impl<'a, E: Environment> Rmm<'a, E> {
     /// `ErrorDevice` when the device does not answer or refuses, `ErrorInput` after a donation that was
     /// not what was asked for; the memory is then given back first, unless the device may still access
     /// it.
+    #[inline(never)]
     pub(crate) fn psmmu_activate(&self, name: u64, params: u64) -> Answer {
         self.begin(|| {
             let (psmmu, activation) = self.responder.begin_activation(name, params)?;
@@ -75,6 +79,7 @@ impl<'a, E: Environment> Rmm<'a, E> {
     /// `RMI_PSMMU_DEACTIVATE`: brings the PSMMU to rest, and an operation gives its memory back.
     ///
     /// Statuses as of [`Responder::begin_deactivation`](psmmu::Responder::begin_deactivation).
+    #[inline(never)]
     pub(crate) fn psmmu_deactivate(&self, name: u64) -> Answer {
         self.begin(|| {
             let (psmmu, memory) =
@@ -85,7 +90,7 @@ impl<'a, E: Environment> Rmm<'a, E> {
             });
             let regions = regions.map(|memory| Region {
                 address: memory.address(),
-                granules: (memory.words() * 8 / GRANULE_SIZE) as u16,
+                granules: (memory.words() / AddressRange::MAX_ENTRIES) as u16,
             });
             Ok(OperationOf::<E>::giving(Purpose::Deactivate(psmmu), regions))
         })
@@ -96,6 +101,7 @@ impl<'a, E: Environment> Rmm<'a, E> {
     ///
     /// Statuses as of [`Responder::begin_table`](psmmu::Responder::begin_table), before any memory is
     /// asked for. `OP_CONTINUE` ends it as it ends an activation.
+    #[inline(never)]
     pub(crate) fn psmmu_st_l2_create(&self, name: u64, first_stream: u64) -> Answer {
         self.begin(|| {
             let (psmmu, table) = self.responder.begin_table(name, first_stream)?;
@@ -106,6 +112,7 @@ impl<'a, E: Environment> Rmm<'a, E> {
     /// `RMI_PSMMU_ST_L2_DESTROY`: takes the table away, and an operation gives its granule back.
     ///
     /// Statuses as of [`Responder::destroy_table`](psmmu::Responder::destroy_table).
+    #[inline(never)]
     pub(crate) fn psmmu_st_l2_destroy(&self, name: u64, first_stream: u64) -> Answer {
         self.begin(|| {
             let clock = self.environment.clock();
@@ -118,8 +125,10 @@ impl<'a, E: Environment> Rmm<'a, E> {
     /// `RMI_OP_CONTINUE`: goes on with the operation `handle`, ends it if it wants nothing, and says
     /// what it wants otherwise. X1 is the handle then.
     ///
-    /// `ErrorInput` when there is no such operation, or another CPU works on it. The flag by which a
-    /// host says that it is in a hurry is not looked at: no call takes long.
+    /// `ErrorInput` when there is no such operation, or another CPU works on it. By the flag STOP a host
+    /// says that it has no memory for an operation that asks for some: that fails as by a donation that
+    /// is wrong. Otherwise the flag is not looked at: no call takes long.
+    #[inline(never)]
     pub(crate) fn op_continue(&self, handle: u64, flags: u64) -> Answer {
         // TF-A-Tests has the two the other way round. What can be a handle is no flags, so the first
         // operation, whose handle is 0, is never taken for the one that such a host means.
@@ -128,6 +137,10 @@ impl<'a, E: Environment> Rmm<'a, E> {
         let Some((handle, mut operation)) = self.operations.take(handle) else {
             return only(Status::ErrorInput);
         };
+        // A handle in the place of the flags has this bit clear.
+        if flags & STOP != 0 && matches!(operation.wants(), Wants::Donation(_)) {
+            operation = self.fail(operation, Status::ErrorInput);
+        }
         if operation.wants() == Wants::Nothing {
             let OperationOf::<E> { purpose, regions, .. } = operation;
             match self.finish(purpose, &regions) {
@@ -152,6 +165,7 @@ impl<'a, E: Environment> Rmm<'a, E> {
     /// operation has failed, when the list is not aligned or not the host's, when it offers anything
     /// else than one region of the size and alignment asked for, or when a granule of that is not
     /// delegated or in use. An empty list changes nothing.
+    #[inline(never)]
     pub(crate) fn op_mem_donate(&self, handle: u64, list: u64, entries: u64) -> Answer {
         let Some((handle, mut operation)) = self.operations.take(handle) else {
             return only(Status::ErrorInput);
@@ -188,6 +202,7 @@ impl<'a, E: Environment> Rmm<'a, E> {
     ///
     /// `ErrorInput` when there is no such operation, when it gives nothing back, or when the list is not
     /// aligned or not the host's; nothing has changed then.
+    #[inline(never)]
     pub(crate) fn op_mem_reclaim(&self, handle: u64, list: u64, entries: u64) -> Answer {
         let Some((handle, mut operation)) = self.operations.take(handle) else {
             return only(Status::ErrorInput);
@@ -212,12 +227,18 @@ impl<'a, E: Environment> Rmm<'a, E> {
     }
 
     /// Begins an operation: finds a place for it first, so that nothing is begun that has none.
+    #[inline(always)]
     fn begin(&self, begin: impl FnOnce() -> Result<OperationOf<'a, E>, ResultWord>) -> Answer {
-        let handle: Handle = match self.operations.reserve() {
-            Ok(handle) => handle,
-            Err(status) => return only(status),
-        };
-        match begin() {
+        match self.operations.reserve() {
+            Ok(handle) => self.begun(handle, begin()),
+            Err(status) => only(status),
+        }
+    }
+
+    /// Answers for an operation that was begun, or was not.
+    #[inline(never)]
+    fn begun(&self, handle: Handle, operation: Result<OperationOf<'a, E>, ResultWord>) -> Answer {
+        match operation {
             Ok(operation) => {
                 let (result, x2) = operation.wants().answer();
                 self.operations.park(handle, operation);
@@ -241,7 +262,7 @@ impl<'a, E: Environment> Rmm<'a, E> {
         let mut offer = Offer::Nothing;
         let mut words = [0; CHUNK];
         for start in (0..entries).step_by(CHUNK) {
-            let words = &mut words[..CHUNK.min(entries - start)];
+            let (words, _) = words.split_at_mut(CHUNK.min(entries.saturating_sub(start)));
             let host = self.responder.host();
             host.read(granule, first + start, words).map_err(|_| Status::ErrorInput)?;
             for &word in &*words {
@@ -255,8 +276,11 @@ impl<'a, E: Environment> Rmm<'a, E> {
                 self.tracker
                     .transition(region, GranuleState::Delegated, GranuleState::InUse)
                     .map_err(|_| Status::ErrorInput)?;
-                self.environment.wipe(region);
-                Ok(Some(region))
+                if self.environment.wipe(region) {
+                    return Ok(Some(region));
+                }
+                self.let_go(region);
+                Err(Status::ErrorInput)
             }
         }
     }
@@ -280,19 +304,24 @@ impl<'a, E: Environment> Rmm<'a, E> {
         entries: u64,
     ) -> Result<usize, Status> {
         let List { granule, first, entries } = List::new(list, entries)?;
-        let words: heapless::Vec<u64, { operation::MAX_REGIONS }> = operation
-            .regions
-            .iter()
-            .take(entries)
-            .map(|region| AddressRange::granules(region.address, region.granules).word())
-            .collect();
-        self.responder.host().write(granule, first, &words).map_err(|_| Status::ErrorInput)?;
-        for region in operation.regions.drain(..words.len()) {
-            let given =
-                self.tracker.transition(region, GranuleState::InUse, GranuleState::Delegated);
-            debug_assert!(given.is_ok(), "{region:x?}: {given:?}");
+        let mut words = [0; operation::MAX_REGIONS];
+        for (word, region) in words.iter_mut().zip(operation.left()) {
+            *word = AddressRange::region(region.address, region.granules).word();
+        }
+        let (words, _) = words.split_at(entries.min(operation.left().len()).min(words.len()));
+        self.responder.host().write(granule, first, words).map_err(|_| Status::ErrorInput)?;
+        for _ in words {
+            if let Some(region) = operation.give() {
+                self.let_go(region);
+            }
         }
         Ok(words.len())
+    }
+
+    /// Ends the use of a region.
+    fn let_go(&self, region: Region) {
+        let given = self.tracker.transition(region, GranuleState::InUse, GranuleState::Delegated);
+        debug_assert!(given.is_ok(), "{region:x?}: {given:?}");
     }
 
     /// Does what an operation is for, which has all that it needs, and says what of its memory was

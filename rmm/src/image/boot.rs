@@ -3,32 +3,35 @@
 //! Cold and warm boot: from what EL3 passes to an RMM that answers.
 
 use core::arch::asm;
-use core::ptr::NonNull;
-use core::sync::atomic::{AtomicPtr, Ordering};
+use core::ptr::{self, NonNull};
+use core::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
 
-use psmmu::{Config, Granules, Interface, Memory, MmioRegisters, NoOwners, Psmmu, Responder};
-use psmmu_abi::{PsmmuParamsFlags, Version};
-use rmm::platform::{PsmmuDescription, QEMU};
-use rmm::{BootArguments, BootCode, Environment, Features, Manifest, Rmm, manifest};
+use psmmu::directory::MAX_PSMMUS;
+use psmmu::{Config, Directory, Interface, MmioRegisters, NoOwners, Psmmu, Responder};
+use psmmu_abi::Version;
+use rmm::granules::REGION_SIZE;
+use rmm::platform::{PsmmuDescription, THIS};
+use rmm::{
+    BootArguments, BootCode, Dram, Environment, Features, Manifest, Region, Rmm, Tracker, manifest,
+};
 use spin::Once;
 
 use super::clock::PhysicalCounter;
 use super::console::{self, log};
-use super::host_memory::HostDoor;
-use super::memory::psmmu_memory;
-use super::mmu;
+use super::host_memory::{self, HostDoor};
+use super::memory::{LEAVES, REGIONS, Shared};
+use super::{el3, mmu};
 
-/// Number of PSMMUs of the platform.
-const PSMMUS: usize = QEMU.psmmus.len();
+/// Most PSMMUs that this image serves.
+const PSMMUS: usize = if cfg!(feature = "many-psmmus") { MAX_PSMMUS } else { THIS.max_psmmus };
 
-pub type ThisPsmmu = Psmmu<MmioRegisters, Granules<'static>>;
+pub type ThisPsmmu = Psmmu<MmioRegisters, Shared>;
 
-/// The PSMMUs. Made while compiling: they are too large for a stack.
-static THE_PSMMUS: [ThisPsmmu; PSMMUS] = {
-    // There is one, and memory for one.
-    const { assert!(PSMMUS == 1) };
-    [psmmu(QEMU.psmmus[0])]
-};
+/// The PSMMUs.
+static THE_PSMMUS: [Once<ThisPsmmu>; PSMMUS] = [const { Once::new() }; PSMMUS];
+
+/// A word for each of them, by which it says that commands are done.
+static COMPLETIONS: [AtomicU64; PSMMUS] = [const { AtomicU64::new(0) }; PSMMUS];
 
 /// The RMM of this machine.
 pub type ThisRmm = Rmm<'static, Machine>;
@@ -44,7 +47,7 @@ pub struct Machine;
 
 impl Environment for Machine {
     type Registers = MmioRegisters;
-    type Memory = Granules<'static>;
+    type Memory = Shared;
     type Host = HostDoor;
     type Owners = NoOwners;
     type Clock = PhysicalCounter;
@@ -53,13 +56,46 @@ impl Environment for Machine {
         &PhysicalCounter
     }
 
-    fn psmmu_memory(
-        &self,
-        _: &ThisPsmmu,
-        flags: PsmmuParamsFlags,
-    ) -> Option<Memory<Granules<'static>>> {
-        // There is no memory for a PRI queue.
-        (!flags.contains(PsmmuParamsFlags::PRI)).then(psmmu_memory)
+    fn delegate(&self, granule: u64) -> bool {
+        if el3::delegate(granule).is_err() {
+            return false;
+        }
+        // SAFETY: all DRAM that is tracked was mapped at boot.
+        let is_memory = unsafe { host_memory::is_memory(granule) };
+        if !is_memory {
+            self.undelegate(granule);
+        }
+        is_memory
+    }
+
+    fn undelegate(&self, granule: u64) {
+        if let Err(refusal) = el3::undelegate(granule) {
+            panic!("EL3 does not take granule {granule:#x} back: {}", refusal.0);
+        }
+    }
+
+    fn wipe(&self, region: Region) -> bool {
+        // SAFETY: 1. All DRAM that is tracked was mapped at boot. 2. The RMM wipes only what it has
+        // taken: granules that nobody else uses.
+        unsafe { host_memory::wipe(region) }
+    }
+
+    fn open(&self, region: Region) -> Shared {
+        // SAFETY: 1. All DRAM that is tracked was mapped at boot. 2., 3. The RMM opens only what is in
+        // use, and ends that when the PSMMU that it was opened for has given it back.
+        unsafe { Shared::open(region) }
+    }
+
+    fn completion(&self, psmmu: &ThisPsmmu) -> Option<Shared> {
+        let is_it =
+            |other: &Once<ThisPsmmu>| other.get().is_some_and(|other| ptr::eq(other, psmmu));
+        let index = THE_PSMMUS.iter().position(is_it)?;
+        COMPLETIONS.get(index).map(Shared::word)
+    }
+
+    #[cfg(feature = "fault-streams")]
+    fn at_rest(&self, stream: u32) -> psmmu::StreamTableEntry {
+        super::fault_streams::entry(stream)
     }
 }
 
@@ -73,11 +109,16 @@ pub struct BootResult {
 /// Boots the RMM on the first CPU.
 pub extern "C" fn rmm_cold_boot(arguments: &BootArguments) -> BootResult {
     // SAFETY: the platform says that a PL011 is here, and it was mapped as a device.
-    unsafe { console::open(device(QEMU.console)) };
+    unsafe { console::open(device(THIS.console.base), THIS.console.clock) };
     match cold_boot(arguments) {
         Ok(token) => BootResult { code: BootCode::Success as i64, token },
         Err(code) => {
-            log!("boot failed: {code:?} ({}); {arguments:x?}", code as i64);
+            let BootArguments { cpu, version, max_cpus, shared_buffer, token } = arguments;
+            log!(
+                "boot failed: {code:?} ({}); X0 to X4: {cpu:#x} {version:#x} {max_cpus:#x} \
+                 {shared_buffer:#x} {token:#x}",
+                code as i64
+            );
             BootResult { code: code as i64, token: 0 }
         }
     }
@@ -125,36 +166,91 @@ fn cold_boot(arguments: &BootArguments) -> Result<u64, BootCode> {
         log!("the manifest's list of consoles has a wrong checksum; used all the same");
     }
     if let Some(console) = manifest.console
-        && console.base != QEMU.console
+        && console.base != THIS.console.base
     {
         log!("the manifest's console at {:#x} is not the platform's; not used", console.base);
     }
-    if cfg!(feature = "fault-streams") {
-        log!("fault-streams: streams 0 to 63 fault on every access; for tests only");
+    #[cfg(feature = "fault-streams")]
+    {
+        super::fault_streams::set_up();
+        log!(
+            "fault-streams: streams that are not configured fault on every access; for tests only"
+        );
     }
 
-    for (psmmu, description) in THE_PSMMUS.iter().zip(QEMU.psmmus) {
-        let Config { name, interface, delivery, abort } = psmmu.config();
-        log!("PSMMU {name:#x} of {}: {delivery:?}, {abort:?}", QEMU.name);
-        if *interface == Interface::StandIn {
-            log!("PSMMU {name:#x}: {}", description.remark);
-        }
-    }
-    let responder = Responder::new(&THE_PSMMUS, HostDoor::new(manifest.dram), NoOwners);
-    let rmm = RMM.call_once(|| Rmm::new(features(), Machine, responder));
-    RMM_POINTER.store(core::ptr::from_ref(rmm).cast_mut(), Ordering::Release);
+    let tracked = track(&manifest);
+    let directory = Directory::new(psmmus(&manifest)).map_err(|error| {
+        log!("{error}");
+        BootCode::ManifestData
+    })?;
+    let host = HostDoor::new(manifest.dram);
+    let tracker = Tracker::new(tracked, &REGIONS, &LEAVES);
+    let rmm = RMM.call_once(|| {
+        Rmm::new(features(), Machine, Responder::new(directory, host, NoOwners), tracker)
+    });
+    RMM_POINTER.store(ptr::from_ref(rmm).cast_mut(), Ordering::Release);
     Ok(interface.token)
 }
 
-const fn psmmu(description: PsmmuDescription) -> ThisPsmmu {
-    // SAFETY: 1. `mmu::build` maps these three pages, 64 KiB each, as device memory for good, before
-    // anything runs that reaches a PSMMU. 2. The platform's description says that they are. 3. No
-    // other part of the RMM knows them.
+/// Maps the DRAM that can be delegated, and returns it: all but what the Realm world has from the start
+/// on, and what cannot be mapped.
+fn track(manifest: &Manifest) -> Dram {
+    let mut tracked = Dram::default();
+    for bank in manifest.dram.without(THIS.realm_memory).banks() {
+        match mmu::map_dram(bank) {
+            // As many banks as there are fit.
+            Ok(()) => drop(tracked.add(*bank)),
+            Err(mmu::Unmappable) => log!("DRAM from {:#x} on is not tracked", bank.base()),
+        }
+    }
+    let (needed, regions) = (Tracker::regions_of(&tracked), REGIONS.len() as u64);
+    if needed > regions {
+        log!("DRAM: the last {} MiB are not tracked", ((needed - regions) * REGION_SIZE) >> 20);
+    }
+    tracked
+}
+
+/// Puts the PSMMUs of this machine into their places.
+fn psmmus(manifest: &Manifest) -> impl Iterator<Item = &'static ThisPsmmu> {
+    let found = THIS.find_psmmus(manifest);
+    if found.len() > PSMMUS {
+        log!("{} PSMMUs; the first {PSMMUS} are used", found.len());
+    }
+    #[cfg(feature = "many-psmmus")]
+    let found = {
+        let mut found = found;
+        while let (Some(&first), false) = (found.first(), found.is_full()) {
+            let mut more = first;
+            more.config.name += 0x1_0000 * found.len() as u64;
+            // There is room.
+            let _ = found.push(more);
+        }
+        log!("many-psmmus: the registers of the first stand for all; for measuring only");
+        found
+    };
+    THE_PSMMUS.iter().zip(found).filter_map(|(place, description)| {
+        let Config { name, interface, delivery, abort, .. } = description.config;
+        let pages = [name, description.realm_page_0, description.realm_page_1()];
+        if pages.iter().any(|&page| mmu::map_registers(page).is_err()) {
+            log!("PSMMU {name:#x}: its registers cannot be mapped; not used");
+            return None;
+        }
+        log!("PSMMU {name:#x} of {}: {delivery}; {abort}", THIS.name);
+        if interface == Interface::StandIn {
+            log!("PSMMU {name:#x}: {}", description.remark);
+        }
+        Some(place.call_once(|| psmmu(description)))
+    })
+}
+
+fn psmmu(description: PsmmuDescription) -> ThisPsmmu {
+    // SAFETY: 1. These three pages, 64 KiB each, were mapped as device memory, for good. 2. Manifest and
+    // platform say that they are. 3. No other part of the RMM knows them.
     let registers = unsafe {
         MmioRegisters::new(
             device(description.config.name),
             device(description.realm_page_0),
-            device(description.realm_page_1),
+            device(description.realm_page_1()),
         )
     };
     Psmmu::new(description.config, registers)
@@ -185,6 +281,6 @@ fn features() -> Features {
         address_bits: ADDRESS_BITS.get(range).copied().unwrap_or(48),
         breakpoints: (dfr0 >> 12 & 0xF) as u8,
         watchpoints: (dfr0 >> 20 & 0xF) as u8,
-        protected_size: QEMU.protected_size,
+        protected_size: THIS.protected_size,
     }
 }

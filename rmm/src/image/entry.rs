@@ -17,7 +17,10 @@ use rmm::{BootCode, MAX_CPUS};
 use super::boot::{RMM_POINTER, handle, rmm_cold_boot, rmm_warm_boot};
 use super::exceptions::{EXCEPTION_STACK_SIZE, EXCEPTION_STACKS};
 use super::memory::STACKS;
-use super::mmu::{MAIR, PAGE_TABLES, SCTLR, TCR, WINDOW, WINDOW_STACK_TOP, WINDOW_STRIDE, build};
+use super::mmu::{
+    BOOT_STACK_TOP, MAIR, PAGE_TABLES, SCTLR, TCR, WINDOW, WINDOW_STACK_TOP, WINDOW_STRIDE, build,
+    leave_boot_stack,
+};
 
 global_asm!(
     r#"
@@ -102,18 +105,25 @@ rmm_entry:
 
     ldr     x9, ={window_stack_top}
     mov     x10, #{window_stride}
-    madd    x9, x19, x10, x9
-    mov     sp, x9
+    madd    x26, x19, x10, x9           // X26: the stack of this CPU
+    mov     sp, x26
     mov     x29, xzr
     mov     x30, xzr
 
     cbnz    w25, 5f
+    ldr     x9, ={boot_stack_top}
+    mov     sp, x9
     stp     x19, x20, [sp, #-48]!
     stp     x21, x22, [sp, #16]
     str     x23, [sp, #32]
     mov     x0, sp
     bl      {cold_boot}                 // returns code and token
-    add     sp, sp, #48
+    mov     sp, x26
+    mov     x19, x0
+    mov     x20, x1
+    bl      {leave_boot_stack}
+    mov     x0, x19
+    mov     x1, x20
     b       6f
 5:  mov     x0, x20                     // X1 of a warm entry is the token
     bl      {warm_boot}
@@ -155,6 +165,8 @@ rmm_is_warm:
     sctlr = const SCTLR,
     window_stack_top = const WINDOW + WINDOW_STACK_TOP,
     window_stride = const WINDOW_STRIDE,
+    boot_stack_top = const BOOT_STACK_TOP,
+    leave_boot_stack = sym leave_boot_stack,
     cold_boot = sym rmm_cold_boot,
     warm_boot = sym rmm_warm_boot,
     boot_complete = const RMM_BOOT_COMPLETE,

@@ -155,7 +155,10 @@ extern "C" fn dump(frame: &Frame, vector: u64) -> ! {
     last_words(format_args!("ESR {esr:#018x}  ELR {elr:#018x}  FAR {far:#018x}"));
     last_words(format_args!("SPSR {spsr:#010x}  SP {sp:#018x}"));
     for (row, values) in x.chunks(4).enumerate() {
-        last_words(format_args!("X{:<2} {values:018x?}", 4 * row));
+        // One format for all rows, and none that could fail on its way.
+        let value = |column: usize| values.get(column).copied().unwrap_or(0);
+        let [a, b, c, d] = [0, 1, 2, 3].map(value);
+        last_words(format_args!("X{:<2} {a:#018x} {b:#018x} {c:#018x} {d:#018x}", 4 * row));
     }
     stop()
 }

@@ -1,16 +1,20 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The one door to the host's memory.
+//! The one door to the host's memory, and to memory that may not be there.
 //!
 //! A granule is compared with the DRAM banks, mapped as Non-secure into the slot of this CPU, copied by
 //! one of two routines in assembly, and unmapped. The host can move the granule to another world at any
 //! moment, so the copy itself may fault: a granule protection fault or an external abort at exactly
 //! these routines, and nowhere else, makes them return false. See `rmm_vectors`.
+//!
+//! What was delegated is Realm memory, but whether it is memory at all only the boot manifest says, and
+//! that of some platform says more than the machine has. So it is touched here for the first time, and
+//! wiped here.
 
 use core::arch::global_asm;
 
 use psmmu::{HostFault, HostGranule, HostMemory};
-use rmm::Dram;
+use rmm::{Dram, Region};
 
 use super::mmu;
 
@@ -21,8 +25,8 @@ global_asm!(
     .global rmm_host_copy_start
 rmm_host_copy_start:
 
-    // bool rmm_host_write(slot, words, count): count words, then zero to the end of the page
-rmm_host_write:
+    // bool rmm_host_replace(slot, words, count): count words, then zero to the end of the page
+rmm_host_replace:
     add     x3, x0, #4096
     cbz     x2, 2f
 1:  ldr     x4, [x1], #8
@@ -43,14 +47,25 @@ rmm_host_write:
     mov     w0, #1
     ret
 
-    // bool rmm_host_read(slot, words, count)
-rmm_host_read:
+    // bool rmm_host_copy(to, from, count): one of them lies in the slot
+rmm_host_copy:
     cbz     x2, 6f
-5:  ldr     x4, [x0], #8
-    str     x4, [x1], #8
+5:  ldr     x4, [x1], #8
+    str     x4, [x0], #8
     subs    x2, x2, #1
     b.ne    5b
 6:  mov     w0, #1
+    ret
+
+    // bool rmm_wipe(address, bytes): bytes are a multiple of 64
+rmm_wipe:
+    add     x3, x0, x1
+    b       4b
+
+    // bool rmm_touch(address)
+rmm_touch:
+    ldr     xzr, [x0]
+    mov     w0, #1
     ret
 
     .global rmm_host_copy_end
@@ -63,8 +78,30 @@ rmm_host_copy_fault:
 );
 
 unsafe extern "C" {
-    fn rmm_host_write(slot: usize, words: *const u64, count: usize) -> bool;
-    fn rmm_host_read(slot: usize, words: *mut u64, count: usize) -> bool;
+    fn rmm_host_replace(slot: usize, words: *const u64, count: usize) -> bool;
+    fn rmm_host_copy(to: usize, from: usize, count: usize) -> bool;
+    fn rmm_wipe(address: usize, bytes: usize) -> bool;
+    fn rmm_touch(address: usize) -> bool;
+}
+
+/// Zeroes a region of Realm memory, and says whether all of it is memory.
+///
+/// # Safety
+/// 1. The region is mapped one to one, writable, as Realm memory.
+/// 2. Nobody else uses it while this runs, and no Rust reference to any of it exists.
+pub unsafe fn wipe(region: Region) -> bool {
+    // SAFETY: 1. and 2. are those of this function; the size is in granules. A fault returns false.
+    unsafe { rmm_wipe(region.address as usize, region.bytes() as usize) }
+}
+
+/// Says whether there is memory at PA `granule`.
+///
+/// # Safety
+/// It is mapped one to one as Realm memory.
+pub unsafe fn is_memory(granule: u64) -> bool {
+    // SAFETY: it is mapped (condition of this function) and a read changes nothing. A fault returns
+    // false.
+    unsafe { rmm_touch(granule as usize) }
 }
 
 /// The door.
@@ -98,21 +135,39 @@ impl HostDoor {
 /// Words of a granule.
 const GRANULE_WORDS: usize = psmmu_abi::GRANULE_SIZE / 8;
 
+/// Returns the offset of word `first` if `count` words from there on lie in a granule.
+fn offset(first: usize, count: usize) -> Result<usize, HostFault> {
+    match first.checked_add(count) {
+        Some(end) if end <= GRANULE_WORDS => Ok(first * 8),
+        _ => Err(HostFault),
+    }
+}
+
 impl HostMemory for HostDoor {
-    fn read(&self, granule: HostGranule, words: &mut [u64]) -> Result<(), HostFault> {
-        let count = words.len().min(GRANULE_WORDS);
+    fn read(&self, granule: HostGranule, first: usize, words: &mut [u64]) -> Result<(), HostFault> {
+        let offset = offset(first, words.len())?;
+        let to = words.as_mut_ptr().expose_provenance();
         self.with_granule(granule, false, |slot| {
-            // SAFETY: the slot maps a page for this CPU and `count` words fit into it and into
-            // `words`; a fault on the page returns false.
-            unsafe { rmm_host_read(slot, words.as_mut_ptr(), count) }
+            // SAFETY: the slot maps a page for this CPU and the words from the offset on lie in it;
+            // as many fit into `words`, which nobody else uses. A fault on the page returns false.
+            unsafe { rmm_host_copy(to, slot + offset, words.len()) }
         })
     }
 
-    fn write(&self, granule: HostGranule, words: &[u64]) -> Result<(), HostFault> {
-        let count = words.len().min(GRANULE_WORDS);
+    fn write(&self, granule: HostGranule, first: usize, words: &[u64]) -> Result<(), HostFault> {
+        let offset = offset(first, words.len())?;
+        let from = words.as_ptr().expose_provenance();
         self.with_granule(granule, true, |slot| {
             // SAFETY: as in `read`; the page belongs to nobody in this world.
-            unsafe { rmm_host_write(slot, words.as_ptr(), count) }
+            unsafe { rmm_host_copy(slot + offset, from, words.len()) }
+        })
+    }
+
+    fn replace(&self, granule: HostGranule, words: &[u64]) -> Result<(), HostFault> {
+        let count = words.len().min(GRANULE_WORDS);
+        self.with_granule(granule, true, |slot| {
+            // SAFETY: as in `write`.
+            unsafe { rmm_host_replace(slot, words.as_ptr(), count) }
         })
     }
 }

@@ -1,18 +1,24 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The address space: the image and the devices one to one, and a window with four pages for each CPU.
+//! The address space: the image, the devices and the DRAM that the host may delegate one to one, and a
+//! window with four pages for each CPU.
 //!
 //! The window of a CPU is: nothing, its stack, nothing, its slot. The slot is empty but while a granule
-//! of the host is copied. Text is executable and not writable, all else the other way round or less.
+//! of the host is copied. Behind the windows lies the stack for the boot. Text is executable and not
+//! writable, all else the other way round or less.
+//!
+//! DRAM is mapped as memory of the Realm world, whosever it is: as long as a granule is the host's the
+//! RMM does not touch it here, and what the CPU does on its own account the granule protection check
+//! stops.
 
 use core::arch::asm;
 use core::ptr::NonNull;
-use core::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicPtr, AtomicU64, AtomicUsize, Ordering};
 
 use aarch64_paging::descriptor::{El23Attributes, PhysicalAddress};
 use aarch64_paging::paging::{Constraints, El2, MemoryRegion, PageTable, RootTable, Translation};
-use rmm::MAX_CPUS;
-use rmm::platform::{Platform, QEMU};
+use rmm::platform::THIS;
+use rmm::{Bank, MAX_CPUS};
 
 use super::boot::cpu;
 use super::memory::{PAGE_SIZE, STACKS};
@@ -26,14 +32,24 @@ pub const WINDOW_STACK_TOP: usize = 2 * PAGE_SIZE;
 /// The slot in a window.
 const WINDOW_SLOT: usize = 3 * PAGE_SIZE;
 
-// All windows are reached through one table of level 3.
-const _: () = assert!(MAX_CPUS * WINDOW_STRIDE <= 1 << 21);
+/// Pages of the stack for the boot: it makes what is too large for the others.
+const BOOT_STACK_PAGES: usize = 4;
+/// Where it lies: behind the windows and one page of nothing.
+const BOOT_STACK: usize = WINDOW + MAX_CPUS * WINDOW_STRIDE + PAGE_SIZE;
+/// Top of the stack for the boot.
+pub const BOOT_STACK_TOP: usize = BOOT_STACK + BOOT_STACK_PAGES * PAGE_SIZE;
+
+// All windows and the stack for the boot are reached through one table of level 3.
+const _: () = assert!(BOOT_STACK_TOP <= WINDOW + (1 << 21));
+// It is lent by CPUs that are off until the boot is over.
+const _: () = assert!(BOOT_STACK_PAGES < MAX_CPUS);
 
 /// MAIR_EL2: attribute 0 is device memory (nGnRE), attribute 1 normal write-back memory.
 pub const MAIR: u64 = 0xFF04;
 const DEVICE: El23Attributes = El23Attributes::ATTRIBUTE_INDEX_0;
 const NORMAL: El23Attributes =
     El23Attributes::ATTRIBUTE_INDEX_1.union(El23Attributes::INNER_SHAREABLE);
+const NO_EXECUTE: El23Attributes = El23Attributes::XN;
 
 /// TCR_EL2 without PS: 39 bits of input, 4 KiB granules, walks write-back and inner shareable, bits 31
 /// and 23 one.
@@ -42,8 +58,9 @@ pub const TCR: u64 = 1 << 31 | 1 << 23 | 3 << 12 | 1 << 10 | 1 << 8 | 25;
 /// SCTLR_EL2: bits that are one; WXN; caches (I, C); alignment checks (SA, A); the MMU (M).
 pub const SCTLR: u64 = 0x30C5_0830 | 1 << 19 | 1 << 12 | 1 << 3 | 1 << 2 | 1 << 1 | 1;
 
-/// Tables: the root; level 2 and 3 for the devices, for the image, for the windows.
-const TABLES: usize = 7;
+/// Tables: the root; level 2 and 3 for the devices, for the image, for the windows; level 3 for the end
+/// of the RMM's region, and one to spare for a PSMMU of the manifest.
+const TABLES: usize = 9;
 
 /// A page table of this exception level.
 type Table = PageTable<El23Attributes>;
@@ -62,15 +79,28 @@ unsafe impl Sync for Tables {}
 /// The level-3 table of the windows.
 static WINDOW_TABLE: AtomicPtr<AtomicU64> = AtomicPtr::new(core::ptr::null_mut());
 
-/// Hands out [`PAGE_TABLES`] one after the other. They lie where the CPU finds them, one to one.
+/// How many of [`PAGE_TABLES`] are in use.
+static USED: AtomicUsize = AtomicUsize::new(1);
+
+/// Hands out [`PAGE_TABLES`] one after the other, the root first. They lie where the CPU finds them, one
+/// to one.
 struct Pool {
-    used: usize,
+    root_is_out: bool,
 }
 
 impl Translation<El23Attributes> for Pool {
     fn allocate_table(&mut self) -> (NonNull<Table>, PhysicalAddress) {
-        let table = NonNull::from(&PAGE_TABLES.0[self.used]);
-        self.used += 1;
+        let index = if self.root_is_out {
+            // One CPU at a time, and with the MMU off no atomic addition would work.
+            let used = USED.load(Ordering::Relaxed);
+            USED.store(used + 1, Ordering::Relaxed);
+            used
+        } else {
+            self.root_is_out = true;
+            0
+        };
+        let table = PAGE_TABLES.0.get(index).expect("there are page tables left");
+        let table = NonNull::from(table);
         (table, PhysicalAddress(table.as_ptr().addr()))
     }
 
@@ -97,53 +127,102 @@ pub extern "C" fn build() {
     let text = address(&raw const text_start)..address(&raw const text_end);
     let rodata = text.end..address(&raw const rodata_end);
     let data = rodata.end..address(&raw const bss_end);
-    let mut root = RootTable::new(Pool { used: 0 }, 1, El2);
-
+    let console = THIS.console.base as usize;
     let read_only = El23Attributes::READ_ONLY;
-    let no_execute = El23Attributes::XN;
-    map(&mut root, text.start, text, NORMAL | read_only);
-    map(&mut root, rodata.start, rodata, NORMAL | read_only | no_execute);
-    map(&mut root, data.start, data, NORMAL | no_execute);
+    map(text.start, text, NORMAL | read_only);
+    map(rodata.start, rodata, NORMAL | read_only | NO_EXECUTE);
+    map(data.start, data, NORMAL | NO_EXECUTE);
+    map(console, console..console + PAGE_SIZE, DEVICE | NO_EXECUTE);
 
-    let platform: &Platform = &QEMU;
-    let mut map_device = |base: u64, size: usize| {
-        let base = base as usize;
-        map(&mut root, base, base..base + size, DEVICE | no_execute);
-    };
-    map_device(platform.console, PAGE_SIZE);
-    for psmmu in platform.psmmus {
-        const REGISTER_PAGE: usize = 0x1_0000;
-        for page in [psmmu.config.name, psmmu.realm_page_0, psmmu.realm_page_1] {
-            map_device(page, REGISTER_PAGE);
-        }
-    }
-
-    // The windows come last, so the table that was handed out last is the one of their level 3.
     let stacks = (&raw const STACKS).addr();
     for cpu in 0..MAX_CPUS {
         let stack = WINDOW + cpu * WINDOW_STRIDE + WINDOW_STACK_TOP - PAGE_SIZE;
-        let pages = stack..stack + PAGE_SIZE;
-        map(&mut root, stacks + cpu * PAGE_SIZE, pages, NORMAL | no_execute);
+        map(stacks + cpu * PAGE_SIZE, stack..stack + PAGE_SIZE, NORMAL | NO_EXECUTE);
     }
-    let last = root.translation().used - 1;
+    // The table that was handed out last is the one of level 3 of the windows.
+    let last = USED.load(Ordering::Relaxed) - 1;
     let table = NonNull::from(&PAGE_TABLES.0[last]);
     WINDOW_TABLE.store(table.cast().as_ptr(), Ordering::Relaxed);
+    let lent = stacks + (MAX_CPUS - BOOT_STACK_PAGES) * PAGE_SIZE;
+    map(lent, BOOT_STACK..BOOT_STACK_TOP, NORMAL | NO_EXECUTE);
+}
+
+/// Maps registers of a PSMMU: 64 KiB at PA `base`. Called while the first CPU boots.
+///
+/// # Errors
+/// When they lie where nothing can be mapped.
+pub fn map_registers(base: u64) -> Result<(), Unmappable> {
+    const REGISTERS: u64 = 0x1_0000;
+    map_one_to_one(base, REGISTERS, DEVICE | NO_EXECUTE)
+}
+
+/// Maps a bank of DRAM as memory of the Realm world. Called while the first CPU boots.
+///
+/// # Errors
+/// When it lies where nothing can be mapped.
+pub fn map_dram(bank: &Bank) -> Result<(), Unmappable> {
+    map_one_to_one(bank.base(), bank.size(), NORMAL | NO_EXECUTE)
+}
+
+/// Says that something lies where nothing can be mapped: beyond the windows.
+#[derive(Debug)]
+pub struct Unmappable;
+
+fn map_one_to_one(base: u64, size: u64, attributes: El23Attributes) -> Result<(), Unmappable> {
+    let end = base.checked_add(size).filter(|&end| end <= WINDOW as u64).ok_or(Unmappable)?;
+    map(base as usize, base as usize..end as usize, attributes);
+    // SAFETY: a barrier: the new descriptors are seen before what they map is used. None was valid
+    // before, so there is nothing to invalidate.
+    unsafe { asm!("dsb ishst", "isb", options(nostack, preserves_flags)) };
+    Ok(())
+}
+
+/// Maps `range` to the memory from `pa` on.
+fn map(pa: usize, range: core::ops::Range<usize>, attributes: El23Attributes) {
+    let always = El23Attributes::VALID | El23Attributes::ACCESSED | El23Attributes::USER_RES1;
+    let region = MemoryRegion::new(range.start, range.end);
+    let mut root = RootTable::new(Pool { root_is_out: false }, 1, El2);
+    let constraints = Constraints::NO_CONTIGUOUS_HINT;
+    // (Not `expect`, which would drag in all that prints an error.)
+    if root.map_range(&region, PhysicalAddress(pa), attributes | always, constraints).is_err() {
+        panic!("{:#x} does not fit into 39 bits", range.start);
+    }
     // It must not be taken apart.
     core::mem::forget(root);
 }
 
-/// Maps `range` to the memory from `pa` on.
-fn map(
-    root: &mut RootTable<El2, Pool>,
-    pa: usize,
-    range: core::ops::Range<usize>,
-    attributes: El23Attributes,
-) {
-    let always = El23Attributes::VALID | El23Attributes::ACCESSED | El23Attributes::USER_RES1;
-    let region = MemoryRegion::new(range.start, range.end);
-    let constraints = Constraints::NO_BLOCK_MAPPINGS | Constraints::NO_CONTIGUOUS_HINT;
-    root.map_range(&region, PhysicalAddress(pa), attributes | always, constraints)
-        .expect("every range fits into 39 bits");
+/// Takes the stack for the boot away. The CPUs that have lent it may come now.
+pub extern "C" fn leave_boot_stack() {
+    for page in 0..BOOT_STACK_PAGES {
+        let address = BOOT_STACK + page * PAGE_SIZE;
+        window_entry((address - WINDOW) / PAGE_SIZE).store(0, Ordering::Relaxed);
+        invalidate(address);
+    }
+}
+
+/// Returns the descriptor of a page of the windows.
+fn window_entry(index: usize) -> &'static AtomicU64 {
+    let table = WINDOW_TABLE.load(Ordering::Relaxed);
+    // SAFETY: `build` has stored the address of one of the page tables, 512 words that live for ever
+    // and are written as atomics only, and the index is taken within them.
+    unsafe { &*table.add(index % 512) }
+}
+
+/// Has this CPU forget the translation of a page whose descriptor was just made invalid. Only this CPU
+/// has used it.
+fn invalidate(address: usize) {
+    // SAFETY: nothing uses the page any longer; the invalidation is complete before anything else is
+    // done.
+    unsafe {
+        asm!(
+            "dsb ishst",
+            "tlbi vae2, {page}",
+            "dsb nsh",
+            "isb",
+            page = in(reg) address >> 12,
+            options(nostack, preserves_flags),
+        );
+    }
 }
 
 /// Maps a page by `descriptor` into the slot of this CPU while `with` runs on its address.
@@ -151,11 +230,7 @@ fn map(
 pub fn with_slot<T>(descriptor: u64, with: impl FnOnce(usize) -> T) -> T {
     let index = (cpu() % MAX_CPUS) * (WINDOW_STRIDE / PAGE_SIZE) + WINDOW_SLOT / PAGE_SIZE;
     let slot = WINDOW + index * PAGE_SIZE;
-    let table = WINDOW_TABLE.load(Ordering::Relaxed);
-    // SAFETY: `build` has stored the address of one of the page tables, 512 words that live for ever,
-    // and `index` is below 512 as all windows lie in one table. They are written as atomics only, the
-    // descriptor of a slot by its CPU only.
-    let entry = unsafe { &*table.add(index) };
+    let entry = window_entry(index);
 
     entry.store(descriptor, Ordering::Relaxed);
     // SAFETY: the slot was invalid and no translation of it is cached, since it is invalidated below
@@ -165,18 +240,7 @@ pub fn with_slot<T>(descriptor: u64, with: impl FnOnce(usize) -> T) -> T {
     let result = with(slot);
 
     entry.store(0, Ordering::Relaxed);
-    // SAFETY: only this CPU uses its slot, and no longer; the invalidation is complete before anything
-    // else is done.
-    unsafe {
-        asm!(
-            "dsb ishst",
-            "tlbi vae2, {page}",
-            "dsb nsh",
-            "isb",
-            page = in(reg) slot >> 12,
-            options(nostack, preserves_flags),
-        );
-    }
+    invalidate(slot);
     result
 }
 

@@ -123,7 +123,7 @@ impl<H: Hook> Environment for World<H> {
         self.inner.ram.undelegate(granule);
     }
 
-    fn wipe(&self, region: Region) {
+    fn wipe(&self, region: Region) -> bool {
         self.hook.step();
         let mut opened = self.inner.opened.lock().unwrap_or_else(PoisonError::into_inner);
         for granule in Ram::granules(region.address, region.bytes()) {
@@ -135,6 +135,7 @@ impl<H: Hook> Environment for World<H> {
                 self.inner.devices[device].1.memory().take_back(address);
             }
         }
+        true
     }
 
     fn open(&self, region: Region) -> ModelMemory {

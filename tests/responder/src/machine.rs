@@ -106,6 +106,8 @@ impl Machine {
         let smmus: Vec<_> = devices.into_iter().map(Smmu::new).collect();
         // An earlier user has left an error active.
         smmus.iter().for_each(|smmu| smmu.device().raise(1 << 2));
+        // It reads the words of a stream table entry in whatever order it likes.
+        smmus.iter().for_each(|smmu| smmu.device().set_strict_entries(true));
         let names = (0..).map(|index| PSMMU + index * PSMMU_STEP);
         let devices: Vec<_> = names.zip(smmus.iter().cloned()).collect();
 

@@ -218,7 +218,7 @@ impl Device {
     /// Orders all accesses of memory ahead of writes of registers: the device sees all stores of the
     /// CPU, and entries have been read.
     pub(crate) fn write_barrier(&mut self) {
-        self.memory.drain_stores();
+        self.drain_stores();
         self.eventq.entries_read = false;
         self.priq.entries_read = false;
     }

@@ -55,8 +55,19 @@ pub(crate) enum Invalidation {
     Streams { first: u32, last: u32, leaf: bool },
     /// All configuration.
     Configuration,
-    /// Some translations.
-    Translations { all: bool },
+    /// Translations.
+    Translations(Scope),
+}
+
+/// Which translations a command invalidates.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Scope {
+    /// All but those of EL2.
+    All,
+    /// All of a VMID, of both stages.
+    Vmid(u16),
+    /// Fewer than all that were made by one table.
+    Fewer,
 }
 
 impl Device {
@@ -210,6 +221,9 @@ impl Device {
     fn execute(&mut self, command: Command) -> Result<Command, CommandError> {
         let translates = self.is_on(Enable::Smmu);
         match command {
+            Command::PrefetchConfig { stream, .. } | Command::PrefetchAddress { stream, .. } => {
+                self.prefetch(stream);
+            }
             Command::CfgiSte { stream, leaf } => {
                 self.invalidate(Invalidation::Streams { first: stream, last: stream, leaf });
             }
@@ -219,9 +233,13 @@ impl Device {
                 self.invalidate(Invalidation::Streams { first, last, leaf: false });
             }
             Command::CfgiAll => self.invalidate(Invalidation::Configuration),
-            Command::Tlbi(tlbi) => self.invalidate(Invalidation::Translations {
-                all: tlbi.operation == TlbiOperation::NsnhAll,
-            }),
+            Command::Tlbi(tlbi) => {
+                self.invalidate(Invalidation::Translations(match tlbi.operation {
+                    TlbiOperation::NsnhAll => Scope::All,
+                    TlbiOperation::S12Vmall => Scope::Vmid(tlbi.vmid),
+                    _ => Scope::Fewer,
+                }));
+            }
             Command::AtcInv { .. } if translates => {
                 self.cmdq.atc_timed_out |= std::mem::take(&mut self.modes.atc_timeout);
             }
@@ -235,6 +253,7 @@ impl Device {
     }
 
     fn invalidate(&mut self, invalidation: Invalidation) {
+        self.streams.updates.tell(invalidation);
         self.cmdq.invalidations.push(invalidation);
     }
 
@@ -245,9 +264,11 @@ impl Device {
         }
         self.flush_sync_messages();
         for invalidation in std::mem::take(&mut self.cmdq.invalidations) {
-            self.streams.invalidate(invalidation, &self.config);
+            let translates = self.is_on(Enable::Smmu);
+            self.streams.invalidate(invalidation, &self.config, translates);
             self.flush_records(invalidation);
         }
+        self.streams.updates.settle();
         self.show(Output::Events);
         match completion {
             Completion::Interrupt(message) => self.request_sync_interrupt(message),

@@ -77,6 +77,9 @@ const IDR3_MPAM: u32 = 1 << 7;
 /// PPS of IDR3, bit 5: automatic answers carry the PASID of the request.
 const IDR3_PPS: u32 = 1 << 5;
 
+/// Bits of a physical address, by OAS of IDR5, bits 2:0.
+const ADDRESS_BITS: [u32; 8] = [32, 36, 40, 42, 44, 48, 52, 56];
+
 impl Default for Config {
     /// Makes a Realm SMMU with messages, ATS, PRI, EL2, 16-bit StreamIDs, two-level stream tables and
     /// queues of up to 2^19 entries.
@@ -149,6 +152,29 @@ impl Config {
     pub const fn with_queue_limits(mut self, commands: u32, events: u32, pages: u32) -> Self {
         assert!(commands <= 19 && events <= 19 && pages <= 19, "the architecture stops at 2^19");
         self.idr1 = self.idr1 & !(0x7FFF << 11) | commands << 21 | events << 16 | pages << 11;
+        self
+    }
+
+    /// Makes StreamIDs of `bits` bits (IDR1.SIDSIZE), 0 to 32.
+    #[must_use]
+    pub const fn with_stream_bits(mut self, bits: u32) -> Self {
+        assert!(bits <= 32, "the architecture stops at 32");
+        self.idr1 = self.idr1 & !0x3F | bits;
+        self
+    }
+
+    /// Makes physical addresses of `bits` bits (IDR5.OAS): 32, 36, 40, 42, 44, 48, 52 or 56.
+    ///
+    /// # Panics
+    /// When the architecture has no such size.
+    #[must_use]
+    pub const fn with_address_bits(mut self, bits: u32) -> Self {
+        let mut size = 0;
+        while size < ADDRESS_BITS.len() && ADDRESS_BITS[size] != bits {
+            size += 1;
+        }
+        assert!(size < ADDRESS_BITS.len(), "no such size of addresses");
+        self.idr5 = self.idr5 & !7 | size as u32;
         self
     }
 
@@ -272,7 +298,7 @@ impl Config {
 
     /// Bits of a physical address, IDR5.OAS.
     pub(crate) const fn address_bits(&self) -> u32 {
-        [32, 36, 40, 42, 44, 48, 52, 56][(self.idr5 & 7) as usize]
+        ADDRESS_BITS[(self.idr5 & 7) as usize]
     }
 }
 
@@ -300,6 +326,19 @@ mod tests {
         let config = Config::qemu_like();
         assert!(!config.has_msi() && !config.has_pri() && !config.has_el2());
         assert_eq!((config.command_limit(), config.event_limit()), (19, 19));
+    }
+
+    #[test]
+    fn sizes_of_streams_and_addresses_are_chosen() {
+        for bits in 0..=32 {
+            assert_eq!(Config::default().with_stream_bits(bits).stream_bits(), bits);
+        }
+        assert_eq!(Config::default().idr5 & 7, 5);
+        for (oas, bits) in ADDRESS_BITS.into_iter().enumerate() {
+            let config = Config::default().with_address_bits(bits);
+            assert_eq!((config.idr5 & 7, config.address_bits()), (oas as u32, bits));
+            assert_eq!(config.idr5 & !7, Config::default().idr5 & !7);
+        }
     }
 
     #[test]

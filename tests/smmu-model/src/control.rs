@@ -228,12 +228,18 @@ impl Device {
     pub(crate) fn ack_cr0(&mut self, enable: Enable) {
         let off = self.control.cr0 & enable.bits() == 0;
         match enable {
-            Enable::Cmdq if off => self.stop_commands(),
+            Enable::Cmdq if off => {
+                self.stop_commands();
+                if self.modes.loses_sync_messages {
+                    self.lose_sync_messages();
+                }
+            }
             Enable::Cmdq => self.start_commands(),
             // What is committed is seen at the acknowledge; what is not vanishes.
             Enable::Eventq if off => {
                 self.finish(Output::Events);
                 self.drop_uncommitted_records();
+                self.note_left_records();
             }
             Enable::Priq if off => self.finish(Output::Pages),
             _ => {}

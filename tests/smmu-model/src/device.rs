@@ -64,6 +64,8 @@ pub(crate) struct Modes {
     pub atc_timeout: bool,
     pub merges: bool,
     pub caches: bool,
+    pub strict_entries: bool,
+    pub loses_sync_messages: bool,
 }
 
 /// What has happened. It has no influence on what will.
@@ -71,6 +73,8 @@ pub(crate) struct Modes {
 pub(crate) struct Log {
     pub violations: Vec<Violation>,
     pub losses: Vec<(Record, Loss)>,
+    /// Records between CONS and PROD when EVENTQEN went off.
+    pub left: Vec<Record>,
     pub commands: Vec<Command>,
     pub answers: Vec<Answer>,
     pub messages: Vec<Message>,
@@ -166,22 +170,6 @@ impl Hash for Device {
     }
 }
 
-/// Gives the numbers of a seed (SplitMix64).
-struct Unknown(u64);
-
-impl Unknown {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mixed = (self.0 ^ self.0 >> 30).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        let mixed = (mixed ^ mixed >> 27).wrapping_mul(0x94D0_49BB_1331_11EB);
-        mixed ^ mixed >> 31
-    }
-
-    fn next32(&mut self) -> u32 {
-        (self.next() >> 32) as u32
-    }
-}
-
 impl Device {
     /// Makes a device that has just been reset and has no memory yet.
     #[must_use]
@@ -202,6 +190,8 @@ impl Device {
                 atc_timeout: false,
                 merges: false,
                 caches: true,
+                strict_entries: false,
+                loses_sync_messages: false,
             },
             control: Control::default(),
             gerror: 0,
@@ -219,43 +209,6 @@ impl Device {
         };
         device.reset();
         device
-    }
-
-    /// Resets the device: enables, acknowledges, errors and R_GMECID are 0, all other registers that
-    /// can be written hold anything. Memory, choices of the test and what was recorded stay.
-    pub fn reset(&mut self) {
-        let mut unknown = Unknown(self.config.seed);
-        let mut queue = || OutputQueue {
-            base: unknown.next(),
-            prod: unknown.next32() & 0x800F_FFFF,
-            cons: unknown.next32() & 0x800F_FFFF,
-            ..OutputQueue::default()
-        };
-        (self.eventq, self.priq) = (queue(), queue());
-        // OVFLG of the PRI queue is known.
-        self.priq.prod &= 0xF_FFFF;
-        self.cmdq = CommandQueue {
-            base: unknown.next(),
-            prod: unknown.next32() & 0xF_FFFF,
-            cons: unknown.next32() & 0x7F0F_FFFF,
-            ..CommandQueue::default()
-        };
-        self.control = Control {
-            cr1: unknown.next32() & 0xFFF,
-            cr2: unknown.next32() & 0xF,
-            written: vec![0; Register::ALL.len()],
-            ..Control::default()
-        };
-        self.streams =
-            Streams { base: unknown.next(), cfg: unknown.next32(), ..Streams::default() };
-        self.interrupts = Interrupts::default();
-        for cfg in &mut self.interrupts.cfg {
-            (cfg.cfg0, cfg.cfg1, cfg.cfg2) = (unknown.next(), unknown.next32(), unknown.next32());
-        }
-        (self.gerror, self.gerrorn) = (0, 0);
-        self.records.clear();
-        self.requests.clear();
-        self.groups.clear();
     }
 
     /// Returns what kind of device it is.
@@ -359,6 +312,12 @@ impl Device {
     /// Chooses whether CMDQ_CONS falls behind what was consumed, until a [`Step::PublishCons`].
     pub const fn set_lazy_cons(&mut self, lazy: bool) {
         self.modes.lazy_cons = lazy;
+    }
+
+    /// Chooses whether messages of CMD_SYNCs that are due are lost when CMDQEN goes off. By default they
+    /// still come: the architecture promises neither.
+    pub const fn set_losing_sync_messages(&mut self, loses: bool) {
+        self.modes.loses_sync_messages = loses;
     }
 
     /// Chooses whether steps are as small as a driver can tell them apart: an entry is written by one

@@ -72,7 +72,7 @@ impl Device {
     pub(crate) fn flush_records(&mut self, invalidation: Invalidation) {
         let is_hit = |record: &Record| match invalidation {
             Invalidation::Streams { first, last, .. } => (first..=last).contains(&record.stream()),
-            Invalidation::Configuration | Invalidation::Translations { .. } => true,
+            Invalidation::Configuration | Invalidation::Translations(_) => true,
         };
         while let Some(index) = self.records.iter().position(is_hit) {
             self.deliver_record(index);
@@ -92,6 +92,20 @@ impl Device {
     #[must_use]
     pub fn take_losses(&mut self) -> Vec<(Record, Loss)> {
         std::mem::take(&mut self.log.losses)
+    }
+
+    /// Notes what lies in a queue that goes off: the driver may still read it, and has dropped what it
+    /// does not.
+    pub(crate) fn note_left_records(&mut self) {
+        let left = self.queued_records();
+        self.log.left.extend(left);
+    }
+
+    /// Takes the records that lay between CONS and PROD when EVENTQEN went off, oldest first: what the
+    /// driver dropped, unless it read them later.
+    #[must_use]
+    pub fn take_left_records(&mut self) -> Vec<Record> {
+        std::mem::take(&mut self.log.left)
     }
 
     /// Returns the records between CONS and PROD, oldest first, as memory has them.

@@ -97,6 +97,10 @@ pub struct Message {
     pub non_secure: bool,
     /// The 32 bits that were written.
     pub data: u32,
+    /// SH of IRQ_CFG2, or MSH of the CMD_SYNC.
+    pub shareability: u8,
+    /// MemAttr of IRQ_CFG2, or MSIAttr of the CMD_SYNC.
+    pub attributes: u8,
     /// Nobody took it.
     pub aborted: bool,
 }
@@ -135,13 +139,14 @@ impl Device {
 
     /// Returns where messages of `source` go, if it sends any.
     pub(crate) const fn doorbell(&self, source: Source) -> Option<SyncMessage> {
-        let IrqCfg { cfg0, cfg1, .. } = self.interrupts.cfg[source as usize];
+        let IrqCfg { cfg0, cfg1, cfg2 } = self.interrupts.cfg[source as usize];
         let address = cfg0 & ADDRESS & ((1 << self.config.address_bits()) - 1);
         if !self.config.has_msi() || address == 0 {
             return None;
         }
         let non_secure = cfg0 & NON_SECURE != 0;
-        Some(SyncMessage { address, data: cfg1, non_secure, shareability: 0, attributes: 0 })
+        let (shareability, attributes) = ((cfg2 >> 4 & 3) as u8, (cfg2 & 0xF) as u8);
+        Some(SyncMessage { address, data: cfg1, non_secure, shareability, attributes })
     }
 
     /// Makes the interrupt of a source that IRQ_CTRL switches due, if it is on.
@@ -193,9 +198,12 @@ impl Device {
             self.interrupts.messages_due &= !source.bit();
             self.doorbell(source)
         };
-        let Some(SyncMessage { address, data, non_secure, .. }) = message else { return };
+        let Some(message) = message else { return };
+        let SyncMessage { address, data, non_secure, shareability, attributes } = message;
         let aborted = !self.is_taken(address, data, non_secure);
-        self.log.messages.push(Message { source, address, non_secure, data, aborted });
+        let message =
+            Message { source, address, non_secure, data, shareability, attributes, aborted };
+        self.log.messages.push(message);
         if aborted {
             self.activate(source.message_error());
         }
@@ -203,6 +211,9 @@ impl Device {
 
     /// Writes a message to a doorbell or to memory of the Realm, and returns whether it was taken.
     fn is_taken(&mut self, address: u64, data: u32, non_secure: bool) -> bool {
+        if self.memory.refused.contains(&address) {
+            return false;
+        }
         if let Some(&of_non_secure) = self.memory.doorbells.get(&address) {
             return of_non_secure == non_secure;
         }
@@ -274,7 +285,12 @@ impl Device {
         self.log.pulses[source as usize]
     }
 
-    /// Takes the messages that were written, oldest first.
+    /// Forgets the messages of CMD_SYNCs that are due: CMDQEN is off, and they are not promised any more.
+    pub(crate) fn lose_sync_messages(&mut self) {
+        self.interrupts.sync_messages.clear();
+    }
+
+    /// Takes the messages that were written or aborted, oldest first.
     #[must_use]
     pub fn take_messages(&mut self) -> Vec<Message> {
         std::mem::take(&mut self.log.messages)

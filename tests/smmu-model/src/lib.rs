@@ -125,13 +125,14 @@
 //! reset; GERROR and GERRORN; command queue with all commands of a Realm queue as far as to their
 //! legality, CMD_SYNC with its three completions, errors and lazy CONS; event and PRI queues of all
 //! sizes with overflow, aborts of three kinds and automatic answers; wires and messages and their
-//! aborts; linear and two-level stream tables and their cache, as far as to the event of a
-//! [`Transaction`].
+//! aborts; linear and two-level stream tables, their cache and their update while the device may read
+//! them, as far as to the event of a [`Transaction`]; which stage-2 tables it has cached something of
+//! ([`Device::translations`]).
 //!
 //! # What is not
 //!
 //! Translation: tables are not walked and context descriptors not read, [`Walk`] says what would come
-//! of it. TLBs. Stalls, which the Realm side never has. The Non-secure and Secure interfaces, but for
+//! of it. Single entries of TLBs, and VMIDs of which only some bits count. Stalls, which the Realm side never has. The Non-secure and Secure interfaces, but for
 //! identification. Root registers and granule protection, but for its aborts
 //! ([`Region::abort_accesses`]). Enhanced command queues, DPT, MPAM, VATOS, S2PII. Barriers of single
 //! CPUs: one counts for all. Reserved bits of commands that are legal otherwise.
@@ -154,9 +155,12 @@ mod pri;
 mod queue;
 mod record;
 mod registers;
+mod reset;
 mod smmu;
 mod stream;
 mod transaction;
+mod translations;
+mod updates;
 mod violation;
 
 pub use cmdq::CommandError;
@@ -173,4 +177,5 @@ pub use record::{Class, EventNumber, Record};
 pub use registers::{Access, Page, Register, World};
 pub use smmu::{Guard, Memory, Region, Smmu};
 pub use transaction::{Kind, Outcome, Transaction, Walk};
+pub use translations::Translation;
 pub use violation::Violation;

@@ -26,6 +26,8 @@ impl Device {
     /// * an enabled queue or stream table lies in it, or messages of an enabled interrupt go there;
     /// * a level-1 descriptor points there, or the device has something cached that came from there or
     ///   points there, while SMMUEN is set;
+    /// * a stage-2 table begins in it of which translations are cached, or by which a stream may be
+    ///   translated, while SMMUEN is set;
     /// * the message of a CMD_SYNC has yet to be written there.
     ///
     /// # Panics
@@ -58,11 +60,14 @@ impl Device {
         }
         if self.at_rest(Enable::Smmu.bits()) {
             self.orphan_cached(address, end);
+            self.orphan_translations(address, end);
             return;
         }
+        self.check_not_walked(address, end);
         let is_hit = |table: &Table| overlap(address, end, table.address, table.end());
         let linked = self.tables().find(|table| table.descriptor != 0 && is_hit(table));
-        let cached = self.cached_from(address, end).next();
+        let disabled = self.streams.updates.disabled_in(address, end).next();
+        let cached = self.cached_from(address, end).next().or(disabled);
         if let Some(Table { descriptor, .. }) = linked {
             self.violate(Violation::TakenBackLinked { address, descriptor });
         }
@@ -122,7 +127,9 @@ impl Device {
         let descriptors =
             self.streams.level_1.values().map(|cached| (cached.from, cached.orphaned));
         let entries = self.streams.entries.values().map(|cached| (cached.from, cached.orphaned));
-        if let Some((from, _)) = descriptors.chain(entries).find(|(_, orphaned)| *orphaned) {
+        let orphan = descriptors.chain(entries).find(|(_, orphaned)| *orphaned);
+        let orphan = orphan.map(|(from, _)| from).or_else(|| self.streams.translations.orphan());
+        if let Some(from) = orphan {
             self.violate(Violation::EnabledWithOrphans { cr0, from });
         }
     }

@@ -7,7 +7,7 @@
 //! [`Smmu::write_barrier`](crate::Smmu::write_barrier); what the device wrote is hidden from the CPU
 //! behind the old value until [`Smmu::read_barrier`](crate::Smmu::read_barrier).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -63,6 +63,8 @@ pub(crate) struct PhysicalMemory {
     blocks: BTreeMap<u64, Block>,
     /// Addresses that take messages, and whether they are Non-secure.
     pub doorbells: BTreeMap<u64, bool>,
+    /// Addresses that messages are aborted at, whatever is there.
+    pub refused: BTreeSet<u64>,
     /// Stores of the CPU that the device does not see yet.
     store_buffer: BTreeMap<u64, u64>,
     /// What the CPU still sees where the device has written.
@@ -87,6 +89,7 @@ impl PhysicalMemory {
         Self {
             blocks: BTreeMap::new(),
             doorbells: BTreeMap::new(),
+            refused: BTreeSet::new(),
             store_buffer: BTreeMap::new(),
             stale: BTreeMap::new(),
             hides_device_writes: true,
@@ -209,6 +212,16 @@ impl PhysicalMemory {
         self.store_buffer.range(first..end).next().map(|(&address, _)| address)
     }
 
+    /// Returns the store to `address` that the device does not see yet.
+    pub fn unseen(&self, address: u64) -> Option<u64> {
+        self.store_buffer.get(&address).copied()
+    }
+
+    /// Returns the stores that the device does not see yet, by their addresses.
+    pub fn stores(&self) -> impl Iterator<Item = (u64, u64)> {
+        self.store_buffer.iter().map(|(&address, &value)| (address, value))
+    }
+
     /// Lets the device see all stores of the CPU.
     pub fn drain_stores(&mut self) {
         for (address, value) in std::mem::take(&mut self.store_buffer) {
@@ -293,10 +306,9 @@ impl Device {
         if !self.may_use(address, identity, true) {
             return;
         }
-        if self.memory.hides_cpu_writes {
-            self.memory.store_buffer.insert(address, value);
-        } else {
-            self.memory.write(address, value);
+        self.memory.store_buffer.insert(address, value);
+        if !self.memory.hides_cpu_writes {
+            self.drain_stores();
         }
     }
 
@@ -336,7 +348,7 @@ impl Device {
             self.priq.entries_read = false;
         }
         if !of_cpu {
-            self.memory.drain_stores();
+            self.drain_stores();
         }
     }
 
@@ -399,8 +411,13 @@ impl Device {
         self.memory.doorbells.insert(address, non_secure);
     }
 
-    /// Lets the device see all stores of the CPU, as time does in the end.
-    pub fn drain_stores(&mut self) {
-        self.memory.drain_stores();
+    /// Makes all messages to the 32-bit word at `address` end with an abort, whatever is there, or ends
+    /// that.
+    pub fn refuse_messages(&mut self, address: u64, refuse: bool) {
+        if refuse {
+            self.memory.refused.insert(address);
+        } else {
+            self.memory.refused.remove(&address);
+        }
     }
 }

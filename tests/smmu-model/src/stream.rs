@@ -7,9 +7,11 @@
 
 use std::collections::BTreeMap;
 
-use crate::cmdq::Invalidation;
+use crate::cmdq::{Invalidation, Scope};
 use crate::control::Enable;
 use crate::registers::Register;
+use crate::translations::{Translation, Translations};
+use crate::updates::Updates;
 use crate::violation::Violation;
 use crate::{Config, Device};
 
@@ -68,6 +70,8 @@ pub(crate) struct Streams {
     /// Level-1 descriptors by their addresses.
     pub level_1: BTreeMap<u64, Cached<u64>>,
     pub entries: BTreeMap<u32, Cached<Entry>>,
+    pub translations: Translations,
+    pub updates: Updates,
     pub configuration_invalidated: bool,
     pub translations_invalidated: bool,
 }
@@ -78,23 +82,33 @@ impl Streams {
         self.configuration_invalidated && self.translations_invalidated
     }
 
-    /// Drops what is cached; `config` is the device's.
-    pub fn invalidate(&mut self, invalidation: Invalidation, config: &Config) {
-        match invalidation {
-            Invalidation::Configuration => {
-                self.forget();
-                self.configuration_invalidated = true;
+    /// Drops what is cached; `config` is the device's. A stage-2 entry that is cached while the device
+    /// translates may have led to translations until now.
+    pub fn invalidate(&mut self, invalidation: Invalidation, config: &Config, translates: bool) {
+        let (of_streams, leaf) = match invalidation {
+            Invalidation::Configuration => (0..=u32::MAX, false),
+            Invalidation::Streams { first, last, leaf } => (first..=last, leaf),
+            Invalidation::Translations(scope) => {
+                self.translations_invalidated |= scope == Scope::All;
+                return self.translations.drop_scope(scope);
             }
-            Invalidation::Streams { first, last, leaf } => {
-                self.entries.retain(|stream, _| !(first..=last).contains(stream));
-                if !leaf {
-                    let (base, split) = (self.address(config), self.split());
-                    let descriptor = |stream: u32| base + u64::from(stream >> split) * 8;
-                    let (first, last) = (descriptor(first), descriptor(last));
-                    self.level_1.retain(|address, _| !(first..=last).contains(address));
-                }
+        };
+        let translations = &mut self.translations;
+        self.entries.retain(|stream, cached| {
+            let is_hit = of_streams.contains(stream);
+            if is_hit && translates && is_translating(&cached.value, config) {
+                translations.insert(Translation::of(&cached.value));
             }
-            Invalidation::Translations { all } => self.translations_invalidated |= all,
+            !is_hit
+        });
+        if invalidation == Invalidation::Configuration {
+            self.level_1.clear();
+            self.configuration_invalidated = true;
+        } else if !leaf {
+            let (base, split) = (self.address(config), self.split());
+            let descriptor = |stream: u32| base + u64::from(stream >> split) * 8;
+            let hit = descriptor(*of_streams.start())..=descriptor(*of_streams.end());
+            self.level_1.retain(|address, _| !hit.contains(address));
         }
     }
 
@@ -135,6 +149,15 @@ impl Streams {
         if bytes < 64 { 64 } else { bytes }
     }
 
+    /// Where the level-1 descriptors end; where they begin if there are none.
+    pub const fn descriptors_end(&self, config: &Config) -> u64 {
+        let first = self.address(config);
+        if !self.has_two_levels(config) {
+            return first;
+        }
+        first + (8 << self.log2(config).saturating_sub(self.split()))
+    }
+
     /// The table's address, aligned down as the device does.
     pub const fn address(&self, config: &Config) -> u64 {
         let bits = (1 << config.address_bits()) - 1;
@@ -171,6 +194,16 @@ pub(crate) const fn kind(entry: &Entry) -> u64 {
     entry[0] >> 1 & 7
 }
 
+/// Returns whether the first word of an entry lets transactions do anything but abort.
+pub(crate) const fn is_enabled(word: u64) -> bool {
+    word & 1 != 0 && word >> 3 & 1 != 0
+}
+
+/// Returns whether an entry makes the device walk a stage-2 table.
+pub(crate) const fn is_translating(entry: &Entry, config: &Config) -> bool {
+    entry[0] & 1 != 0 && kind(entry) & 0b110 == 0b110 && !is_illegal(entry, config)
+}
+
 /// Returns whether a valid entry asks for something that is reserved or that this device lacks, on the
 /// Realm side.
 const fn is_illegal(entry: &Entry, config: &Config) -> bool {
@@ -202,6 +235,12 @@ impl Device {
         if let Some(address) = self.memory.unseen_store(first, first + alignment) {
             self.violate(Violation::TableNotVisible { address });
         }
+        let linked = self.tables().filter(|table| table.descriptor != 0);
+        let unseen =
+            linked.filter_map(|table| self.memory.unseen_store(table.address, table.end()));
+        if let Some(address) = unseen.min() {
+            self.violate(Violation::TableNotVisible { address });
+        }
     }
 
     /// Returns the tables of entries that the device would find in memory.
@@ -210,8 +249,7 @@ impl Device {
         let (first, is_linear) = (streams.address(config), !streams.has_two_levels(config));
         let entries = 1 << streams.log2(config);
         let linear = Table { address: first, entries, stream: 0, descriptor: 0 };
-        let end = if is_linear { first } else { first + streams.bytes(config) };
-        let linked = memory.words_in(first, end);
+        let linked = memory.words_in(first, streams.descriptors_end(config));
         let linked = linked.filter_map(|(at, descriptor)| streams.table(descriptor, at, config));
         is_linear.then_some(linear).into_iter().chain(linked)
     }
@@ -242,6 +280,12 @@ impl Device {
         } else {
             Err(NoEntry::BadEntry)
         }
+    }
+
+    /// Lets the device read the entry of `stream` ahead, as it may at any time while SMMUEN is set. What
+    /// it finds is cached; what is wrong with it is recorded only when a transaction uses it.
+    pub fn prefetch(&mut self, stream: u32) {
+        let _ = self.stream_table_entry(stream);
     }
 
     fn entry_address(&mut self, stream: u32) -> Result<u64, NoEntry> {
@@ -279,10 +323,11 @@ impl Device {
         self.streams.forget();
     }
 
-    /// Chooses whether configuration is cached, which it is by default.
+    /// Chooses whether configuration and translations are cached, which they are by default.
     pub fn cache_configuration(&mut self, caches: bool) {
         self.modes.caches = caches;
         self.streams.forget();
+        self.streams.translations = Translations::default();
     }
 
     /// Returns STRTAB_BASE and STRTAB_BASE_CFG.

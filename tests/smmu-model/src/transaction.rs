@@ -160,7 +160,13 @@ impl Device {
     /// Judges `transaction`.
     pub(crate) fn judge(&mut self, transaction: &Transaction) -> Outcome {
         let (outcome, may_merge) = match self.stream_table_entry(transaction.stream) {
-            Ok(entry) => (judge_entry(transaction, &entry), stream::merges_events(&entry)),
+            Ok(entry) => {
+                let outcome = judge_entry(transaction, &entry).unwrap_or_else(|| {
+                    self.note_walk(&entry);
+                    judge_walk(transaction, &entry)
+                });
+                (outcome, stream::merges_events(&entry))
+            }
             Err(why) => (self.judge_no_entry(transaction, why), false),
         };
         if let Outcome::Recorded(record) = outcome {
@@ -206,16 +212,17 @@ fn forbidden(transaction: &Transaction) -> Outcome {
     Outcome::Recorded(if transaction.write { record } else { record.read() })
 }
 
-fn judge_entry(transaction: &Transaction, entry: &Entry) -> Outcome {
+/// Judges what comes ahead of the walk of tables; `None` when there is a walk.
+fn judge_entry(transaction: &Transaction, entry: &Entry) -> Option<Outcome> {
     let kind = stream::kind(entry);
     if kind & 0b100 == 0 {
-        return Outcome::Aborted;
+        return Some(Outcome::Aborted);
     }
     match transaction.kind {
         // CR0.ATSCHK is fixed on the Realm side: what ATS has translated is checked.
-        Kind::AtsTranslated if ats(entry) == 0 => return forbidden(transaction),
-        Kind::AtsTranslated => return Outcome::Bypassed,
-        Kind::AtsRequest if ats(entry) == 0 => return bad_ats_request(transaction),
+        Kind::AtsTranslated if ats(entry) == 0 => return Some(forbidden(transaction)),
+        Kind::AtsTranslated => return Some(Outcome::Bypassed),
+        Kind::AtsRequest if ats(entry) == 0 => return Some(bad_ats_request(transaction)),
         Kind::AtsRequest | Kind::Untranslated => {}
     }
     let has_stage_1 = kind & 0b001 != 0;
@@ -229,20 +236,23 @@ fn judge_entry(transaction: &Transaction, entry: &Entry) -> Outcome {
         Some(substream)
             if !has_substreams || u64::from(substream) >> substream_bits(entry) != 0 =>
         {
-            return bad_substream(substream);
+            return Some(bad_substream(substream));
         }
-        Some(0) if without_substream(entry) == 2 => return stream_disabled(transaction),
+        Some(0) if without_substream(entry) == 2 => return Some(stream_disabled(transaction)),
         None if has_substreams && without_substream(entry) == 0 => {
-            return stream_disabled(transaction);
+            return Some(stream_disabled(transaction));
         }
         None if has_substreams && without_substream(entry) == 1 && kind & 0b010 == 0 => {
-            return Outcome::Bypassed;
+            return Some(Outcome::Bypassed);
         }
         _ => {}
     }
-    if kind == 0b100 {
-        return Outcome::Bypassed;
-    }
+    (kind == 0b100).then_some(Outcome::Bypassed)
+}
+
+/// Judges how the walk ends.
+fn judge_walk(transaction: &Transaction, entry: &Entry) -> Outcome {
+    let has_stage_1 = stream::kind(entry) & 0b001 != 0;
     let number = match transaction.walk {
         Walk::Translates => return Outcome::Translated,
         Walk::NoTranslation => EventNumber::Translation,

@@ -147,15 +147,74 @@ pub enum Violation {
         /// The address of the message.
         target: u64,
     },
+    /// A stage-2 table was taken back of which translations are cached: no TLB invalidation of its VMID
+    /// with a CMD_SYNC behind it, since the device last used it.
+    TakenBackTranslating {
+        /// The first address of the memory.
+        address: u64,
+        /// S2VMID.
+        vmid: u16,
+        /// S2TTB.
+        table: u64,
+    },
+    /// A stage-2 table was taken back that an entry still points at, be it cached or in memory.
+    TakenBackConfigured {
+        /// The first address of the memory.
+        address: u64,
+        /// The StreamID.
+        stream: u32,
+        /// S2TTB.
+        table: u64,
+    },
     /// SMMUEN was set while something is cached that was read from memory taken back since, or that
     /// points there.
     EnabledWithOrphans {
         /// What was written to CR0.
         cr0: u32,
-        /// The address of the entry or descriptor that is cached.
+        /// The address of the entry, descriptor or stage-2 table that is cached.
         from: u64,
     },
-    /// The driver used memory that is not granted, or not any more.
+    /// A stream was translated by a table while translations by another one are cached for the same
+    /// VMID.
+    VmidReused {
+        /// S2VMID.
+        vmid: u16,
+        /// S2TTB.
+        table: u64,
+        /// S2TTB of what is cached.
+        cached: u64,
+    },
+    /// A word of a stream table entry behind the first was changed while the device may use the entry,
+    /// or may have it cached as it was when it was enabled.
+    LiveEntryChanged {
+        /// The StreamID.
+        stream: u32,
+        /// The address of the word.
+        address: u64,
+    },
+    /// A stream table entry was enabled without a barrier behind the stores of its other words.
+    EntryNotVisible {
+        /// The StreamID.
+        stream: u32,
+        /// The address of the word.
+        address: u64,
+    },
+    /// A stream table entry was enabled that the device may have cached as it was before its other words
+    /// changed; see [`Device::set_strict_entries`].
+    EntryNotInvalidated {
+        /// The StreamID.
+        stream: u32,
+        /// The address of the entry.
+        address: u64,
+    },
+    /// A level-2 stream table was linked without a barrier behind the stores of its entries.
+    LinkedBeforeVisible {
+        /// The address of the descriptor.
+        descriptor: u64,
+        /// The address of the word.
+        address: u64,
+    },
+    /// The driver used memory that is not granted, or not any more, or only to a later handle.
     DriverUsedUngranted {
         /// The address.
         address: u64,

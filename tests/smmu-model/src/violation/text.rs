@@ -56,6 +56,25 @@ impl fmt::Display for Violation {
             Self::TakenBackBeforeMessage { address, target } => {
                 write!(f, "memory at {address:#x}, with a message due at {target:#x}")
             }
+            Self::TakenBackTranslating { address, vmid, table } => write!(
+                f,
+                "memory at {address:#x}, with translations of VMID {vmid:#x} by {table:#x} cached"
+            ),
+            Self::TakenBackConfigured { address, stream, table } => write!(
+                f,
+                "memory at {address:#x}, with stream {stream:#x} translated by {table:#x}"
+            ),
+            Self::VmidReused { vmid, table, cached } => {
+                write!(f, "VMID {vmid:#x} with {table:#x}, while {cached:#x} is cached")
+            }
+            Self::LiveEntryChanged { stream, address }
+            | Self::EntryNotVisible { stream, address }
+            | Self::EntryNotInvalidated { stream, address } => {
+                write!(f, "stream {stream:#x}, {address:#x}")
+            }
+            Self::LinkedBeforeVisible { descriptor, address } => {
+                write!(f, "the descriptor at {descriptor:#x}, the word at {address:#x}")
+            }
             Self::EnabledWithOrphans { cr0, from } => {
                 write!(f, "CR0 {cr0:#x} with {from:#x} cached")
             }

@@ -119,7 +119,15 @@ fn a_message_and_a_wire_come_for_the_same_condition() {
     rig.device().step(Step::WriteMsi(Source::Eventq));
     rig.device().step(Step::SendInterrupt(Source::Eventq));
     let (source, address) = (Source::Eventq, DOORBELL);
-    let message = Message { source, address, non_secure: false, data: 0x55, aborted: false };
+    let message = Message {
+        source,
+        address,
+        non_secure: false,
+        data: 0x55,
+        shareability: 0,
+        attributes: 1,
+        aborted: false,
+    };
     assert_eq!(rig.device().take_messages(), [message]);
     assert_eq!(rig.pulses(), Source::Eventq.bit());
 }

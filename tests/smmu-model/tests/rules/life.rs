@@ -3,32 +3,17 @@
 //! The life of memory: given at any time, taken back when the device can reach it no more, given again.
 
 use smmu_model::{
-    Command, Completion, Enable, Outcome, Record, Region, Register, Source, Step, SyncMessage,
+    Command, Completion, Enable, Outcome, Record, Register, Source, Step, SyncMessage,
     TlbiOperation, Violation,
 };
 
-use crate::rig::{EVENTS, LEVEL_1, LEVEL_2, Rig, STAGE_2};
+use crate::rig::{EVENTS, LEVEL_1, LEVEL_2, Rig, SPAN};
 
 const GIVEN: u64 = 0x9000_0000;
-/// Span of a level-2 table of 64 entries.
-const SPAN: u64 = 7;
-
-/// Makes a level-2 table of stage-2 entries and links it for the first 64 streams.
-fn linked() -> (Rig, Region, Region) {
-    let (rig, level_1) = Rig::two_level();
-    let level_2 = rig.smmu.memory().region(LEVEL_2, 8 << 6);
-    for index in 0..64 {
-        rig.store_entry(&level_2, index, STAGE_2);
-    }
-    rig.smmu.write_barrier();
-    rig.publish(&level_1, 0, LEVEL_2 | SPAN);
-    rig.issue(&[Command::CfgiSte { stream: 0, leaf: false }, Command::SYNC]);
-    (rig, level_1, level_2)
-}
 
 #[test]
 fn memory_is_given_while_the_device_runs() {
-    let (rig, _, _level_2) = linked();
+    let (rig, _, _level_2) = Rig::linked();
     assert!(matches!(rig.touch(5), Outcome::Recorded(record) if record.number() == 0x10));
     let cell = rig.smmu.memory().region(GIVEN, 1);
     let message = SyncMessage::to_realm_memory(GIVEN, 7);
@@ -104,7 +89,7 @@ fn regions_of_the_same_content_make_equal_devices() {
 
 #[test]
 fn everything_is_taken_back_from_a_device_at_rest() {
-    let (rig, level_1, level_2) = linked();
+    let (rig, level_1, level_2) = Rig::linked();
     let _ = rig.touch(5);
     rig.quiesce();
     for region in [&level_1, &level_2, &rig.commands, &rig.events, &rig.pages, &rig.table] {
@@ -114,7 +99,7 @@ fn everything_is_taken_back_from_a_device_at_rest() {
 
 #[test]
 fn a_device_that_never_acknowledges_keeps_its_memory() {
-    let (rig, level_1, level_2) = linked();
+    let (rig, level_1, level_2) = Rig::linked();
     rig.device().set_deaf(true);
     rig.write(Register::Cr0, 0u32);
     for (region, register) in [
@@ -138,7 +123,7 @@ fn a_device_that_never_acknowledges_keeps_its_memory() {
 #[test]
 fn a_level_2_table_is_taken_back_when_it_is_unlinked_and_forgotten() {
     let taken = |unlink: bool, commands: &[Command]| {
-        let (rig, level_1, level_2) = linked();
+        let (rig, level_1, level_2) = Rig::linked();
         let _ = rig.touch(5);
         if unlink {
             rig.publish(&level_1, 0, 0);
@@ -168,7 +153,7 @@ fn a_level_2_table_is_taken_back_when_it_is_unlinked_and_forgotten() {
 
 #[test]
 fn an_unlinked_table_is_in_use_until_the_device_can_see_that() {
-    let (rig, level_1, level_2) = linked();
+    let (rig, level_1, level_2) = Rig::linked();
     level_1.store(0, 0);
     let violations = rig.violations(|_| level_2.take_back());
     assert!(matches!(violations[..], [Violation::TakenBackLinked { .. }]));
@@ -176,7 +161,7 @@ fn an_unlinked_table_is_in_use_until_the_device_can_see_that() {
 
 #[test]
 fn descriptors_without_a_table_keep_no_memory() {
-    let (rig, level_1, level_2) = linked();
+    let (rig, level_1, level_2) = Rig::linked();
     rig.publish(&level_1, 0, LEVEL_2);
     rig.publish(&level_1, 1, LEVEL_2 | 12);
     rig.publish(&level_1, 2, LEVEL_2 + 0x1000 + SPAN);
@@ -189,7 +174,7 @@ fn descriptors_without_a_table_keep_no_memory() {
 #[test]
 fn what_is_cached_of_lost_memory_goes_before_translation_is_on_again() {
     let enabled = |commands: &[Command]| {
-        let (rig, level_1, level_2) = linked();
+        let (rig, level_1, level_2) = Rig::linked();
         let _ = rig.touch(5);
         rig.write(Register::Cr0, 0xEu32);
         level_2.take_back();

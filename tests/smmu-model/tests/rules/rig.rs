@@ -21,6 +21,18 @@ pub const NOWHERE: u64 = 0x1000_0000;
 /// An STE that is valid, at stage 2, with S2AA64 and S2R.
 pub const STAGE_2: [u64; 8] = [0b1101, 0, 1 << 51 | 1 << 58, 0, 0, 0, 0, 0];
 
+/// Span of a level-2 table of 64 entries.
+pub const SPAN: u64 = 7;
+
+/// The stage-2 table of a stream that [`stage_2`] makes.
+pub const TRANSLATION_TABLE: u64 = 0x8500_0000;
+
+/// Makes an STE as [`STAGE_2`] with this VMID and table.
+pub const fn stage_2(vmid: u16, table: u64) -> [u64; 8] {
+    let [first, second, third, ..] = STAGE_2;
+    [first, second, third | vmid as u64, table, 0, 0, 0, 0]
+}
+
 /// Log2 of the entries of the queues.
 #[derive(Clone, Copy)]
 pub struct Sizes {
@@ -86,6 +98,20 @@ impl Rig {
         rig.write(Register::StrtabBaseCfg, 1 << 16 | 6 << 6 | 8u32);
         rig.enable();
         (rig, level_1)
+    }
+
+    /// Makes a device as [`two_level`](Self::two_level) does, with a level-2 table of stage-2 entries
+    /// for the first 64 streams, and returns both tables.
+    pub fn linked() -> (Self, Region, Region) {
+        let (rig, level_1) = Self::two_level();
+        let level_2 = rig.smmu.memory().region(LEVEL_2, 8 << 6);
+        for index in 0..64 {
+            rig.store_entry(&level_2, index, STAGE_2);
+        }
+        rig.smmu.write_barrier();
+        rig.publish(&level_1, 0, LEVEL_2 | SPAN);
+        rig.issue(&[Command::CfgiSte { stream: 0, leaf: false }, Command::SYNC]);
+        (rig, level_1, level_2)
     }
 
     pub fn read(&self, register: Register) -> u64 {
