@@ -277,6 +277,12 @@ impl Host {
             assert_eq!((x0, out, request), (x0::INPUT, 0, 0));
             return x0;
         };
+        // STOP: the host has no memory for it.
+        if x2 & 1 != 0 && matches!(operation.wants, Wants::Donation(_)) {
+            operation.purpose = Purpose::Give(x0::INPUT);
+            let has = !operation.ranges.is_empty();
+            operation.wants = if has { Wants::Reclaim } else { Wants::Nothing };
+        }
         if x0 & 0xFF != x0::CONTINUE {
             assert_eq!((out, request), (0, 0));
             self.reference.end(handle, x0);
