@@ -33,10 +33,11 @@ fvp: ## the same on Arm's FVP; FVP=<model>, SCENARIO=<words>; DRY_RUN=1 prints t
 	((code == 0)) || echo "fvp: exit status $$code (make's own is 2)" >&2; \
 	exit "$$code"
 
-test: ## everything: format, lints, host tests, images, boot tests
+test: ## everything: format, lints, documentation, host tests, images, boot tests
 	@tools/setup test
 	@tools/host-cargo fmt --all --check
 	@tools/lint
+	@tools/doc
 	@$(limit) 1800 tools/host-cargo test
 	@$(limit) 1800 tools/host-cargo test -p thread-tests
 	@tools/no-panic
@@ -87,7 +88,7 @@ clippy: ## lints, for the build machine and for the firmware's target
 
 doc: ## the crates' documentation, in target/doc
 	@tools/setup
-	@RUSTDOCFLAGS="-D warnings" tools/host-cargo doc -q --no-deps
+	@tools/doc
 	@echo "target/doc/"
 
 clean: ## remove what was built (downloads in build/setup stay)
