@@ -42,12 +42,12 @@ impl Description {
             Ok(size) if (least..=most).contains(&size) => Ok(size),
             _ => Err(Error::Argument),
         };
-        let Sizes { streams, commands, events, requests } = Sizes::DEFAULT;
+        let (default, max) = (Sizes::DEFAULT, Sizes::MAX);
         let sizes = Sizes {
-            streams: size(self.max_streams, streams, 0, Sizes::MAX_STREAMS)?,
-            commands: size(self.max_commands, commands, 2, 19)?,
-            events: size(self.max_events, events, 0, 19)?,
-            requests: size(self.max_requests, requests, 0, 19)?,
+            streams: size(self.max_streams, default.streams, 0, max.streams)?,
+            commands: size(self.max_commands, default.commands, 2, max.commands)?,
+            events: size(self.max_events, default.events, 0, max.events)?,
+            requests: size(self.max_requests, default.requests, 0, max.requests)?,
         };
         if self.reserved != 0 {
             return Err(Error::Version);

@@ -118,11 +118,7 @@ impl Registers for Pages {
         }
         match &self.way {
             Way::Mapped(mapped) => mapped.read32(register),
-            Way::Called(functions) => {
-                let (page, offset) = (number(register.page()), register.offset().into());
-                // SAFETY: the function may be called at any time (condition 2 of `Pages::new`).
-                unsafe { (functions.read32)(functions.cookie, page, offset) }
-            }
+            Way::Called(functions) => functions.read32(register),
         }
     }
 
@@ -130,11 +126,7 @@ impl Registers for Pages {
     fn write32(&self, register: Register32, value: u32) {
         match &self.way {
             Way::Mapped(mapped) => mapped.write32(register, value),
-            Way::Called(functions) => {
-                let (page, offset) = (number(register.page()), register.offset().into());
-                // SAFETY: as in `read32`.
-                unsafe { (functions.write32)(functions.cookie, page, offset, value) }
-            }
+            Way::Called(functions) => functions.write32(register, value),
         }
     }
 
@@ -142,11 +134,7 @@ impl Registers for Pages {
     fn write64(&self, register: Register64, value: u64) {
         match &self.way {
             Way::Mapped(mapped) => mapped.write64(register, value),
-            Way::Called(functions) => {
-                let (page, offset) = (number(register.page()), register.offset().into());
-                // SAFETY: as in `read32`.
-                unsafe { (functions.write64)(functions.cookie, page, offset, value) }
-            }
+            Way::Called(functions) => functions.write64(register, value),
         }
     }
 
@@ -154,8 +142,7 @@ impl Registers for Pages {
     fn read_barrier(&self) {
         match &self.way {
             Way::Mapped(mapped) => mapped.read_barrier(),
-            // SAFETY: as in `read32`.
-            Way::Called(functions) => unsafe { (functions.read_barrier)(functions.cookie) },
+            Way::Called(functions) => functions.read_barrier(),
         }
     }
 
@@ -163,8 +150,48 @@ impl Registers for Pages {
     fn write_barrier(&self) {
         match &self.way {
             Way::Mapped(mapped) => mapped.write_barrier(),
-            // SAFETY: as in `read32`.
-            Way::Called(functions) => unsafe { (functions.write_barrier)(functions.cookie) },
+            Way::Called(functions) => functions.write_barrier(),
         }
+    }
+}
+
+/// Out of the way of those that are mapped.
+impl Registers for Called {
+    #[cold]
+    #[inline(never)]
+    fn read32(&self, register: Register32) -> u32 {
+        let (page, offset) = (number(register.page()), register.offset().into());
+        // SAFETY: the function may be called at any time, on any CPU (condition 2 of `Pages::new`).
+        unsafe { (self.read32)(self.cookie, page, offset) }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn write32(&self, register: Register32, value: u32) {
+        let (page, offset) = (number(register.page()), register.offset().into());
+        // SAFETY: as in `read32`.
+        unsafe { (self.write32)(self.cookie, page, offset, value) }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn write64(&self, register: Register64, value: u64) {
+        let (page, offset) = (number(register.page()), register.offset().into());
+        // SAFETY: as in `read32`.
+        unsafe { (self.write64)(self.cookie, page, offset, value) }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn read_barrier(&self) {
+        // SAFETY: as in `read32`.
+        unsafe { (self.read_barrier)(self.cookie) }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn write_barrier(&self) {
+        // SAFETY: as in `read32`.
+        unsafe { (self.write_barrier)(self.cookie) }
     }
 }

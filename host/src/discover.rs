@@ -2,28 +2,22 @@
 
 //! Whether an SMMU has a Realm side, and how that interrupts.
 
+use core::fmt;
+
 use psmmu_abi::{Function, IrqDelivery, PsmmuInfoFields, Unknown};
 
 use crate::memory::Page;
 use crate::rmi::{Conduit, Rmi, RmiError};
+use crate::source::{IntId, Source, Warning};
 
 /// Bit 30 of SMMU_IDR0, RME_IMPL: the SMMU knows Realms.
 const IDR0_RME_IMPL: u32 = 1 << 30;
 
-/// A GIC interrupt number: what the RMM names, and not yet a number of the kernel's own.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct IntId(pub u32);
-
-impl IntId {
-    /// Takes the number of an [`PsmmuInfo`] slot, in which 0 means none.
-    const fn from_slot(number: u32) -> Option<Self> {
-        if number == 0 { None } else { Some(Self(number)) }
-    }
-}
-
 /// How the Realm side interrupts the host.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Interrupts {
+    /// Not at all, as there is nothing to hear of: no RMM, or one that does not know this SMMU.
+    Absent,
     /// Not at all: the sources must be polled.
     Polled,
     /// By wires; a source without a number is never reported.
@@ -35,8 +29,63 @@ pub enum Interrupts {
         /// PRI queue.
         priq: Option<IntId>,
     },
-    /// By messages that the host allocates and passes on at activation.
+    /// By messages that the host allocates and passes on at activation; see
+    /// [`Vectors`](crate::Vectors).
     Msi,
+}
+
+impl Interrupts {
+    /// Returns whether the host hears of nothing unless it calls [`service`](crate::service()) for each
+    /// source from time to time.
+    #[must_use]
+    pub const fn must_be_polled(&self) -> bool {
+        matches!(self, Self::Polled)
+    }
+
+    const fn wire(&self, source: Source) -> Option<IntId> {
+        match self {
+            Self::Wired { gerror, eventq, priq } => match source {
+                Source::Eventq => *eventq,
+                Source::Gerror => *gerror,
+                Source::Priq => *priq,
+            },
+            _ => None,
+        }
+    }
+
+    /// Returns the wires to connect, of an SMMU with page requests if `pri`.
+    pub fn wires(&self, pri: bool) -> impl Iterator<Item = (Source, IntId)> {
+        let all = Source::of(pri).filter_map(|source| Some((source, self.wire(source)?)));
+        all.filter(|(_, intid)| intid.is_shared())
+    }
+
+    /// Returns what keeps sources from interrupting that should, of an SMMU with page requests if
+    /// `pri`. Wires alone can be missing.
+    pub fn warnings(&self, pri: bool) -> impl Iterator<Item = Warning> {
+        let wired = matches!(self, Self::Wired { .. });
+        Source::of(pri).filter(move |_| wired).filter_map(|source| match self.wire(source) {
+            None => Some(Warning::Missing(source)),
+            Some(intid) if !intid.is_shared() => Some(Warning::NotShared(source, intid)),
+            Some(_) => None,
+        })
+    }
+}
+
+impl fmt::Display for Interrupts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Absent => f.write_str("no Realm side"),
+            Self::Polled => f.write_str("no interrupts, must be polled"),
+            Self::Wired { .. } => {
+                f.write_str("wired")?;
+                Source::ALL.iter().try_for_each(|&source| match self.wire(source) {
+                    Some(intid) => write!(f, ", {source} {intid}"),
+                    None => write!(f, ", {source} none"),
+                })
+            }
+            Self::Msi => f.write_str("messages"),
+        }
+    }
 }
 
 /// What discovery found.
@@ -50,8 +99,17 @@ pub struct Topology {
     pub failure: Option<RmiError>,
 }
 
+impl Topology {
+    /// Returns what is known of an SMMU whose IDR0 reads `idr0` when there is no active RMM to ask.
+    #[must_use]
+    pub const fn without_rmm(idr0: u32) -> Self {
+        Self { rme: idr0 & IDR0_RME_IMPL != 0, interrupts: Interrupts::Absent, failure: None }
+    }
+}
+
 /// Asks the RMM about the SMMU whose Non-secure register page 0 lies at PA `psmmu` and whose IDR0
-/// reads `idr0`. The RMM must be active.
+/// reads `idr0`. The RMM must be active. Ask about every SMMU, also one that does not know Realms: the RMM
+/// may use it and interrupt all the same.
 ///
 /// The page is cleared first, so that nothing in it can be taken for an answer, and is the caller's
 /// again on return.
@@ -76,7 +134,7 @@ pub fn discover<C: Conduit>(rmi: &Rmi<C>, psmmu: u64, idr0: u32, page: &mut impl
             },
             failure: None,
         },
-        Err(error) => Topology { rme: false, interrupts: Interrupts::Polled, failure: Some(error) },
+        Err(error) => Topology { rme: false, interrupts: Interrupts::Absent, failure: Some(error) },
     }
 }
 
@@ -97,9 +155,11 @@ fn read(page: &impl Page) -> Result<PsmmuInfoFields, Unknown> {
 
 #[cfg(test)]
 mod tests {
+    extern crate std;
     use core::cell::Cell;
+    use std::string::ToString;
 
-    use psmmu_abi::{ResultWord, Status};
+    use psmmu_abi::{PsmmuInfo, ResultWord, Status};
 
     use super::*;
 
@@ -165,6 +225,58 @@ mod tests {
     }
 
     #[test]
+    fn the_words_are_read_as_the_abi_reads_the_structure() {
+        for flags in 0..8 {
+            let mut words = [0; 512];
+            words[..5].copy_from_slice(&[flags, 0xA_0000_006D, 0x6A, 0xFFFF_FFFF, 1 << 32]);
+            let page = Cell::new(words);
+            let info: PsmmuInfo = zerocopy::transmute!(words);
+            assert_eq!(read(&Shared(&page)), PsmmuInfoFields::try_from(&info));
+        }
+    }
+
+    #[test]
+    fn disabled_means_no_interrupts_and_that_the_sources_must_be_polled() {
+        let found = topology(0, IDR0_RME_IMPL, [0, 109, 106, 107, 108]);
+        assert!(found.rme && found.interrupts.must_be_polled());
+        assert_eq!(found.interrupts.wires(true).count(), 0);
+        assert_eq!(found.interrupts.warnings(true).count(), 0);
+        assert_eq!(found.interrupts.to_string(), "no interrupts, must be polled");
+    }
+
+    #[test]
+    fn the_wires_to_connect_include_the_pri_queue_only_with_pri() {
+        let found = topology(0, IDR0_RME_IMPL, [1, 109, 106, 107, 0]).interrupts;
+        let (eventq, gerror) = ((Source::Eventq, IntId(106)), (Source::Gerror, IntId(109)));
+        assert!(found.wires(false).eq([eventq, gerror]));
+        assert!(found.wires(true).eq([eventq, gerror, (Source::Priq, IntId(107))]));
+        assert_eq!(found.warnings(true).count(), 0);
+        assert_eq!(found.to_string(), "wired, EVENTQ 106, GERROR 109, PRIQ 107");
+    }
+
+    #[test]
+    fn a_missing_or_impossible_number_is_a_warning_that_names_the_source() {
+        let found = topology(0, IDR0_RME_IMPL, [1, 0, 1020, 0, 0]).interrupts;
+        let texts = |pri| found.warnings(pri).map(|warning| warning.to_string());
+        let eventq =
+            "1020 cannot be the interrupt for EVENTQ of the Realm side: events are not reported";
+        let gerror = "no interrupt for GERROR of the Realm side: errors are not reported";
+        let priq = "no interrupt for PRIQ of the Realm side: page requests are not reported";
+        assert!(texts(false).eq([eventq, gerror]));
+        assert!(texts(true).eq([eventq, gerror, priq]));
+        assert_eq!(found.wires(true).count(), 0);
+    }
+
+    #[test]
+    fn without_an_rmm_the_capability_is_the_smmus_own_and_nothing_interrupts() {
+        for (idr0, rme) in [(IDR0_RME_IMPL, true), (!IDR0_RME_IMPL, false)] {
+            let found = Topology::without_rmm(idr0);
+            assert_eq!((found.rme, found.interrupts), (rme, Interrupts::Absent));
+            assert!(!found.interrupts.must_be_polled());
+        }
+    }
+
+    #[test]
     fn an_smmu_without_rme_is_asked_all_the_same_and_keeps_its_interrupts() {
         let found = topology(0, 0, [2, 0, 0, 0, 0]);
         assert!(!found.rme);
@@ -184,7 +296,7 @@ mod tests {
         let error = RmiError::Status(Function::PsmmuInfo, Status::ErrorInput);
         assert_eq!(
             failed,
-            Topology { rme: false, interrupts: Interrupts::Polled, failure: Some(error) }
+            Topology { rme: false, interrupts: Interrupts::Absent, failure: Some(error) }
         );
     }
 
@@ -192,6 +304,6 @@ mod tests {
     fn a_delivery_that_does_not_exist_counts_as_a_failure() {
         let found = topology(0, IDR0_RME_IMPL, [3, 0, 0, 0, 0]);
         assert_eq!(found.failure, Some(RmiError::Malformed(Function::PsmmuInfo, Unknown(3))));
-        assert_eq!(found.interrupts, Interrupts::Polled);
+        assert_eq!((found.rme, found.interrupts), (false, Interrupts::Absent));
     }
 }

@@ -68,8 +68,8 @@ enum Step {
 /// Delegates `granules` granules from PA `base` on.
 ///
 /// On failure `fate` is told of each granule of the range whether it is the host's, and the range as a
-/// whole is no longer in the Realm world but for what is lost. Takes at most 2 calls for each granule,
-/// twice that on failure, and what `patience` allows.
+/// whole is no longer in the Realm world but for what is lost. Takes at most 2 calls for each granule and
+/// what `patience` allows; on failure twice that.
 ///
 /// # Errors
 /// The first granule that failed, and why: `ErrorInput` without a call for a range that is not aligned
@@ -86,6 +86,8 @@ pub fn delegate<C: Conduit>(
         fate(base, granules, Fate::Undelegated);
         return Err(bad_range(function, base));
     };
+    // An RMM that is too busy to go on must not keep what it has.
+    let mut reserve = *patience;
     let mut at = base;
     while at < top {
         let (error, doubtful_to) = match step(rmi, function, at, top, patience) {
@@ -96,7 +98,7 @@ pub fn delegate<C: Conduit>(
             Step::Nothing(error) => (error, at),
             Step::Doubt(error) => (error, top),
         };
-        let back = undelegate(rmi, base, (doubtful_to - base) / GRANULE, patience, fate);
+        let back = undelegate(rmi, base, (doubtful_to - base) / GRANULE, &mut reserve, fate);
         if doubtful_to < top {
             fate(doubtful_to, (top - doubtful_to) / GRANULE, Fate::Undelegated);
         }
@@ -196,5 +198,167 @@ fn up_to(function: Function, answer: &Answer, at: u64, top: u64) -> Step {
         Step::UpTo(end)
     } else {
         Step::Doubt(RmiError::Malformed(function, Unknown(end)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    extern crate std;
+    use core::cell::RefCell;
+    use std::collections::VecDeque;
+    use std::vec::Vec;
+
+    use super::*;
+
+    const A: u64 = 0x8000_0000;
+    const TRIES: u32 = 3;
+
+    /// Answers from a list of X0 and X1, and remembers functions and arguments.
+    struct Script {
+        answers: RefCell<VecDeque<(u64, u64)>>,
+        calls: RefCell<Vec<(Function, u64, u64)>>,
+    }
+
+    impl Conduit for Script {
+        fn call(&self, x: [u64; 8]) -> [u64; 8] {
+            let function = Function::try_from(x[0]).expect("a function of the ABI");
+            self.calls.borrow_mut().push((function, x[1], x[2]));
+            let (x0, x1) = self.answers.borrow_mut().pop_front().expect("one call too many");
+            [x0, x1, 0, 0, 0, 0, 0, 0]
+        }
+    }
+
+    type Fates = Vec<(u64, u64, Fate)>;
+
+    struct Outcome {
+        result: Result<(), RangeError>,
+        fates: Fates,
+        calls: Vec<(Function, u64, u64)>,
+    }
+
+    fn run(function: Function, granules: u64, answers: &[(u64, u64)]) -> Outcome {
+        let answers = RefCell::new(answers.iter().copied().collect());
+        let script = Script { answers, calls: RefCell::default() };
+        let (rmi, mut fates) = (Rmi::new(&script), Fates::new());
+        let mut fate = |address, granules, fate| fates.push((address, granules, fate));
+        let mut patience = Patience::new(TRIES);
+        let result = match function {
+            Function::GranuleRangeDelegate => delegate(&rmi, A, granules, &mut patience, &mut fate),
+            _ => undelegate(&rmi, A, granules, &mut patience, &mut fate),
+        };
+        assert_eq!(script.answers.borrow().len(), 0, "answers nobody asked for");
+        Outcome { result, fates, calls: script.calls.into_inner() }
+    }
+
+    const IN: Function = Function::GranuleRangeDelegate;
+    const OUT: Function = Function::GranuleRangeUndelegate;
+
+    const fn at(granule: u64) -> u64 {
+        A + granule * GRANULE
+    }
+
+    #[test]
+    fn a_range_is_done_in_as_many_steps_as_the_rmm_likes() {
+        let run = run(IN, 5, &[(0, at(1)), (0, at(4)), (0, at(5))]);
+        assert_eq!((run.result, run.fates), (Ok(()), Fates::new()));
+        assert_eq!(run.calls, [(IN, at(0), at(5)), (IN, at(1), at(5)), (IN, at(4), at(5))]);
+    }
+
+    #[test]
+    fn a_failure_midway_undoes_what_was_done_and_tells_of_each_granule() {
+        let run = run(IN, 4, &[(0, at(2)), (1, 0), (0, at(1)), (1, 0)]);
+        let error = RmiError::Status(IN, Status::ErrorInput);
+        assert_eq!(run.result, Err(RangeError { at: at(2), error, lost: 1 }));
+        assert_eq!(
+            run.fates,
+            [(at(0), 1, Fate::Undelegated), (at(1), 1, Fate::Lost), (at(2), 2, Fate::Undelegated)]
+        );
+    }
+
+    #[test]
+    fn an_end_outside_of_the_range_puts_all_of_it_in_doubt() {
+        for end in [0, at(0), at(0) + 1, at(3), u64::MAX] {
+            let run = run(IN, 2, &[(0, end), (0, at(1)), (1, 0)]);
+            let error = RmiError::Malformed(IN, Unknown(end));
+            assert_eq!(run.result, Err(RangeError { at: at(0), error, lost: 1 }));
+            assert_eq!(run.fates, [(at(0), 1, Fate::Undelegated), (at(1), 1, Fate::Lost)]);
+        }
+    }
+
+    #[test]
+    fn a_busy_rmm_is_asked_again_as_often_as_patience_allows() {
+        let busy = Status::Busy as u64;
+        let blocked = Status::Blocked as u64;
+        let run_1 = run(IN, 1, &[(busy, 0), (blocked, 0), (busy, 0), (0, at(1))]);
+        assert_eq!(run_1.result, Ok(()));
+        let run_2 = run(IN, 1, &[(busy, 0); 4]);
+        let error = RmiError::Status(IN, Status::Busy);
+        assert_eq!(run_2.result, Err(RangeError { at: at(0), error, lost: 0 }));
+        assert_eq!(run_2.fates, [(at(0), 1, Fate::Undelegated)], "it never was in the Realm world");
+    }
+
+    #[test]
+    fn an_rmm_that_is_too_busy_to_go_on_is_given_the_same_patience_to_undo() {
+        let busy = [(Status::Busy as u64, 0); TRIES as usize];
+        let mut answers = std::vec![(0, at(1))];
+        answers.extend(busy);
+        answers.push(busy[0]);
+        answers.extend(busy);
+        answers.push((0, at(1)));
+        let run = run(IN, 2, &answers);
+        let error = RmiError::Status(IN, Status::Busy);
+        assert_eq!(run.result, Err(RangeError { at: at(1), error, lost: 0 }));
+        assert_eq!(run.fates, [(at(0), 1, Fate::Undelegated), (at(1), 1, Fate::Undelegated)]);
+    }
+
+    #[test]
+    fn a_granule_that_does_not_come_back_is_lost_and_the_others_are_not() {
+        let run = run(OUT, 3, &[(0, at(1)), (16, 0), (0, at(3))]);
+        let error = RmiError::Status(OUT, Status::ErrorGranule);
+        assert_eq!(run.result, Err(RangeError { at: at(1), error, lost: 1 }));
+        let [back, lost] = [Fate::Undelegated, Fate::Lost];
+        assert_eq!(run.fates, [(at(0), 1, back), (at(1), 1, lost), (at(2), 1, back)]);
+    }
+
+    #[test]
+    fn a_change_that_takes_more_than_one_call_is_led_to_its_end() {
+        const HANDLE: u64 = 77;
+        let run = run(IN, 2, &[(0xD, HANDLE), (0xD, 1), (0, at(2))]);
+        assert_eq!(run.result, Ok(()));
+        let go_on = (Function::OpContinue, HANDLE, 0);
+        assert_eq!(run.calls, [(IN, at(0), at(2)), go_on, go_on]);
+    }
+
+    #[test]
+    fn a_change_that_takes_calls_without_end_is_left_when_patience_ends() {
+        let run = run(OUT, 1, &[(0xD, 5); 1 + TRIES as usize]);
+        let error = RmiError::Status(OUT, Status::Incomplete);
+        assert_eq!(run.result, Err(RangeError { at: at(0), error, lost: 1 }));
+    }
+
+    #[test]
+    fn a_change_that_wants_memory_is_given_up_and_cancelled_if_that_can_be_done() {
+        for (x0, cancels) in [(0x10D, 0), (0x50D, 1), (0x20D, 0), (0x30D, 0)] {
+            let mut answers = std::vec![(x0, 5)];
+            answers.extend((0..cancels).map(|_| (0, 0)));
+            answers.push((0, at(1)));
+            let run = run(IN, 1, &answers);
+            let error = RmiError::Status(IN, Status::Incomplete);
+            assert_eq!(run.result, Err(RangeError { at: at(0), error, lost: 0 }));
+            assert_eq!(run.fates, [(at(0), 1, Fate::Undelegated)]);
+        }
+    }
+
+    #[test]
+    fn a_range_that_cannot_be_is_refused_without_a_call() {
+        let rmi = Rmi::new(Script { answers: RefCell::default(), calls: RefCell::default() });
+        let mut patience = Patience::new(0);
+        for (base, granules) in [(A + 1, 1), (PA_END, 1), (A, u64::MAX), (u64::MAX - 0xFFF, 1)] {
+            let mut fates = Fates::new();
+            let mut fate = |address, granules, fate| fates.push((address, granules, fate));
+            assert!(delegate(&rmi, base, granules, &mut patience, &mut fate).is_err());
+            assert!(undelegate(&rmi, base, granules, &mut patience, &mut fate).is_err());
+            assert_eq!(fates, [(base, granules, Fate::Undelegated), (base, granules, Fate::Lost)]);
+        }
     }
 }

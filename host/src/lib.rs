@@ -15,31 +15,104 @@
 //! | [`memory`] | what a kernel lends: a [`Page`] to talk through, [`Memory`] to hand over |
 //! | [`rmm`] | checks version and features, makes the RMM active |
 //! | [`mod@discover`] | finds out whether an SMMU has a Realm side and how it interrupts |
+//! | [`source`], [`msi`] | the interrupts: wires, or which message is whose and what the RMM is told of it |
 //! | [`psmmu`] | activates it, adds and removes stream tables, deactivates it |
 //! | [`lender`], [`operation`] | the one loop for all commands that take more than one call, and the account of what the RMM holds |
 //! | [`granules`] | ranges of granules into the Realm world and back |
 //! | [`service`](mod@service) | answers one interrupt |
-//! | [`describe`] | makes events readable |
+//! | [`describe`], [`limiter`], [`counters`] | make events readable, not too many, and counted |
+//!
+//! A whole life, in the words of a kernel that brings `Smc`, `Allocator` and `SharedPage`:
+//!
+//! ```no_run
+//! # use psmmu_host::{Conduit, Memory, Page};
+//! # struct Smc;
+//! # impl Conduit for Smc { fn call(&self, x: [u64; 8]) -> [u64; 8] { x } }
+//! # struct Allocator;
+//! # impl Memory for Allocator {
+//! #     fn allocate(&mut self, _: u64) -> Option<u64> { None }
+//! #     fn free(&mut self, _: u64, _: u64) {}
+//! #     fn lose(&mut self, _: u64, _: u64) {}
+//! # }
+//! # struct SharedPage;
+//! # impl Page for SharedPage {
+//! #     fn address(&self) -> u64 { 0 }
+//! #     fn clear(&mut self) {}
+//! #     fn word(&self, _: usize) -> u64 { 0 }
+//! #     fn set_word(&mut self, _: usize, _: u64) {}
+//! # }
+//! # const SMMU: u64 = 0x2B40_0000;
+//! # const BUDGET: std::num::NonZeroU32 = std::num::NonZeroU32::new(64).unwrap();
+//! # fn idr0() -> u32 { 0 }
+//! # fn uptime() -> u64 { 0 }
+//! # fn main() -> Result<(), Box<dyn core::error::Error>> {
+//! use psmmu_abi::{Event, IrqSet};
+//! use psmmu_host::{Described, Lender, Limiter, Rmi, Source, Verdict};
+//! use psmmu_host::{discover, psmmu, rmm, service};
+//!
+//! let rmi = Rmi::new(Smc);
+//! let mut lender = Lender::<_, _>::new(Allocator, SharedPage);
+//! let mut page = SharedPage;
+//! rmm::start(&rmi, &mut lender, &mut page)?;
+//!
+//! let topology = discover(&rmi, SMMU, idr0(), &mut page);
+//! for warning in topology.interrupts.warnings(false) {
+//!     println!("{warning}");
+//! }
+//! for (source, intid) in topology.interrupts.wires(false) {
+//!     println!("connect {intid} to the handler of {source}");
+//! }
+//!
+//! psmmu::activate(&rmi, &mut lender, SMMU, &mut page, &psmmu::QUIET)?;
+//! psmmu::create_table(&rmi, &mut lender, SMMU, 8)?;
+//!
+//! // At each interrupt, and once for each source now.
+//! let mut limiter = Limiter::new(10, 1_000_000);
+//! let mut print = |_: IrqSet, event: &Event| {
+//!     if let Verdict::Pass { held_back } = limiter.ask(uptime()) {
+//!         println!("{} ({held_back} more before it)", Described(event));
+//!     }
+//! };
+//! for source in Source::of(false) {
+//!     if service(&rmi, SMMU, source, &mut print, BUDGET)?.more {
+//!         println!("{source} has more: come again soon, no interrupt will remind you");
+//!     }
+//! }
+//!
+//! psmmu::destroy_table(&rmi, &mut lender, SMMU, 8)?;
+//! psmmu::deactivate(&rmi, &mut lender, SMMU)?;
+//! assert_eq!(lender.held_for(SMMU), 0);
+//! # Ok(())
+//! # }
+//! ```
 
 #![no_std]
 #![forbid(unsafe_code)]
 
+pub mod counters;
 pub mod describe;
 pub mod discover;
 pub mod granules;
 mod ledger;
 pub mod lender;
+pub mod limiter;
 pub mod memory;
+pub mod msi;
 pub mod operation;
 pub mod psmmu;
 pub mod rmi;
 pub mod rmm;
 pub mod service;
+pub mod source;
 
+pub use counters::Counters;
 pub use describe::Described;
-pub use discover::{IntId, Interrupts, Topology, discover};
+pub use discover::{Interrupts, Topology, discover};
 pub use lender::Lender;
+pub use limiter::{Limiter, Verdict};
 pub use memory::{Memory, Page};
+pub use msi::{MessageError, Vector, Vectors, World};
 pub use operation::{Cause, Limits, OperationError, Traffic};
 pub use rmi::{Answer, Command, Conduit, Meaning, Patience, Rmi, RmiError};
 pub use service::{EventSink, ServiceError, Serviced, service};
+pub use source::{IntId, Source, Warning};

@@ -48,8 +48,8 @@ pub trait Memory {
     fn allocate(&mut self, granules: u64) -> Option<u64>;
 
     /// Takes back `granules` granules from PA `address` on. The RMM gives memory back in pieces of its
-    /// own: this may be a part of what was allocated at once, but never of two allocations, and no
-    /// granule comes twice. What it contains is arbitrary.
+    /// own: this may be a part of what was allocated at once or neighbours of several allocations, so
+    /// take it granule by granule. No granule comes twice. What it contains is arbitrary.
     fn free(&mut self, address: u64, granules: u64);
 
     /// Is told that `granules` granules from PA `address` on are lost: the RMM did not give them back

@@ -18,7 +18,8 @@ pub struct Limits {
     pub granules: u64,
     /// Calls in which no memory changes hands; once more as many after the operation was given up.
     pub rounds: u32,
-    /// Repetitions of calls that the RMM was too busy for.
+    /// Repetitions of calls that the RMM was too busy for; as many again to take back what was
+    /// delegated in vain, and as many to get memory back from the RMM.
     pub retries: u32,
 }
 
@@ -33,7 +34,7 @@ impl Limits {
     /// its world may take two calls.
     #[must_use]
     pub const fn calls(&self, held: u64) -> u64 {
-        let fixed = 2 + 2 * self.rounds as u64 + self.retries as u64;
+        let fixed = 2 + 2 * self.rounds as u64 + 3 * self.retries as u64;
         let moved = self.granules.saturating_mul(6);
         fixed.saturating_add(moved).saturating_add(held.saturating_mul(3))
     }
@@ -123,7 +124,10 @@ pub struct OperationError {
 
 impl fmt::Display for OperationError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:?}: {}", self.command.function(), self.cause)?;
+        match self.cause {
+            Cause::Rmi(error) if error.function() == self.command.function() => error.fmt(f)?,
+            cause => write!(f, "{:?}: {cause}", self.command.function())?,
+        }
         if self.alive {
             f.write_str("; the RMM may still be at it, only a reset helps")?;
         }
@@ -160,8 +164,19 @@ mod tests {
         };
         assert_eq!(
             error.to_string(),
-            "PsmmuDeactivate: PsmmuDeactivate answered ErrorInput; the RMM may still be at it, only \
-             a reset helps; 2 granules are lost and must not be used again"
+            "PsmmuDeactivate answered ErrorInput: wrong argument, or wrong state of what it names; the \
+             RMM may still be at it, only a reset helps; 2 granules are lost and must not be used again"
+        );
+        let error = OperationError {
+            cause: Cause::NoRoom,
+            alive: false,
+            traffic: Traffic { refused: 3, ..Traffic::default() },
+            ..error
+        };
+        assert_eq!(
+            error.to_string(),
+            "PsmmuDeactivate: no room to note one more region: make the Lender larger; 3 impossible \
+             entries in the RMM's lists"
         );
         assert_eq!(
             Cause::NoMemory(4).to_string(),

@@ -28,7 +28,7 @@ const LEVEL_2: u8 = 2;
 
 /// Starts the Realm side of the PSMMU whose Non-secure register page 0 lies at PA `psmmu`.
 ///
-/// `params` says how it interrupts and what it serves: `Vectors::parameters` builds it
+/// `params` says how it interrupts and what it serves: [`Vectors::parameters`](crate::Vectors::parameters) builds it
 /// for messages, [`QUIET`] is for wires and for none. It is passed through `page`, which is the caller's
 /// again on return.
 ///
@@ -154,12 +154,11 @@ const fn first(stream: u32) -> u32 {
     stream & !(STREAMS_PER_TABLE - 1)
 }
 
-/// Returns whether the RMM refused because of the table that it met, and nothing else went wrong.
+/// Returns whether the RMM refused because of the table that it met.
 fn met_table(error: &OperationError) -> bool {
-    let walk = matches!(
+    matches!(
         error.cause,
         Cause::Rmi(RmiError::Level(function, Status::ErrorPsmmuSt, LEVEL_2))
             if function == error.command.function()
-    );
-    walk && error.traffic.lost == 0
+    )
 }

@@ -9,10 +9,18 @@ use psmmu_abi::{Event, IrqSet};
 
 use crate::rmi::{Conduit, Rmi, RmiError};
 
-/// Takes the events.
+/// Takes the events. A closure will do where nothing owns virtual SMMUs.
 pub trait EventSink {
     /// Takes one event of `source`, before it is consumed. It is never [`Event::None`].
     fn event(&mut self, source: IrqSet, event: &Event);
+
+    /// Takes the event of a stream that a virtual SMMU owns, and returns whether it did. One that is not
+    /// taken is consumed all the same, and counted. Unless this is overridden it goes to
+    /// [`event`](Self::event) and counts as not taken.
+    fn vsmmu(&mut self, source: IrqSet, stream: u32) -> bool {
+        self.event(source, &Event::Vsmmu { stream_id: stream });
+        false
+    }
 }
 
 impl<F: FnMut(IrqSet, &Event)> EventSink for F {
@@ -26,6 +34,8 @@ impl<F: FnMut(IrqSet, &Event)> EventSink for F {
 pub struct Serviced {
     /// Events handed to the sink and consumed.
     pub events: u32,
+    /// Those of them that are for a virtual SMMU and that nobody took.
+    pub untaken: u32,
     /// The budget ran out with more waiting: call again soon, no interrupt will remind you.
     pub more: bool,
 }
@@ -38,6 +48,8 @@ pub enum ServiceError {
     /// The RMM says that more is waiting and has nothing to show, which would never end.
     PendingWithoutEvent,
 }
+
+impl core::error::Error for ServiceError {}
 
 impl From<RmiError> for ServiceError {
     fn from(error: RmiError) -> Self {
@@ -54,7 +66,7 @@ impl fmt::Display for ServiceError {
     }
 }
 
-/// Services `source` of `psmmu`: hands each event to `sink` and consumes it until nothing is pending
+/// Services `source` (one, a [`Source`](crate::Source), as each has its own interrupt) of `psmmu`: hands each event to `sink` and consumes it until nothing is pending
 /// or `budget` events are through.
 ///
 /// Call it from the handler of the source's interrupt, and once for each source after activation,
@@ -65,25 +77,29 @@ impl fmt::Display for ServiceError {
 pub fn service<C: Conduit>(
     rmi: &Rmi<C>,
     psmmu: u64,
-    source: IrqSet,
-    sink: &mut impl EventSink,
+    source: impl Into<IrqSet>,
+    sink: &mut (impl EventSink + ?Sized),
     budget: NonZeroU32,
 ) -> Result<Serviced, ServiceError> {
-    let mut events = 0;
+    let source = source.into();
+    let mut serviced = Serviced { events: 0, untaken: 0, more: false };
     loop {
         let notification = rmi.irq_notify(psmmu, source)?;
         match (&notification.event, notification.pending) {
-            (Event::None, false) => return Ok(Serviced { events, more: false }),
+            (Event::None, false) => return Ok(serviced),
             (Event::None, true) => return Err(ServiceError::PendingWithoutEvent),
+            (Event::Vsmmu { stream_id }, _) => {
+                serviced.untaken += u32::from(!sink.vsmmu(source, *stream_id));
+            }
             (event, _) => sink.event(source, event),
         }
         rmi.event_consume(psmmu, source)?;
-        events += 1;
+        serviced.events += 1;
         if !notification.pending {
-            return Ok(Serviced { events, more: false });
+            return Ok(serviced);
         }
-        if events == budget.get() {
-            return Ok(Serviced { events, more: true });
+        if serviced.events == budget.get() {
+            return Ok(Serviced { more: true, ..serviced });
         }
     }
 }
@@ -95,9 +111,10 @@ mod tests {
     use std::collections::VecDeque;
     use std::vec::Vec;
 
-    use psmmu_abi::{Function, Notification, ResultWord, Status};
+    use psmmu_abi::{Function, Notification, ResultWord, Status, Unknown};
 
     use super::*;
+    use crate::source::Source;
 
     const BUDGET: NonZeroU32 = NonZeroU32::new(4).unwrap();
 
@@ -143,7 +160,7 @@ mod tests {
     fn each_event_is_consumed_with_the_set_it_was_asked_for_until_nothing_is_pending() {
         let script = Script::new([stream(1, true), stream(2, true), stream(3, false)]);
         let (result, seen) = run(&script);
-        assert_eq!(result, Ok(Serviced { events: 3, more: false }));
+        assert_eq!(result, Ok(Serviced { events: 3, untaken: 3, more: false }));
         assert_eq!(seen, [1, 2, 3]);
         let pair = [(Function::PsmmuIrqNotify, 2), (Function::PsmmuEventConsume, 2)];
         assert_eq!(*script.calls.borrow(), pair.repeat(3));
@@ -152,7 +169,7 @@ mod tests {
     #[test]
     fn nothing_to_report_consumes_nothing() {
         let script = Script::new([(0, Notification::NONE)]);
-        assert_eq!(run(&script).0, Ok(Serviced { events: 0, more: false }));
+        assert_eq!(run(&script).0, Ok(Serviced { events: 0, untaken: 0, more: false }));
         assert_eq!(*script.calls.borrow(), [(Function::PsmmuIrqNotify, 2)]);
     }
 
@@ -160,7 +177,7 @@ mod tests {
     fn a_flood_ends_at_the_budget_and_says_that_more_is_waiting() {
         let script = Script::new((0..9).map(|n| stream(n, true)));
         let (result, seen) = run(&script);
-        assert_eq!(result, Ok(Serviced { events: 4, more: true }));
+        assert_eq!(result, Ok(Serviced { events: 4, untaken: 4, more: true }));
         assert_eq!(seen, [0, 1, 2, 3]);
     }
 
@@ -170,13 +187,68 @@ mod tests {
         assert_eq!(run(&script).0, Err(ServiceError::PendingWithoutEvent));
     }
 
+    /// Takes the events of stream 2.
+    struct Owner(Vec<u32>);
+
+    impl EventSink for Owner {
+        fn event(&mut self, _: IrqSet, event: &Event) {
+            panic!("{event:?}");
+        }
+
+        fn vsmmu(&mut self, _: IrqSet, stream: u32) -> bool {
+            if stream == 2 {
+                self.0.push(stream);
+            }
+            stream == 2
+        }
+    }
+
     #[test]
-    fn a_failing_call_ends_the_service_and_names_the_status() {
+    fn an_event_for_a_virtual_smmu_that_nobody_takes_is_consumed_and_counted() {
+        let script = Script::new([stream(1, true), stream(2, true), stream(3, false)]);
+        let mut owner = Owner(Vec::new());
+        let result = service(&Rmi::new(&script), 0x1000, Source::Priq, &mut owner, BUDGET);
+        assert_eq!(result, Ok(Serviced { events: 3, untaken: 2, more: false }));
+        assert_eq!(owner.0, [2]);
+        let pair = [(Function::PsmmuIrqNotify, 4), (Function::PsmmuEventConsume, 4)];
+        assert_eq!(*script.calls.borrow(), pair.repeat(3));
+    }
+
+    #[test]
+    fn answers_that_cannot_be_end_the_service_before_anything_is_handed_on() {
+        let good = stream(7, true).1.registers();
+        for (register, value) in [(0, 1 << 3 | 6), (0, u64::MAX), (2, 1 << 32)] {
+            let mut registers = good;
+            registers[register] = value;
+            let calls = RefCell::new(0);
+            let conduit = Raw(&calls, registers);
+            let mut sink = |_, event: &Event| panic!("{event:?}");
+            let result = service(&Rmi::new(conduit), 0, Source::Eventq, &mut sink, BUDGET);
+            let error = RmiError::Malformed(Function::PsmmuIrqNotify, Unknown(value));
+            assert_eq!(result, Err(ServiceError::Rmi(error)));
+            assert_eq!(*calls.borrow(), 1, "a failing call is not repeated");
+        }
+    }
+
+    /// Answers every call with these registers, and counts.
+    struct Raw<'a>(&'a RefCell<u32>, [u64; 6]);
+
+    impl Conduit for Raw<'_> {
+        fn call(&self, _: [u64; 8]) -> [u64; 8] {
+            *self.0.borrow_mut() += 1;
+            let [x1, x2, x3, x4, x5, x6] = self.1;
+            [0, x1, x2, x3, x4, x5, x6, 0]
+        }
+    }
+
+    #[test]
+    fn a_failing_notify_ends_the_service_and_is_reported_once() {
         let x0 = ResultWord::of(Status::ErrorInput).x0();
         let script = Script::new([stream(7, true), (x0, Notification::NONE)]);
         let (result, seen) = run(&script);
         let error = RmiError::Status(Function::PsmmuIrqNotify, Status::ErrorInput);
         assert_eq!(result, Err(ServiceError::Rmi(error)));
         assert_eq!(seen, [7]);
+        assert_eq!(script.calls.borrow().len(), 3, "nothing is called after it");
     }
 }

@@ -292,16 +292,14 @@ impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
         let has_two_levels = idr0 >> IDR0_ST_LEVEL_SHIFT & 3 == 1;
         let has_preset_bases = idr1 & IDR1_PRESET != 0;
         let realm_idr0 = read(Register32::IDR0);
-        let largest = Log2Size::MAX.log2();
-        let least = |field: u32, own: u8| (field & 0x1F).min(own.min(largest).into()) as u8;
-        let own = self.config.sizes;
+        let least = |of_device: u32, own: u8, max: u8| of_device.min(own.min(max).into()) as u8;
+        let queue = |shift: u32| idr1 >> shift & 0x1F;
+        let (own, max) = (self.config.sizes, Sizes::MAX);
         let sizes = Sizes {
-            streams: (idr1 & IDR1_SIDSIZE_MASK)
-                .min(own.streams.into())
-                .min(Sizes::MAX_STREAMS.into()) as u8,
-            commands: least(idr1 >> IDR1_CMDQS_SHIFT, own.commands),
-            events: least(idr1 >> IDR1_EVENTQS_SHIFT, own.events),
-            requests: least(idr1 >> IDR1_PRIQS_SHIFT, own.requests),
+            streams: least(idr1 & IDR1_SIDSIZE_MASK, own.streams, max.streams),
+            commands: least(queue(IDR1_CMDQS_SHIFT), own.commands, max.commands),
+            events: least(queue(IDR1_EVENTQS_SHIFT), own.events, max.events),
+            requests: least(queue(IDR1_PRIQS_SHIFT), own.requests, max.requests),
         };
         let has_room = 1 << sizes.commands >= command::MIN_ENTRIES;
         if !has_realm_side || !is_coherent || !has_two_levels || has_preset_bases || !has_room {

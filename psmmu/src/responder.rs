@@ -45,6 +45,9 @@ impl Notified {
     }
 }
 
+/// A PSMMU that was brought to rest, and what it ran on; nothing if it failed before it ran.
+pub type AtRest<'a, R, M> = (&'a Psmmu<R, M>, Option<Memory<M>>);
+
 /// Answers the host for a set of PSMMUs.
 #[derive(Debug)]
 pub struct Responder<'a, R, M, H, O> {
@@ -183,7 +186,7 @@ where
         &self,
         name: u64,
         clock: &impl Clock,
-    ) -> Result<(&'a Psmmu<R, M>, Option<Memory<M>>), Status> {
+    ) -> Result<AtRest<'a, R, M>, Status> {
         let psmmu = self.find(name)?;
         let memory = psmmu.deactivate(clock).map_err(|error| match error {
             DeactivateError::State(_) | DeactivateError::TablesLive => Status::ErrorInput,

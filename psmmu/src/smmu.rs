@@ -66,27 +66,28 @@ impl fmt::Display for AbortBehaviour {
 }
 
 /// The largest tables and queues that a PSMMU gets, each the log2 of a number. The device's own limits
-/// (IDR1) may be lower. They decide how much memory the host is asked for.
+/// (IDR1) may be lower, and so may [`MAX`](Self::MAX). They decide how much memory the host is asked
+/// for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Sizes {
-    /// StreamIDs; the level-1 table takes 8 bytes for each 64 of them. More than 24, whose table has
-    /// 2 MiB, count as 24: a stream beyond is one that the device does not know.
+    /// StreamIDs; the level-1 table takes 8 bytes for each 64 of them. A stream beyond is one that the
+    /// device does not know.
     pub streams: u8,
-    /// Commands, of 16 bytes: 2 to 19.
+    /// Commands, of 16 bytes, at least 2.
     pub commands: u8,
-    /// Events, of 32 bytes: 0 to 19.
+    /// Events, of 32 bytes.
     pub events: u8,
-    /// Page requests, of 16 bytes: 0 to 19.
+    /// Page requests, of 16 bytes.
     pub requests: u8,
 }
 
 impl Sizes {
-    /// Largest [`streams`](Self::streams).
-    pub const MAX_STREAMS: u8 = 24;
+    /// The largest that are used: a level-1 table of 2 MiB, and the largest queues of the architecture.
+    pub const MAX: Self = Self { streams: 24, commands: 19, events: 19, requests: 19 };
 
-    /// All StreamIDs that there can be; 4 KiB of commands, 16 KiB of events, 8 KiB of page requests.
+    /// All StreamIDs; 4 KiB of commands, 16 KiB of events, 8 KiB of page requests.
     pub const DEFAULT: Self =
-        Self { streams: Self::MAX_STREAMS, commands: 8, events: 9, requests: 9 };
+        Self { streams: Self::MAX.streams, commands: 8, events: 9, requests: 9 };
 }
 
 /// Which programming interface the registers are.

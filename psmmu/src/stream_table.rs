@@ -169,9 +169,11 @@ impl StreamTableEntry {
 
     /// Writes the other words of the entry of `stream`.
     pub(crate) fn store_rest(self, table: &impl DeviceMemory, stream: u32) {
-        let first = Self::first_word(stream);
-        for (word, value) in self.0.into_iter().enumerate().skip(1) {
-            table.store(first + word, value);
+        // (Not `skip`, which may panic for all that the compiler knows.)
+        let [_, rest @ ..] = self.0;
+        let second = Self::first_word(stream) + 1;
+        for (word, value) in rest.into_iter().enumerate() {
+            table.store(second + word, value);
         }
     }
 

@@ -78,6 +78,7 @@ impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
         clock: &impl Clock,
     ) -> Result<(), StreamError> {
         let _turn = self.turn.lock();
+        self.refuse_if_failed().map_err(StreamError::Refused)?;
         let has_vmid =
             self.tables.lock().as_ref().is_some_and(|tables| tables.has_vmid(stage_2.vmid));
         let entry = self.entry(stream, memory)?;
@@ -116,17 +117,26 @@ impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
         clock: &impl Clock,
     ) -> Result<(), StreamError> {
         let _turn = self.turn.lock();
+        self.refuse_if_failed().map_err(StreamError::Refused)?;
         let entry = self.configured(stream, memory)?;
         entry.store_first(entry.now.enabled());
         self.registers.write_barrier();
         let result = self.run_in_turn(clock, &[Command::cfgi_ste(stream)]);
         if result.is_err() {
             entry.store_first(entry.now);
+            self.registers.write_barrier();
+        }
+        if result == Err(CommandError::Refused) {
+            // The device may have taken the entry up meanwhile. Should it refuse again, the stream may
+            // translate until its next step, which does no harm: its tables are its own that long.
+            let _ = self.run_in_turn(clock, &[Command::cfgi_ste(stream)]);
         }
         result.map_err(Into::into)
     }
 
     /// Has `stream`, which is enabled, abort again. When this returns no access of it is under way.
+    ///
+    /// Of a PSMMU that has failed it returns once the device acknowledges that it is off.
     ///
     /// # Errors
     /// [`StreamError`]. Unless the step could not begin, the stream counts as disabled, and must be
@@ -141,12 +151,13 @@ impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
         let entry = self.configured_or_enabled(stream, memory)?;
         entry.store_first(entry.now.disabled());
         self.registers.write_barrier();
-        self.run_in_turn(clock, &[Command::cfgi_ste(stream)]).map_err(Into::into)
+        self.have_forgotten(clock, &[Command::cfgi_ste(stream)]).map_err(Into::into)
     }
 
     /// Brings `stream`, which is configured and not enabled, to rest, and has the device forget the
     /// translations of its VMID: from then on its tables may be used for something else, and so may the
-    /// VMID if no other stream has it.
+    /// VMID if no other stream has it. Of a PSMMU that has failed, once the device acknowledges that it
+    /// is off.
     ///
     /// # Errors
     /// [`StreamError`]; the stream stays configured, or is at rest but aborts in silence where at rest
@@ -160,7 +171,7 @@ impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
         let _turn = self.turn.lock();
         let entry = self.configured(stream, memory)?;
         let vmid = entry.now.vmid();
-        self.run_in_turn(clock, &[Command::cfgi_ste(stream), Command::tlbi_s12_vmall(vmid)])?;
+        self.have_forgotten(clock, &[Command::cfgi_ste(stream), Command::tlbi_s12_vmall(vmid)])?;
         let at_rest = memory.at_rest(stream);
         entry.store_rest(at_rest);
         self.registers.write_barrier();
@@ -168,10 +179,10 @@ impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
             return Ok(());
         }
         let forget = [Command::cfgi_ste(stream)];
-        self.run_in_turn(clock, &forget)?;
+        self.have_forgotten(clock, &forget)?;
         entry.store_first(at_rest);
         self.registers.write_barrier();
-        self.run_in_turn(clock, &forget).map_err(Into::into)
+        self.have_forgotten(clock, &forget).map_err(Into::into)
     }
 
     /// Finds the entry of a stream that is configured and not enabled.
@@ -201,10 +212,8 @@ impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
         stream: u32,
         memory: &T,
     ) -> Result<Entry<T::Memory>, StreamError> {
-        match self.state() {
-            State::Active => {}
-            State::Failed => return Err(StreamError::Refused(Refusal::Failed)),
-            _ => return Err(StreamError::Refused(Refusal::NotActive)),
+        if !matches!(self.state(), State::Active | State::Failed) {
+            return Err(StreamError::Refused(Refusal::NotActive));
         }
         let descriptor = match self.tables.lock().as_ref() {
             Some(tables) if tables.covers(stream) => tables.find(stream),

@@ -100,8 +100,13 @@ impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
         memory: &T,
         clock: &impl Clock,
     ) -> Result<(), NotMade> {
-        let NewTable { first_stream } = table;
         let _turn = self.turn.lock();
+        // With a table that is being made it cannot have been deactivated.
+        if let Err(refusal) = self.refuse_if_failed() {
+            self.abandon_table(table);
+            return Err(NotMade { error: TableError::Refused(refusal), is_free: true });
+        }
+        let NewTable { first_stream } = table;
         fill(memory, &memory.open(address), first_stream);
         self.registers.write_barrier();
         self.set_table(first_stream, Descriptor::Table(address));
@@ -165,20 +170,29 @@ impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
             tables.set(first_stream, Descriptor::BeingMade);
             Ok(linked)
         })?;
-        let forgotten = match self.state() {
-            State::Failed => Err(CommandError::TimedOut),
-            // Entries of all 64 streams may be cached, and the descriptor.
-            _ => self.run_in_turn(clock, &[Command::CFGI_ALL]),
-        };
-        let result = match forgotten {
-            Ok(()) => Ok(()),
-            // A device that is off does not look at tables, and forgets all before it looks again.
-            Err(CommandError::TimedOut) => self.quiesce(clock).map_err(|_| TableError::TimedOut),
-            Err(error) => Err(error.into()),
-        };
+        // Entries of all 64 streams may be cached, and the descriptor.
+        let result = self.have_forgotten(clock, &[Command::CFGI_ALL]).map_err(Into::into);
         let descriptor = if result.is_ok() { Descriptor::None } else { linked };
         self.set_table(first_stream, descriptor);
         result
+    }
+
+    /// Has the device forget what `commands` say of its tables. One that has failed, or fails at that,
+    /// must acknowledge that it is off instead: then it looks at no table, and it forgets all before it
+    /// looks again. Called with the turn.
+    pub(crate) fn have_forgotten(
+        &self,
+        clock: &impl Clock,
+        commands: &[Command],
+    ) -> Result<(), CommandError> {
+        let forgotten = match self.state() {
+            State::Failed => Err(CommandError::TimedOut),
+            _ => self.run_in_turn(clock, commands),
+        };
+        match forgotten {
+            Err(CommandError::TimedOut) => self.quiesce(clock).map_err(|_| CommandError::TimedOut),
+            other => other,
+        }
     }
 
     /// Looks at the level-1 table for the 64 streams from `first_stream` on.

@@ -19,7 +19,7 @@ impl<E: Environment> Rmm<'_, E> {
     /// or the first of them; X1 is the end of what was given.
     ///
     /// Fails only when the first granule cannot be given: `ErrorInput` when the range is empty or not
-    /// aligned, when the granule is not tracked, not the host's, or EL3 refuses; `Busy` when another
+    /// aligned, when the granule is not tracked, not the host's, or no memory; `Busy` when another
     /// CPU is just moving it; `ErrorTracking` when it is the first of its region and there is no memory
     /// to track one more. Then X1 is `base`, and nothing has changed.
     #[inline(never)]
@@ -40,7 +40,8 @@ impl<E: Environment> Rmm<'_, E> {
     /// back, or the first of them; X1 is the end of what was given back.
     ///
     /// Fails only when the first granule cannot be given back: `ErrorInput` when the range is empty or
-    /// not aligned, when the granule is not tracked or not delegated, or in use; `Busy` when another CPU
+    /// not aligned, when the granule is not tracked or not delegated, or in use, or cannot be
+    /// wiped; `Busy` when another CPU
     /// is just moving it. Then X1 is `base`, and nothing has changed.
     #[inline(never)]
     pub(crate) fn granule_range_undelegate(&self, base: u64, top: u64) -> (ResultWord, Outputs) {
@@ -49,11 +50,13 @@ impl<E: Environment> Rmm<'_, E> {
             self.tracker
                 .transition(region, GranuleState::Delegated, GranuleState::Moving)
                 .map_err(status)?;
-            self.environment.wipe(region);
-            self.environment.undelegate(granule);
-            self.tracker
-                .transition(region, GranuleState::Moving, GranuleState::Undelegated)
-                .map_err(status)
+            let wiped = self.environment.wipe(region);
+            if wiped {
+                self.environment.undelegate(granule);
+            }
+            let to = if wiped { GranuleState::Undelegated } else { GranuleState::Delegated };
+            self.tracker.transition(region, GranuleState::Moving, to).map_err(status)?;
+            if wiped { Ok(()) } else { Err(Status::ErrorInput) }
         })
     }
 

@@ -44,8 +44,9 @@ pub trait Environment {
     /// Returns the clock.
     fn clock(&self) -> &Self::Clock;
 
-    /// Gives the granule at PA `granule` to the Realm world, and says whether EL3 has done so. It is
-    /// DRAM; whose it was is for EL3 to know.
+    /// Gives the granule at PA `granule` to the Realm world, and says whether that was done: EL3 may
+    /// refuse, as it knows whose the granule was, and there may be no memory in spite of the boot
+    /// manifest. Then nothing has changed.
     fn delegate(&self, granule: u64) -> bool;
 
     /// Gives a granule, which [`delegate`](Self::delegate) has taken and [`wipe`](Self::wipe) has
@@ -53,8 +54,8 @@ pub trait Environment {
     /// memory is whose, nothing can be trusted any more, and this does not return.
     fn undelegate(&self, granule: u64);
 
-    /// Zeroes a region of Realm memory.
-    fn wipe(&self, region: Region);
+    /// Zeroes a region of Realm memory, and says whether all of it could be written.
+    fn wipe(&self, region: Region) -> bool;
 
     /// Opens a region of Realm memory that a PSMMU is to use.
     fn open(&self, region: Region) -> Self::Memory;

@@ -194,7 +194,8 @@ impl<'a> Tracker<'a> {
         let mut pool = self.pool.lock();
         for part in self.parts(region)? {
             let word = self.leaf(part.region).map_or(0, |leaf| leaf.load(part.word));
-            let wrong = (word ^ part.lowest * from as u64) & part.lowest * 3;
+            let expected = part.lowest * from as u64;
+            let wrong = (word ^ expected) & (part.lowest * 3);
             if wrong != 0 {
                 let first = wrong.trailing_zeros() & !1;
                 return Err(TrackError::State(GranuleState::from_bits(word >> first)));
@@ -206,7 +207,7 @@ impl<'a> Tracker<'a> {
                 continue;
             };
             let word = leaf.load(part.word);
-            let word = word & !(part.lowest * 3) | part.lowest * to as u64;
+            let word = word & !(part.lowest * 3) | (part.lowest * to as u64);
             leaf.store(part.word, word);
             if word == 0 && leaf.is_idle() {
                 self.put_back(&mut pool, part.region);

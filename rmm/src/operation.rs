@@ -44,8 +44,8 @@ impl Handle {
             | (self.place as u64) << Self::PLACE_SHIFT
     }
 
-    /// Reads a handle as it came in a register.
-    fn from_register(register: u64) -> Option<Self> {
+    /// Reads a handle as it came in a register; `None` if it cannot be one.
+    pub(crate) fn from_register(register: u64) -> Option<Self> {
         let handle = Self {
             place: (register >> Self::PLACE_SHIFT) as u8,
             generation: (register >> Self::GENERATION_SHIFT) as u32,
@@ -208,21 +208,31 @@ impl<'a, R, M> Table<'a, R, M> {
     ///
     /// # Errors
     /// `Blocked` when all operations wait for the host, `Busy` when somebody works on one.
-    #[inline(never)]
     pub fn reserve(&self) -> Result<Handle, Status> {
         let mut status = Status::Blocked;
         for (number, place) in self.places.iter().enumerate() {
-            let mut place = place.lock();
-            match place.state {
-                PlaceState::Free => {
-                    place.state = PlaceState::Running;
-                    return Ok(Handle { place: number as u8, generation: place.generation });
-                }
-                PlaceState::Running => status = Status::Busy,
-                PlaceState::Parked(_) => {}
+            match Self::reserve_place(place) {
+                Ok(generation) => return Ok(Handle { place: number as u8, generation }),
+                Err(Status::Busy) => status = Status::Busy,
+                Err(_) => {}
             }
         }
         Err(status)
+    }
+
+    /// Reserves a place and returns its generation, or says how it is taken.
+    // Not eight times in a row.
+    #[inline(never)]
+    fn reserve_place(place: &Lock<Place<'a, R, M>>) -> Result<u32, Status> {
+        let mut place = place.lock();
+        match place.state {
+            PlaceState::Free => {
+                place.state = PlaceState::Running;
+                Ok(place.generation)
+            }
+            PlaceState::Running => Err(Status::Busy),
+            PlaceState::Parked(_) => Err(Status::Blocked),
+        }
     }
 
     /// Gives up a place that was reserved. Nobody has seen the handle.

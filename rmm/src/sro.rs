@@ -126,9 +126,11 @@ impl<'a, E: Environment> Rmm<'a, E> {
     /// host says that it is in a hurry is not looked at: no call takes long.
     #[inline(never)]
     pub(crate) fn op_continue(&self, handle: u64, flags: u64) -> Answer {
-        // TF-A-Tests has the two the other way round.
-        let swapped = || if handle == 0 { self.operations.take(flags) } else { None };
-        let Some((handle, mut operation)) = self.operations.take(handle).or_else(swapped) else {
+        // TF-A-Tests has the two the other way round. What can be a handle is no flags, so the first
+        // operation, whose handle is 0, is never taken for the one that such a host means.
+        let is_swapped = handle == 0 && Handle::from_register(flags).is_some();
+        let handle = if is_swapped { flags } else { handle };
+        let Some((handle, mut operation)) = self.operations.take(handle) else {
             return only(Status::ErrorInput);
         };
         if operation.wants() == Wants::Nothing {
@@ -266,8 +268,11 @@ impl<'a, E: Environment> Rmm<'a, E> {
                 self.tracker
                     .transition(region, GranuleState::Delegated, GranuleState::InUse)
                     .map_err(|_| Status::ErrorInput)?;
-                self.environment.wipe(region);
-                Ok(Some(region))
+                if self.environment.wipe(region) {
+                    return Ok(Some(region));
+                }
+                self.let_go(region);
+                Err(Status::ErrorInput)
             }
         }
     }
@@ -299,11 +304,15 @@ impl<'a, E: Environment> Rmm<'a, E> {
             .collect();
         self.responder.host().write(granule, first, &words).map_err(|_| Status::ErrorInput)?;
         for region in operation.regions.drain(..words.len()) {
-            let given =
-                self.tracker.transition(region, GranuleState::InUse, GranuleState::Delegated);
-            debug_assert!(given.is_ok(), "{region:x?}: {given:?}");
+            self.let_go(region);
         }
         Ok(words.len())
+    }
+
+    /// Ends the use of a region.
+    fn let_go(&self, region: Region) {
+        let given = self.tracker.transition(region, GranuleState::InUse, GranuleState::Delegated);
+        debug_assert!(given.is_ok(), "{region:x?}: {given:?}");
     }
 
     /// Does what an operation is for, which has all that it needs, and says what of its memory was

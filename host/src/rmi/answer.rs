@@ -32,6 +32,17 @@ impl RmiError {
         }
     }
 
+    /// Returns the function that was called.
+    #[must_use]
+    pub const fn function(&self) -> Function {
+        match self {
+            Self::Status(function, _)
+            | Self::Level(function, ..)
+            | Self::Malformed(function, _) => *function,
+            Self::Version(..) => Function::Version,
+        }
+    }
+
     const fn is(&self, wanted: Status) -> bool {
         matches!(self, Self::Status(_, status) if *status as u8 == wanted as u8)
     }
@@ -52,7 +63,9 @@ impl RmiError {
 impl fmt::Display for RmiError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Status(function, status) => write!(f, "{function:?} answered {status:?}"),
+            Self::Status(function, status) => {
+                write!(f, "{function:?} answered {status:?}{}", advice(*status))
+            }
             Self::Level(function, status, level) => {
                 write!(f, "{function:?} answered {status:?} at level {level}")
             }
@@ -66,6 +79,22 @@ impl fmt::Display for RmiError {
                 write!(f, "RMI {} is needed, the RMM has {lower} to {higher}", Version::RMI_2_0)
             }
         }
+    }
+}
+
+/// Returns what a status means for whoever reads the log, and what helps.
+const fn advice(status: Status) -> &'static str {
+    match status {
+        Status::Busy => ": try again later",
+        Status::Blocked => ": another operation holds what it is about, try again later",
+        Status::ErrorInput => ": wrong argument, or wrong state of what it names",
+        Status::ErrorGlobal => ": the RMM is not active yet, or active already",
+        Status::ErrorNotSupported => ": the RMM does not have the feature",
+        Status::ErrorDevice => ": the device does not answer, or is in the wrong state",
+        Status::ErrorTracking => ": the RMM does not track this memory by granules",
+        Status::ErrorGranule => ": a granule is in the wrong state",
+        Status::Incomplete => ": more calls are needed, which were not made",
+        _ => "",
     }
 }
 
@@ -202,6 +231,15 @@ mod tests {
             (
                 RmiError::Malformed(Function::PsmmuInfo, Unknown(u64::MAX)),
                 "PsmmuInfo does not exist: no RMM, or one without it",
+            ),
+            (
+                RmiError::Status(Function::PsmmuActivate, Status::Blocked),
+                "PsmmuActivate answered Blocked: another operation holds what it is about, try again \
+                 later",
+            ),
+            (
+                RmiError::Status(Function::PsmmuActivate, Status::ErrorRtt),
+                "PsmmuActivate answered ErrorRtt",
             ),
         ] {
             assert_eq!(error.to_string(), text);

@@ -18,8 +18,8 @@ use spin::Once;
 
 use super::clock::PhysicalCounter;
 use super::console::{self, log};
-use super::host_memory::HostDoor;
-use super::memory::{self, LEAVES, REGIONS, Shared};
+use super::host_memory::{self, HostDoor};
+use super::memory::{LEAVES, REGIONS, Shared};
 use super::{el3, mmu};
 
 /// Most PSMMUs that this image serves.
@@ -57,7 +57,15 @@ impl Environment for Machine {
     }
 
     fn delegate(&self, granule: u64) -> bool {
-        el3::delegate(granule).is_ok()
+        if el3::delegate(granule).is_err() {
+            return false;
+        }
+        // SAFETY: all DRAM that is tracked was mapped at boot.
+        let is_memory = unsafe { host_memory::is_memory(granule) };
+        if !is_memory {
+            self.undelegate(granule);
+        }
+        is_memory
     }
 
     fn undelegate(&self, granule: u64) {
@@ -66,10 +74,10 @@ impl Environment for Machine {
         }
     }
 
-    fn wipe(&self, region: Region) {
-        // SAFETY: 1. All DRAM that is tracked was mapped at boot. 2., 3. The RMM wipes only what it has
+    fn wipe(&self, region: Region) -> bool {
+        // SAFETY: 1. All DRAM that is tracked was mapped at boot. 2. The RMM wipes only what it has
         // taken: granules that nobody else uses.
-        unsafe { memory::wipe(region) };
+        unsafe { host_memory::wipe(region) }
     }
 
     fn open(&self, region: Region) -> Shared {
@@ -197,7 +205,7 @@ fn track(manifest: &Manifest) -> Dram {
     }
     let (needed, regions) = (Tracker::regions_of(&tracked), REGIONS.len() as u64);
     if needed > regions {
-        log!("DRAM: the last {} MiB are not tracked", (needed - regions) * REGION_SIZE >> 20);
+        log!("DRAM: the last {} MiB are not tracked", ((needed - regions) * REGION_SIZE) >> 20);
     }
     tracked
 }

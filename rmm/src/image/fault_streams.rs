@@ -41,9 +41,9 @@ const FUNCTIONS: u32 = 3;
 pub fn set_up() {
     let memory = BLOCK | WRITE_BACK | INNER_SHAREABLE;
     for (index, descriptor) in [
-        (2, 2 * GIB | memory | READ | ACCESSED),
-        (3, 3 * GIB | memory | READ | WRITE),
-        (4, 1 << 40 | memory | READ | WRITE | ACCESSED),
+        (2, (2 * GIB) | memory | READ | ACCESSED),
+        (3, (3 * GIB) | memory | READ | WRITE),
+        (4, (1 << 40) | memory | READ | WRITE | ACCESSED),
     ] {
         TABLE.0[index].store(descriptor, Ordering::Relaxed);
     }

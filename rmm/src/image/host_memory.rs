@@ -1,16 +1,20 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The one door to the host's memory.
+//! The one door to the host's memory, and to memory that may not be there.
 //!
 //! A granule is compared with the DRAM banks, mapped as Non-secure into the slot of this CPU, copied by
 //! one of two routines in assembly, and unmapped. The host can move the granule to another world at any
 //! moment, so the copy itself may fault: a granule protection fault or an external abort at exactly
 //! these routines, and nowhere else, makes them return false. See `rmm_vectors`.
+//!
+//! What was delegated is Realm memory, but whether it is memory at all only the boot manifest says, and
+//! that of some platform says more than the machine has. So it is touched here for the first time, and
+//! wiped here.
 
 use core::arch::global_asm;
 
 use psmmu::{HostFault, HostGranule, HostMemory};
-use rmm::Dram;
+use rmm::{Dram, Region};
 
 use super::mmu;
 
@@ -53,6 +57,17 @@ rmm_host_copy:
 6:  mov     w0, #1
     ret
 
+    // bool rmm_wipe(address, bytes): bytes are a multiple of 64
+rmm_wipe:
+    add     x3, x0, x1
+    b       4b
+
+    // bool rmm_touch(address)
+rmm_touch:
+    ldr     xzr, [x0]
+    mov     w0, #1
+    ret
+
     .global rmm_host_copy_end
 rmm_host_copy_end:
     .global rmm_host_copy_fault
@@ -65,6 +80,28 @@ rmm_host_copy_fault:
 unsafe extern "C" {
     fn rmm_host_replace(slot: usize, words: *const u64, count: usize) -> bool;
     fn rmm_host_copy(to: usize, from: usize, count: usize) -> bool;
+    fn rmm_wipe(address: usize, bytes: usize) -> bool;
+    fn rmm_touch(address: usize) -> bool;
+}
+
+/// Zeroes a region of Realm memory, and says whether all of it is memory.
+///
+/// # Safety
+/// 1. The region is mapped one to one, writable, as Realm memory.
+/// 2. Nobody else uses it while this runs, and no Rust reference to any of it exists.
+pub unsafe fn wipe(region: Region) -> bool {
+    // SAFETY: 1. and 2. are those of this function; the size is in granules. A fault returns false.
+    unsafe { rmm_wipe(region.address as usize, region.bytes() as usize) }
+}
+
+/// Says whether there is memory at PA `granule`.
+///
+/// # Safety
+/// It is mapped one to one as Realm memory.
+pub unsafe fn is_memory(granule: u64) -> bool {
+    // SAFETY: it is mapped (condition of this function) and a read changes nothing. A fault returns
+    // false.
+    unsafe { rmm_touch(granule as usize) }
 }
 
 /// The door.

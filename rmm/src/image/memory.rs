@@ -54,7 +54,7 @@ impl Shared {
     /// 2. It is Realm memory as long as this is used: the granules are in use, and whoever ends that
     ///    uses this no longer.
     /// 3. No Rust reference to any of it exists meanwhile.
-    pub const unsafe fn open(region: Region) -> Self {
+    pub unsafe fn open(region: Region) -> Self {
         let words = core::ptr::with_exposed_provenance_mut(region.address as usize);
         Self {
             words: NonNull::new(words).expect("there is no memory at address 0"),
@@ -95,14 +95,4 @@ impl DeviceMemory for Shared {
             word.store(value, Ordering::Relaxed);
         }
     }
-}
-
-/// Zeroes a region.
-///
-/// # Safety
-/// Those of [`Shared::open`], while this runs.
-pub unsafe fn wipe(region: Region) {
-    let start = core::ptr::with_exposed_provenance_mut::<u8>(region.address as usize);
-    // SAFETY: the region is mapped, writable and nobody else's (conditions of this function).
-    unsafe { start.write_bytes(0, region.bytes() as usize) };
 }

@@ -6,7 +6,7 @@
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use psmmu::{AbortBehaviour, Clock, Config, Delivery, Interface, Memory, Psmmu};
+use psmmu::{AbortBehaviour, Clock, Config, Delivery, Interface, Memory, Psmmu, Sizes, Wanted};
 use psmmu_abi::{Event, EventNumber, IrqSet};
 use responder_tests::{Faults, Machine, ModelMemory, ModelRegisters, Options};
 use smmu_model::Smmu;
@@ -17,7 +17,7 @@ use crate::linux::EventThread;
 pub const BURSTS: [u32; 6] = [1, 2, 32, 33, 512, 4096];
 
 /// Log2 of the event queue's entries: the largest burst fills it.
-const QUEUE: u32 = 12;
+const QUEUE: u8 = 12;
 
 /// Bursts of each size, one after the other in the same queue.
 const ROUNDS: u64 = 3;
@@ -145,15 +145,18 @@ impl Alone {
             completion: None,
         };
         let events = memory.event_queue.clone();
-        let registers = ModelRegisters(smmu.clone());
+        let registers = ModelRegisters::new(smmu.clone());
         let config = Config {
             name: 0x2B40_0000,
             interface: Interface::Realm,
             delivery: Delivery::Wired { gerror: 111, eventq: 106, priq: 0 },
             abort: AbortBehaviour::KeepsQueue,
+            sizes: Sizes { events: QUEUE, ..Sizes::DEFAULT },
         };
         let psmmu = Psmmu::new(config, registers.clone());
-        psmmu.activate(|| Some(memory), &Steps(AtomicU64::new(0))).expect("a fresh device");
+        let activation = psmmu.begin_activation(Wanted::default()).expect("a fresh device");
+        let clock = Steps(AtomicU64::new(0));
+        psmmu.activate(activation, memory, &clock).expect("a device in order");
         let driver = EventThread::new(registers, events).expect("a queue of that size");
         smmu.device().forget_accesses();
         Self { smmu, driver }

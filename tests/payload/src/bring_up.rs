@@ -1,14 +1,15 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
 //! What a host does at boot: agrees with the RMM, makes it active, finds out how the SMMU interrupts,
-//! wires the interrupts up and starts the SMMU's Realm side.
+//! wires the interrupts up, starts the SMMU's Realm side on memory that it lends, and makes the stream
+//! table of the first devices.
 
 use core::fmt::Display;
 
 use heapless::Vec;
-use psmmu_abi::{IrqSet, RmmConfig, Version};
-use psmmu_host::{IntId, Interrupts, Topology, discover};
-use zerocopy::FromZeros;
+use psmmu_abi::{IrqSet, Version};
+use psmmu_host::psmmu::{self, QUIET, Table};
+use psmmu_host::{IntId, Interrupts, Topology, Traffic, discover, rmm};
 
 use crate::edu::Edu;
 use crate::events;
@@ -16,11 +17,17 @@ use crate::gic::{self, MAX_CPUS};
 use crate::granule::{Granule, Lent};
 use crate::pci::{self, MAX_EDUS};
 use crate::platform::SMMU;
+use crate::pool::{self, Lender};
 use crate::smc::RMI;
 use crate::smmu::Smmu;
 
 /// For the structures of the bring-up.
 static PAGE: Granule = Granule::new();
+/// For the lists of memory.
+static LISTS: Granule = Granule::new();
+
+/// First StreamID of the table that the bring-up makes.
+pub const TABLE: u32 = 0;
 
 /// What a scenario works with.
 pub struct Bench {
@@ -28,6 +35,8 @@ pub struct Bench {
     pub edus: Vec<Edu, MAX_EDUS>,
     /// Affinities of all CPUs, the boot CPU first.
     pub affinities: Vec<u64, MAX_CPUS>,
+    /// The account of what the RMM holds.
+    pub lender: Lender,
 }
 
 impl Bench {
@@ -61,21 +70,23 @@ pub fn must<T, E: Display>(result: Result<T, E>) -> T {
 
 /// Does all of it.
 pub fn all() -> Bench {
-    activate_rmm();
+    let lender = activate_rmm();
     let topology = topology();
-    let bench = interrupts_and_devices(&topology);
-    activate_psmmu();
+    let mut bench = interrupts_and_devices(&topology, lender);
+    activate_psmmu(&mut bench.lender);
+    create_table(&mut bench.lender, TABLE);
     bench
 }
 
 /// Takes the RMM to its active state.
-pub fn activate_rmm() {
-    let version = must(RMI.version());
+pub fn activate_rmm() -> Lender {
+    let mut lender = pool::lender(&LISTS);
+    let started = must(rmm::start(&RMI, &mut lender, &mut Lent(&PAGE)));
+    let version = started.capabilities.version;
     require!(version >= Version::RMI_2_0, "RMI {version} is older than 2.0");
+    require!(!started.was_active, "the RMM is active at boot");
     say!("test image at NS-EL2, RMI {version}");
-    PAGE.store(&RmmConfig::new_zeroed());
-    must(RMI.rmm_config_set(PAGE.address()));
-    must(RMI.rmm_activate());
+    lender
 }
 
 /// Asks how the PSMMU interrupts.
@@ -102,20 +113,40 @@ pub fn topology() -> Topology {
 }
 
 /// Sets up all that is not the RMM's.
-pub fn interrupts_and_devices(topology: &Topology) -> Bench {
+pub fn interrupts_and_devices(topology: &Topology, lender: Lender) -> Bench {
     let affinities = gic::set_up();
     events::connect(topology.interrupts);
-    Bench { edus: pci::edus(), affinities }
+    Bench { edus: pci::edus(), affinities, lender }
 }
 
 /// Starts the Realm side, and services each source once, as nothing interrupts for what was there
 /// before.
-pub fn activate_psmmu() {
-    PAGE.fill(0);
-    must(RMI.psmmu_activate(SMMU, PAGE.address()));
+pub fn activate_psmmu(lender: &mut Lender) {
+    let before = events::count();
+    must(psmmu::activate(&RMI, lender, SMMU, &mut Lent(&PAGE), &QUIET));
     events::poll(IrqSet::GERROR);
     events::poll(IrqSet::EVENTQ);
-    expect_eq!(events::count(), 0, "events before any device did anything");
+    expect_eq!(events::count(), before, "events before any device did anything");
+}
+
+/// Makes the table of `stream`, which is not there yet.
+pub fn create_table(lender: &mut Lender, stream: u32) {
+    let made = must(psmmu::create_table(&RMI, lender, SMMU, stream));
+    expect_eq!(made, Table::Created, "the table of stream {stream}");
+}
+
+/// Takes the table of `stream` away, whose granule comes back.
+pub fn destroy_table(lender: &mut Lender, stream: u32) {
+    let traffic = must(psmmu::destroy_table(&RMI, lender, SMMU, stream));
+    expect_eq!(traffic, Traffic { returned: 1, ..Traffic::default() }, "the table of {stream}");
+}
+
+/// Stops the Realm side, which gives back all that it had.
+pub fn deactivate_psmmu(lender: &mut Lender) {
+    let held = lender.held();
+    let traffic = must(psmmu::deactivate(&RMI, lender, SMMU));
+    expect_eq!(traffic, Traffic { returned: held, ..Traffic::default() }, "what the PSMMU had");
+    expect_eq!(lender.held(), 0, "granules that the RMM holds at the end");
 }
 
 /// Prints an interrupt number.

@@ -43,6 +43,46 @@ pub enum Access {
     Write,
 }
 
+/// What the RMM's image for tests has wrong with an access, by its address or by its stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// The address is not mapped.
+    Translation,
+    /// It is mapped for reading only, and written.
+    Permission,
+    /// Its access flag is clear.
+    AccessFlag,
+    /// It is mapped to an address that is too large.
+    AddressSize,
+    /// The stream's entry is invalid.
+    BadEntry,
+    /// The stream has no level-2 table.
+    NoTable,
+}
+
+impl Fault {
+    /// First address that is wrong in this way. That of streams counts for nothing.
+    const fn base(self) -> u64 {
+        match self {
+            Self::Translation | Self::BadEntry | Self::NoTable => DMA_TARGET,
+            Self::Permission => 0x8000_0000,
+            Self::AccessFlag => 0xC000_0000,
+            Self::AddressSize => 0x1_0000_0000,
+        }
+    }
+
+    const fn number(self) -> EventNumber {
+        match self {
+            Self::Translation => EventNumber::Translation,
+            Self::Permission => EventNumber::Permission,
+            Self::AccessFlag => EventNumber::AccessFlag,
+            Self::AddressSize => EventNumber::AddressSize,
+            Self::BadEntry => EventNumber::BadSte,
+            Self::NoTable => EventNumber::BadStreamId,
+        }
+    }
+}
+
 /// A transfer. Each of its words is an access of its own, and faults on its own.
 #[derive(Clone, Copy, Debug)]
 pub struct Dma {
@@ -52,25 +92,37 @@ pub struct Dma {
     pub at: u64,
     /// Number of 32-bit words.
     pub words: u32,
+    /// What is wrong with all of them.
+    pub fault: Fault,
 }
 
 impl Dma {
-    /// Aims a transfer at memory that no other transfer of this boot has.
+    /// Aims a transfer at memory that is not mapped, and that no other transfer of this boot has.
     pub fn new(access: Access, words: u32) -> Self {
+        Self::faulting(Fault::Translation, access, words)
+    }
+
+    /// Aims a transfer at memory that no other transfer of this boot has, where it faults in this way.
+    pub fn faulting(fault: Fault, access: Access, words: u32) -> Self {
         const STEP: u64 = 0x1000;
         static NEXT: AtomicU64 = AtomicU64::new(0);
         let offset = NEXT.fetch_add(STEP, Ordering::Relaxed);
         require!(offset < DMA_TARGET_SIZE, "no memory left to aim at");
-        Self { access, at: DMA_TARGET + offset, words }
+        Self { access, at: fault.base() + offset, words, fault }
     }
 
-    /// Returns what the host must hear of it, in this order, from a stream whose stage 2 maps nothing.
+    /// Returns what the host must hear of it, in this order.
     pub fn events(self) -> impl Iterator<Item = Event> {
+        let number = self.fault.number();
         (0..u64::from(self.words)).map(move |word| Event::Psmmu {
-            number: EventNumber::Translation as u8,
+            number: number as u8,
             fetch_address: 0,
-            input_address: self.at + 4 * word,
-            syndrome: Syndrome::new(self.access == Access::Read, true, FaultClass::Input),
+            input_address: if number.has_input_address() { self.at + 4 * word } else { 0 },
+            syndrome: if number.has_access() {
+                Syndrome::new(self.access == Access::Read, true, FaultClass::Input)
+            } else {
+                Syndrome::from_bits(0)
+            },
         })
     }
 }

@@ -192,16 +192,26 @@ pub fn wait_for(wanted: usize) {
 
 /// Checks that there are `wanted` events in all, and no more to come from anywhere.
 pub fn expect_no_more_than(wanted: usize) {
+    expect_no_more_at_rest(wanted);
+    for source in [IrqSet::GERROR, IrqSet::EVENTQ, IrqSet::PRIQ] {
+        expect_nothing(source, "at the end");
+    }
+}
+
+/// Checks that the RMM has nothing to report.
+pub fn expect_nothing(source: IrqSet, when: &str) {
+    let rest = RMI.irq_notify(SMMU, source);
+    expect_eq!(rest, Ok(psmmu_abi::Notification::NONE), "NOTIFY for {source:?} {when}");
+}
+
+/// Checks that there are `wanted` events in all, on a PSMMU that is not active.
+pub fn expect_no_more_at_rest(wanted: usize) {
     time::pass(CALM);
     let came = count();
     if let Some(extra) = came.checked_sub(wanted).filter(|&extra| extra != 0) {
         fail!("{extra} events too many; first: {}", Described(&entry(wanted).event));
     }
     expect_eq!(came, wanted, "number of events");
-    for source in [IrqSet::GERROR, IrqSet::EVENTQ, IrqSet::PRIQ] {
-        let rest = RMI.irq_notify(SMMU, source);
-        expect_eq!(rest, Ok(psmmu_abi::Notification::NONE), "NOTIFY for {source:?} at the end");
-    }
 }
 
 /// Checks that the log holds, from entry `first` on, the events of `dmas` in this order. Returns the

@@ -5,7 +5,6 @@
 use core::sync::atomic::{AtomicU64, Ordering};
 
 use psmmu_host::Page;
-use zerocopy::{Immutable, IntoBytes};
 
 const WORDS: usize = psmmu_abi::GRANULE_SIZE / 8;
 
@@ -38,9 +37,24 @@ impl Granule {
         }
     }
 
+    /// Writes to one word what [`scribble`](Self::scribble) does.
+    pub fn scribble_word(&self, index: usize) {
+        self.set_word(index, scribbled(index));
+    }
+
     /// Returns the first word that [`scribble`](Self::scribble) did not write.
     pub fn changed(&self) -> Option<usize> {
-        (0..WORDS).find(|&index| self.word(index) != scribbled(index))
+        self.changed_from(0)
+    }
+
+    /// Returns the first one from word `first` on.
+    pub fn changed_from(&self, first: usize) -> Option<usize> {
+        (first..WORDS).find(|&index| self.word(index) != scribbled(index))
+    }
+
+    /// Returns whether all words are zero.
+    pub fn is_zero(&self) -> bool {
+        self.0.iter().all(|word| word.load(Ordering::Relaxed) == 0)
     }
 
     /// Returns one word.
@@ -56,14 +70,6 @@ impl Granule {
     /// Returns all words.
     pub fn words(&self) -> [u64; WORDS] {
         core::array::from_fn(|index| self.word(index))
-    }
-
-    /// Fills it with a structure of the ABI.
-    pub fn store<T: IntoBytes + Immutable>(&self, value: &T) {
-        for (word, bytes) in self.0.iter().zip(value.as_bytes().chunks_exact(8)) {
-            let bytes = bytes.try_into().expect("chunks of eight");
-            word.store(u64::from_le_bytes(bytes), Ordering::Relaxed);
-        }
     }
 }
 

@@ -7,8 +7,9 @@
 //! with an exit code (the table is in [`scenario`]).
 //!
 //! Read it from the machine up: [`platform`] says where things are, [`arch`], [`time`], [`gic`],
-//! [`pci`], [`edu`] and [`smmu`] touch them, [`smc`] calls the RMM, [`events`] is the interrupt
-//! handler and its log, [`bring_up`] starts the RMM's PSMMU, [`scenario`] is what a boot is for.
+//! [`pci`], [`edu`] and [`smmu`] touch them, [`smc`] calls the RMM, [`pool`] is the memory that it is
+//! lent, [`events`] is the interrupt handler and its log, [`bring_up`] starts the RMM's PSMMU,
+//! [`scenario`] is what a boot is for.
 
 #![no_std]
 #![no_main]
@@ -30,6 +31,7 @@ mod granule;
 mod lock;
 mod pci;
 mod platform;
+mod pool;
 mod scenario;
 mod smc;
 mod smmu;

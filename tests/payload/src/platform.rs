@@ -22,6 +22,11 @@ pub const DMA_TARGET: u64 = 0x5000_0000;
 /// Bytes from [`DMA_TARGET`] to the next thing of interest, this image.
 pub const DMA_TARGET_SIZE: u64 = 0x1000_0000;
 
+/// Memory that no image uses, which the host lends to the RMM.
+pub const POOL: u64 = 0x7000_0000;
+/// Granules from [`POOL`] on.
+pub const POOL_GRANULES: usize = 2048;
+
 const GIB: usize = 1 << 30;
 
 const VALID: usize = 1 << 0;

@@ -22,12 +22,17 @@ mod between;
 mod burst;
 mod cmdq_error;
 mod config;
+mod hand;
+mod life;
+mod life_faults;
+mod linux;
 mod overflow;
 mod peek;
 mod quiet;
 mod raw;
 mod smp;
 mod story;
+mod tfa_tests;
 mod two_devices;
 
 /// The words behind the scenario's name.
@@ -44,7 +49,7 @@ const fn scenario(name: &'static str, code: u8, run: fn(&Arguments)) -> Scenario
 }
 
 /// All scenarios, with their exit codes. The first one runs when none is named.
-static SCENARIOS: [Scenario; 13] = [
+static SCENARIOS: [Scenario; 17] = [
     scenario("story", 10, story::run),
     scenario("burst", 11, burst::run),
     scenario("two-devices", 12, two_devices::run),
@@ -58,6 +63,10 @@ static SCENARIOS: [Scenario; 13] = [
     scenario("bad-stream", 20, bad_stream::run),
     scenario("quiet", 21, quiet::run),
     scenario("bench", 22, bench::run),
+    scenario("life", 23, life::run),
+    scenario("life-faults", 24, life_faults::run),
+    scenario("tfa-tests", 25, tfa_tests::run),
+    scenario("linux", 26, linux::run),
 ];
 
 /// Runs the scenario that the command line names, and ends QEMU.

@@ -386,10 +386,11 @@ struct Style {
 impl Style {
     fn choose(numbers: &mut Numbers) -> Self {
         let event_queue = match numbers.below(400) {
-            0 => 10 + numbers.below(10) as u32,
-            _ => numbers.below(10) as u32,
+            // As many as fit into what a host can be asked for in one piece.
+            0 => 10 + numbers.below(7) as u8,
+            _ => numbers.below(10) as u8,
         };
-        let pri_queue = (!numbers.once_in(4)).then(|| numbers.below(6) as u32);
+        let pri_queue = (!numbers.once_in(4)).then(|| numbers.below(6) as u8);
         let abort = match numbers.below(2) {
             0 => AbortBehaviour::SpoilsQueue,
             _ => AbortBehaviour::KeepsQueue,
@@ -445,7 +446,7 @@ pub fn walk(seed: u64, steps: u64) -> u64 {
     name_failing_walks();
     PLACE.set(Some((seed, 0, style)));
     let machine = Machine::active(style.options);
-    let log2 = [style.options.event_queue, style.options.pri_queue.unwrap_or(0).max(1)];
+    let log2 = [style.options.event_queue, style.options.pri_queue.unwrap_or(0)].map(u32::from);
     let is_split = numbers.once_in(2);
     let reference = Reference {
         numbers: Numbers::new(!seed),

@@ -6,7 +6,7 @@ use psmmu::State;
 use psmmu::counters::Trouble;
 use psmmu_abi::{ErrorCause, Event, Function, IrqSet, Status};
 use psmmu_host::RmiError;
-use responder_tests::{Faults, HOST_PAGE, Machine, Options, PSMMU, inputs};
+use responder_tests::{Faults, Machine, Options, PSMMU, inputs};
 use smmu_model::{Command, Completion, PageRequest, Register};
 
 const GERROR: u64 = IrqSet::GERROR.bits();
@@ -21,14 +21,10 @@ fn with_requests() -> Machine {
 }
 
 fn not_active() -> Machine {
-    let machine = Machine::new(Options::default());
-    machine.rmi().rmm_activate().unwrap();
-    machine
+    Machine::started(Options::default())
 }
 
-fn refused() -> Result<(), RmiError> {
-    Err(RmiError::Status(Function::PsmmuActivate, Status::ErrorDevice))
-}
+const REFUSED: Result<(), Status> = Err(Status::ErrorDevice);
 
 #[test]
 fn every_error_of_the_realm_side_is_told_acknowledged_and_counted() {
@@ -83,11 +79,11 @@ fn a_write_abort_on_the_pri_queue_spoils_what_it_holds() {
 fn whoever_issued_a_refused_command_is_told_and_the_queue_goes_on() {
     let machine = not_active();
     machine.device().spoil_next_command([0xFF, 0]);
-    assert_eq!(machine.rmi().psmmu_activate(PSMMU, HOST_PAGE), refused());
+    assert_eq!(machine.activate(), REFUSED);
     assert_eq!(machine.state(), State::Inactive, "a refusal is no failure of the device");
     let commands = machine.device().take_commands();
     assert_eq!(commands.first(), Some(&Command::Sync(Completion::Silent)), "in its place");
-    assert_eq!(machine.rmi().psmmu_activate(PSMMU, HOST_PAGE), Ok(()));
+    assert_eq!(machine.activate(), Ok(()));
 }
 
 #[test]
@@ -96,10 +92,10 @@ fn a_device_that_takes_no_commands_fails_activation_once_and_is_left_alone() {
     // It acknowledges the queue and then goes deaf.
     machine.device().before_write(Register::CmdqProd, |_| ());
     machine.device().before_write(Register::CmdqProd, |device| device.set_deaf(true));
-    assert_eq!(machine.rmi().psmmu_activate(PSMMU, HOST_PAGE), refused());
+    assert_eq!(machine.activate(), REFUSED);
     assert_eq!(machine.state(), State::Failed);
     machine.device().forget_accesses();
-    assert_eq!(machine.rmi().psmmu_activate(PSMMU, HOST_PAGE), refused());
+    assert_eq!(machine.activate(), REFUSED);
     assert_eq!(machine.device().accesses(), (0, 0));
 }
 
@@ -141,14 +137,13 @@ fn commands_are_completed_by_messages_where_the_device_has_them() {
 
 #[test]
 fn the_message_of_an_earlier_activation_is_not_taken_for_an_answer() {
-    let machine = Machine::new(Options { messages: true, ..Options::default() });
-    machine.rmi().rmm_activate().unwrap();
+    let machine = Machine::started(Options { messages: true, ..Options::default() });
     machine.device().spoil_next_command([0xFF, 0]);
-    assert_eq!(machine.rmi().psmmu_activate(PSMMU, HOST_PAGE), refused());
+    assert_eq!(machine.activate(), REFUSED);
     assert_eq!(machine.state(), State::Inactive, "the SYNC has sent its message");
     machine.device().before_write(Register::CmdqProd, |_| ());
     machine.device().before_write(Register::CmdqProd, |device| device.set_deaf(true));
-    assert_eq!(machine.rmi().psmmu_activate(PSMMU, HOST_PAGE), refused());
+    assert_eq!(machine.activate(), REFUSED);
     assert_eq!(machine.state(), State::Failed);
     let device = machine.device();
     assert_eq!((device.cr0() & 1, device.irq_ctrl()), (0, 0), "it got no further than commands");
@@ -159,7 +154,7 @@ fn acknowledges_that_take_their_time_are_waited_for() {
     for reads in [1, 3, 7] {
         let machine = not_active();
         machine.device().set_ack_delay(smmu_model::AckDelay::Reads(reads));
-        assert_eq!(machine.rmi().psmmu_activate(PSMMU, HOST_PAGE), Ok(()), "{reads} reads");
+        assert_eq!(machine.activate(), Ok(()), "{reads} reads");
         machine.device().fault(1);
         assert_eq!(inputs(&machine.service(IrqSet::EVENTQ)), [1]);
     }

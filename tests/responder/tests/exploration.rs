@@ -17,6 +17,7 @@ use std::sync::{Arc, Mutex};
 use psmmu::registers::Register32;
 use psmmu::{
     AbortBehaviour, Config, Delivery, DeviceMemory, Interface, Memory, NoOwners, Psmmu, Registers,
+    Sizes, Wanted,
 };
 use psmmu_abi::{Event, IrqSet};
 use responder_tests::{Faults, ModelMemory, ModelRegisters, Steps, input};
@@ -268,7 +269,7 @@ fn explore<T: Responds>(
     let mut runs = 0;
     loop {
         let smmu = Smmu::new(smmu_model::Config::default().without_msi().without_pri());
-        let registers = ModelRegisters(smmu.clone());
+        let registers = ModelRegisters::new(smmu.clone());
         let region = |address, words| ModelMemory(smmu.memory().region(address, words));
         let queue = region(0x9300_0000, 4 << bounds.queue);
         let memory = Memory {
@@ -283,9 +284,11 @@ fn explore<T: Responds>(
             interface: Interface::Realm,
             delivery: Delivery::Wired { gerror: 111, eventq: 106, priq: 0 },
             abort: AbortBehaviour::SpoilsQueue,
+            sizes: Sizes::DEFAULT,
         };
         let psmmu = Psmmu::new(config, registers.clone());
-        psmmu.activate(|| Some(memory), &Steps::default()).expect("a fresh device");
+        let activation = psmmu.begin_activation(Wanted::default()).expect("a fresh device");
+        psmmu.activate(activation, memory, &Steps::default()).expect("a device in order");
 
         let left = Arc::new(Mutex::new(bounds.faults));
         let (chooser, faults) = (choices.clone(), left.clone());

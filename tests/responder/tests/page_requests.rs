@@ -2,8 +2,8 @@
 
 //! Page requests and streams of virtual SMMUs, through the door that the host uses.
 
-use psmmu_abi::{ErrorCause, Event, IrqSet, PsmmuParamsFlags, Syndrome};
-use responder_tests::{Faults, HOST_PAGE, Machine, Options, PSMMU};
+use psmmu_abi::{ErrorCause, Event, IrqSet, PsmmuParamsFlags, Status, Syndrome};
+use responder_tests::{Faults, Machine, Options};
 use smmu_model::{Answer, Answerer, Output, PageRequest, Register, Response, Source};
 
 const PRIQ: u64 = IrqSet::PRIQ.bits();
@@ -12,7 +12,7 @@ const PENDING: u64 = 1;
 const EVENT: u64 = 2 << 1;
 const OWNED: u64 = 3 << 1;
 
-fn machine(log2: u32) -> Machine {
+fn machine(log2: u8) -> Machine {
     Machine::active(Options { pri_queue: Some(log2), ..Options::default() })
 }
 
@@ -42,12 +42,11 @@ fn page_requests_are_taken_only_when_the_host_asks_and_the_device_has_them() {
 
     let device = smmu_model::Config::default().without_pri();
     let options = Options { pri_queue: Some(4), ..Options::default() };
-    let machine = Machine::with_device(options, device);
-    machine.rmi().rmm_activate().unwrap();
-    machine.host.0.lock().unwrap().get_mut(&HOST_PAGE).unwrap()[0] = PsmmuParamsFlags::PRI.bits();
-    assert!(machine.rmi().psmmu_activate(PSMMU, HOST_PAGE).is_err());
-    machine.host.0.lock().unwrap().get_mut(&HOST_PAGE).unwrap()[0] = 0;
-    assert_eq!(machine.rmi().psmmu_activate(PSMMU, HOST_PAGE), Ok(()), "it is at rest again");
+    let machine = Machine::with_device(options, device).with_active_rmm();
+    machine.write_params(PsmmuParamsFlags::PRI, &[]);
+    assert_eq!(machine.activate(), Err(Status::ErrorInput));
+    machine.write_params(PsmmuParamsFlags::empty(), &[]);
+    assert_eq!(machine.activate(), Ok(()), "it is at rest again");
 }
 
 #[test]

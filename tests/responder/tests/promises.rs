@@ -6,7 +6,9 @@ use psmmu::staging::BATCH;
 use psmmu::{AbortBehaviour, Delivery, State};
 use psmmu_abi::{ErrorCause, Event, Function, IrqSet, ResultWord, Status};
 use psmmu_host::{RmiError, ServiceError};
-use responder_tests::{Faults, HOST_PAGE, Machine, Options, PSMMU, input, inputs};
+use responder_tests::{
+    Faults, HEAP, HOST_PAGE, Machine, NO_MEMORY, Options, PSMMU, RMM, input, inputs,
+};
 use smmu_model::{Command, Completion, Output, Record, Register, Source};
 
 const GERROR: u64 = IrqSet::GERROR.bits();
@@ -27,7 +29,7 @@ fn fault(address: u64, pending: u64) -> [u64; 6] {
     [EVENT | pending, 0x10, 0, 0, address, 0b1010]
 }
 
-fn queue_of(log2: u32) -> Machine {
+fn queue_of(log2: u8) -> Machine {
     Machine::active(Options { event_queue: log2, ..Options::default() })
 }
 
@@ -207,12 +209,11 @@ fn two_cpus_that_serve_one_interrupt_each_leave_nothing_behind() {
 
 #[test]
 fn what_was_recorded_during_activation_is_found_by_the_first_service() {
-    let machine = Machine::new(Options::default());
-    machine.rmi().rmm_activate().unwrap();
+    let machine = Machine::started(Options::default());
     // The queue is enabled before the interrupts are, so this record raises none.
     machine.device().before_write(Register::IrqCtrl, |_| ());
     machine.device().before_write(Register::IrqCtrl, |device| device.fault(1));
-    machine.rmi().psmmu_activate(PSMMU, HOST_PAGE).unwrap();
+    machine.activate().unwrap();
     assert!(machine.device().take_interrupts().is_empty());
     assert_eq!(inputs(&machine.service(IrqSet::EVENTQ)), [1]);
 }
@@ -318,7 +319,7 @@ fn bad_names_and_states_get_their_status_zero_outputs_and_no_effect() {
     for function in commands {
         assert_eq!(call(function, PSMMU, EVENTQ), Ok(Status::ErrorInput), "not active");
     }
-    machine.rmi().psmmu_activate(PSMMU, HOST_PAGE).unwrap();
+    machine.activate().unwrap();
     machine.device().fault(1);
     for name in [0, PSMMU + 1, PSMMU + 0x1000, !0, HOST_PAGE] {
         for function in [Function::PsmmuInfo, Function::PsmmuActivate].into_iter().chain(commands) {
@@ -331,36 +332,37 @@ fn bad_names_and_states_get_their_status_zero_outputs_and_no_effect() {
 
 #[test]
 fn a_bad_info_page_is_an_input_error_and_a_good_one_is_written_whole() {
-    let machine = Machine::new(Options::default());
-    machine.rmi().rmm_activate().unwrap();
+    let machine = Machine::started(Options::default());
     let input_error = RmiError::Status(Function::PsmmuInfo, Status::ErrorInput);
-    machine.host.0.lock().unwrap().insert(HOST_PAGE, [0x55; 512]);
-    for page in [HOST_PAGE + 8, HOST_PAGE + 0x1000, 0, 1 << 40, 1 << 52, !0xFFF, !0] {
+    machine.host.fill(HOST_PAGE, 0x55);
+    let realm = machine.heap.take(1);
+    assert!(machine.host.delegate(realm));
+    for page in [HOST_PAGE + 8, realm, NO_MEMORY, RMM, 0, 1 << 40, 1 << 52, !0xFFF, !0] {
         assert_eq!(machine.rmi().psmmu_info(PSMMU, page), Err(input_error), "{page:#x}");
     }
-    assert_eq!(machine.host.0.lock().unwrap()[&HOST_PAGE], [0x55; 512]);
+    assert_eq!(machine.host.page(HOST_PAGE), [0x55; 512]);
     assert_eq!(machine.rmi().psmmu_info(PSMMU, HOST_PAGE), Ok(()));
-    let granules = machine.host.0.lock().unwrap();
-    assert_eq!(granules[&HOST_PAGE][..5], [1, 111, 106, 107, 0]);
-    assert_eq!(granules[&HOST_PAGE][5..], [0; 507]);
+    let page = machine.host.page(HOST_PAGE);
+    assert_eq!(page[..5], [1, 111, 106, 107, 0]);
+    assert_eq!(page[5..], [0; 507]);
 }
 
 #[test]
-fn parameters_that_cannot_be_served_are_refused_before_the_device_is_touched() {
-    let machine = Machine::new(Options::default());
-    machine.rmi().rmm_activate().unwrap();
+fn parameters_that_cannot_be_served_are_refused_before_the_device_is_written() {
+    let machine = Machine::started(Options::default());
     let refused = Err(RmiError::Status(Function::PsmmuActivate, Status::ErrorInput));
-    for flags in 1..8 {
-        machine.host.0.lock().unwrap().get_mut(&HOST_PAGE).unwrap()[0] = flags;
+    // Messages on a platform of wires, ATS.
+    for flags in [1, 2, 3, 5, 6, 7] {
+        machine.host.set_word(HOST_PAGE, 0, flags);
         assert_eq!(machine.rmi().psmmu_activate(PSMMU, HOST_PAGE), refused, "flags {flags}");
     }
-    for page in [HOST_PAGE + 1, 0, HOST_PAGE + 0x1000] {
+    for page in [HOST_PAGE + 1, 0, NO_MEMORY, RMM] {
         assert_eq!(machine.rmi().psmmu_activate(PSMMU, page), refused, "{page:#x}");
     }
-    assert_eq!(machine.device().accesses(), (0, 0));
+    assert_eq!(machine.device().accesses().1, 0);
     // Bits that mean nothing are not the host's fault.
-    machine.host.0.lock().unwrap().get_mut(&HOST_PAGE).unwrap()[0] = 0xFF00;
-    assert_eq!(machine.rmi().psmmu_activate(PSMMU, HOST_PAGE), Ok(()));
+    machine.host.set_word(HOST_PAGE, 0, 0xFF00);
+    assert_eq!(machine.activate(), Ok(()));
 }
 
 // 8: errors are handled.
@@ -536,7 +538,8 @@ fn a_device_that_is_gone_is_told_once_and_refused_from_then_on() {
 
 #[test]
 fn activation_leaves_queues_translation_and_interrupts_on_and_caches_invalid() {
-    let machine = Machine::active(Options::default());
+    let machine = Machine::started(Options::default());
+    assert_eq!(machine.activate(), Ok(()));
     let mut device = machine.device();
     // SMMUEN, EVENTQEN and CMDQEN; interrupts of GERROR and event queue.
     assert_eq!((device.cr0ack() & 0b1111, device.irq_ctrlack()), (0b1101, 0b101));
@@ -544,8 +547,8 @@ fn activation_leaves_queues_translation_and_interrupts_on_and_caches_invalid() {
     assert_eq!(commands.first(), Some(&Command::CfgiAll));
     assert_eq!(commands.last(), Some(&Command::Sync(Completion::Silent)));
     assert_eq!(commands.len(), 4, "{commands:?}");
-    // Two levels, split 6, StreamIDs of 16 bits.
-    assert_eq!(device.peek(Register::StrtabBase), 1 << 62 | 0x9000_0000);
+    // Where the host gave the memory first; two levels, split 6, StreamIDs of 16 bits.
+    assert_eq!(device.peek(Register::StrtabBase), 1 << 62 | HEAP);
     assert_eq!(device.peek(Register::StrtabBaseCfg), 0x1_0190);
     let (gerror, gerrorn) = device.errors();
     assert_eq!(gerror, gerrorn, "what an earlier user left is acknowledged");
@@ -562,15 +565,14 @@ fn without_delivery_the_device_never_interrupts_and_polling_finds_everything() {
 
 #[test]
 fn a_device_that_does_not_acknowledge_fails_activation_within_the_time_bound() {
-    let machine = Machine::new(Options::default());
-    machine.rmi().rmm_activate().unwrap();
+    let machine = Machine::started(Options::default());
     machine.device().set_deaf(true);
-    let failed = Err(RmiError::Status(Function::PsmmuActivate, Status::ErrorDevice));
-    assert_eq!(machine.rmi().psmmu_activate(PSMMU, HOST_PAGE), failed);
+    let failed = Err(Status::ErrorDevice);
+    assert_eq!(machine.activate(), failed);
     // The clock steps a tenth of a second at a time, a wait takes a second.
     assert!(machine.device().accesses().0 < 40);
     assert_eq!(machine.state(), State::Failed);
-    assert_eq!(machine.rmi().psmmu_activate(PSMMU, HOST_PAGE), failed);
+    assert_eq!(machine.activate(), failed);
 }
 
 // A reference: the plain list of what must be told.
@@ -599,7 +601,7 @@ enum Handler {
 fn hosts_that_act_on_interrupts_are_told_everything_whatever_the_order_of_steps() {
     for seed in 1..=600 {
         let mut numbers = Numbers(0x9E37_79B9_7F4A_7C15_u64.wrapping_mul(seed));
-        let log2 = (seed % 8) as u32;
+        let log2 = (seed % 8) as u8;
         let machine = queue_of(log2);
         // What was recorded and not consumed, whether the first of it was told, the last number.
         let mut expected = std::collections::VecDeque::new();

@@ -9,8 +9,12 @@ use boot_runner::{Boot, BootError, place};
 const FIRST: u32 = 1;
 /// StreamID 16.
 const SECOND: u32 = 2;
-/// StreamID 64, the first one without a stream table entry.
-const WITHOUT_ENTRY: u32 = 8;
+/// StreamID 40, without a valid entry in the stream table of the RMM's image for tests.
+const WITHOUT_ENTRY: u32 = 5;
+/// StreamID 64, the first one without a level-2 stream table.
+const WITHOUT_TABLE: u32 = 8;
+/// StreamID 248.
+const LAST: u32 = 31;
 
 /// Boots the RMM whose streams fault, with one device.
 fn faulting(scenario: &str) -> Boot {
@@ -115,13 +119,33 @@ fn four_cpus_come_up_go_off_come_back_and_call_at_the_same_time() {
 }
 
 #[test]
-fn a_stream_without_an_entry_is_reported_without_an_address() {
-    passes(&faulting("bad-stream").edus(&[WITHOUT_ENTRY]));
+fn a_stream_without_a_table_is_reported_without_an_address() {
+    passes(&faulting("bad-stream").edus(&[WITHOUT_TABLE]));
 }
 
 #[test]
-fn on_the_plain_image_every_stream_aborts_quietly() {
-    passes(&plain("quiet").edus(&[FIRST, WITHOUT_ENTRY]));
+fn on_the_plain_image_every_stream_with_a_table_aborts_quietly() {
+    passes(&plain("quiet").edus(&[FIRST, WITHOUT_TABLE]));
+}
+
+#[test]
+fn a_psmmu_lives_a_hundred_times_and_no_granule_is_lost() {
+    passes(&faulting("life").edus(&[FIRST, SECOND, WITHOUT_ENTRY, LAST]));
+}
+
+#[test]
+fn whatever_goes_wrong_in_a_life_gets_its_status_and_loses_nothing() {
+    passes(&faulting("life-faults"));
+}
+
+#[test]
+fn the_client_of_tf_a_tests_is_served() {
+    passes(&faulting("tfa-tests"));
+}
+
+#[test]
+fn the_order_of_linux_is_served() {
+    passes(&faulting("linux").edus(&[FIRST, SECOND]));
 }
 
 #[test]

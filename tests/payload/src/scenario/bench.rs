@@ -39,10 +39,7 @@ pub fn run(arguments: &Arguments) {
         _ => usage("bench [null]"),
     };
     expect_that_instructions_are_counted();
-    let mut bench = (!is_null).then(|| {
-        bring_up::activate_rmm();
-        bring_up::interrupts_and_devices(&bring_up::topology())
-    });
+    let mut bench = (!is_null).then(bring_up::all);
     let page = PAGE.address();
     // To the end: the interrupts' handler would consume.
     let masked = Masked::new();
@@ -53,11 +50,6 @@ pub fn run(arguments: &Arguments) {
     calls.repeat("unknown_fid", UNKNOWN_FUNCTION, [0, 0], SMCCC_NOT_SUPPORTED);
     calls.repeat("config_get", Function::RmmConfigGet.id(), [page, 0], 0);
     calls.repeat("info", Function::PsmmuInfo.id(), [SMMU, page], 0);
-
-    PAGE.fill(0);
-    let mut activate = Count::new("activate");
-    calls.make(&mut activate, Function::PsmmuActivate.id(), [SMMU, page], 0);
-    activate.print();
 
     calls.repeat("notify_nothing", NOTIFY, [SMMU, EVENTQ], 0);
     calls.repeat("notify_gerror_nothing", NOTIFY, [SMMU, IrqSet::GERROR.bits()], 0);

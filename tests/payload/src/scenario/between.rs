@@ -63,7 +63,8 @@ fn case(edu: &mut Edu, logged: usize, early: u32, at: u32, late: u32) -> usize {
         }
         reported += 1;
     };
-    let Serviced { events, more } = must(service(&RMI, SMMU, IrqSet::EVENTQ, &mut sink, BUDGET));
+    let Serviced { events, more, .. } =
+        must(service(&RMI, SMMU, IrqSet::EVENTQ, &mut sink, BUDGET));
     require!(!more, "more is pending after {events} events");
     require!(events >= early, "{early} events came early, {events} are reported");
     if at + 1 == early {

@@ -51,7 +51,7 @@ pub const OFFSETS: [(u64, &str); 7] = [
 ];
 
 /// Returns the word of X0 that carries a status.
-pub fn x0(status: Status) -> u64 {
+pub const fn x0(status: Status) -> u64 {
     status as u64
 }
 
@@ -70,6 +70,17 @@ pub fn expect(what: fmt::Arguments<'_>, fid: u64, arguments: &[u64], x0: u64, ou
         expect_eq!(came[register], wanted, "{what}: X{register}");
     }
     expect_alive(what);
+}
+
+/// As [`expect`], for a call whose X1 and X2 are outputs that the caller cannot know: returns X0 to X2.
+pub fn ask(what: fmt::Arguments<'_>, fid: u64, arguments: &[u64]) -> [u64; 3] {
+    let (came, sent) = call(fid, arguments);
+    expect_eq!(came[3], 0, "{what}: X3");
+    for register in 4..came.len() {
+        expect_eq!(came[register], sent[register], "{what}: X{register}");
+    }
+    expect_alive(what);
+    [came[0], came[1], came[2]]
 }
 
 /// Calls a function that EL3 refuses.
@@ -111,7 +122,7 @@ fn call(fid: u64, arguments: &[u64]) -> ([u64; 18], [u64; 18]) {
 }
 
 /// Returns a number that is never zero and looks like nothing; the same ones in every boot.
-fn noise() -> u64 {
+pub fn noise() -> u64 {
     static STATE: AtomicU64 = AtomicU64::new(0x9E37_79B9_7F4A_7C15);
     let mut state = STATE.load(Ordering::Relaxed);
     state ^= state << 13;

@@ -10,7 +10,7 @@ use psmmu_abi::Event;
 use psmmu_host::Described;
 
 use super::{Arguments, bad_stream, usage};
-use crate::edu::{Access, Dma, Edu};
+use crate::edu::{Access, Dma, Edu, Fault};
 use crate::{bring_up, events};
 
 /// The first device's burst, in words.
@@ -37,7 +37,9 @@ pub fn run(arguments: &Arguments) {
 
 /// Has the device fault, prints the events and checks them.
 fn tell(edu: &mut Edu, access: Access, words: u32) {
-    let dma = Dma::new(access, words);
+    let has_table = edu.stream < bad_stream::FIRST;
+    let fault = if has_table { Fault::Translation } else { Fault::NoTable };
+    let dma = Dma::faulting(fault, access, words);
     let first = events::count();
     edu.run(dma);
     events::wait_for(first + words as usize);
@@ -48,11 +50,7 @@ fn tell(edu: &mut Edu, access: Access, words: u32) {
         let _ = write!(line, "{}", Described(&event));
         say!("{line:<LINE$}by stream {}", edu.stream);
     }
-    let wanted: Vec<Event, { BURST as usize }> = if edu.stream < bad_stream::FIRST {
-        dma.events().collect()
-    } else {
-        dma.events().map(|_| bad_stream::EVENT).collect()
-    };
+    let wanted: Vec<Event, { BURST as usize }> = dma.events().collect();
     let came: Vec<Event, { BURST as usize }> =
         (first..events::count()).map(|index| events::entry(index).event).collect();
     expect_eq!(came, wanted, "what the host heard of stream {}", edu.stream);

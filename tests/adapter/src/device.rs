@@ -6,9 +6,36 @@ use psmmu::registers::{Page, Register32, Register64};
 use psmmu::{DeviceMemory, Registers};
 use smmu_model::{Region, Smmu};
 
+use crate::Hook;
+
 /// Registers of the model.
 #[derive(Clone, Debug)]
-pub struct ModelRegisters(pub Smmu);
+pub struct ModelRegisters<H = ()> {
+    smmu: Smmu,
+    hook: H,
+}
+
+impl<H: Hook> ModelRegisters<H> {
+    /// Takes a device, and who is told before each access.
+    #[must_use]
+    pub const fn with_hook(smmu: Smmu, hook: H) -> Self {
+        Self { smmu, hook }
+    }
+
+    /// Returns the device.
+    #[must_use]
+    pub const fn smmu(&self) -> &Smmu {
+        &self.smmu
+    }
+}
+
+impl ModelRegisters {
+    /// Takes a device.
+    #[must_use]
+    pub const fn new(smmu: Smmu) -> Self {
+        Self::with_hook(smmu, ())
+    }
+}
 
 const fn page(page: Page) -> smmu_model::Page {
     match page {
@@ -18,25 +45,28 @@ const fn page(page: Page) -> smmu_model::Page {
     }
 }
 
-impl Registers for ModelRegisters {
+impl<H: Hook> Registers for ModelRegisters<H> {
     fn read32(&self, register: Register32) -> u32 {
-        self.0.read32(page(register.page()), register.offset().into())
+        self.hook.step();
+        self.smmu.read32(page(register.page()), register.offset().into())
     }
 
     fn write32(&self, register: Register32, value: u32) {
-        self.0.write32(page(register.page()), register.offset().into(), value);
+        self.hook.step();
+        self.smmu.write32(page(register.page()), register.offset().into(), value);
     }
 
     fn write64(&self, register: Register64, value: u64) {
-        self.0.write64(page(register.page()), register.offset().into(), value);
+        self.hook.step();
+        self.smmu.write64(page(register.page()), register.offset().into(), value);
     }
 
     fn read_barrier(&self) {
-        self.0.read_barrier();
+        self.smmu.read_barrier();
     }
 
     fn write_barrier(&self) {
-        self.0.write_barrier();
+        self.smmu.write_barrier();
     }
 }
 

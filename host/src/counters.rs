@@ -1,0 +1,172 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! How often what happened: for a kernel's statistics, which must not grow with what a device does.
+
+use psmmu_abi::{Event, IrqSet};
+
+use crate::service::EventSink;
+use crate::source::Source;
+
+/// Counts of one source.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SourceCounts {
+    /// Errors of the SMMU itself.
+    pub errors: u64,
+    /// Events of streams that no virtual SMMU owns.
+    pub psmmu: u64,
+    /// Events of streams that a virtual SMMU owns.
+    pub vsmmu: u64,
+    /// Those of the last that nobody took.
+    pub untaken: u64,
+}
+
+/// Counts of one PSMMU, for `STREAMS` streams by themselves.
+///
+/// The RMM names the stream only of an event that a virtual SMMU owns, so only those are counted by
+/// stream. Counts stay at their largest value.
+#[derive(Clone, Copy, Debug)]
+pub struct Counters<const STREAMS: usize> {
+    sources: [SourceCounts; Source::ALL.len()],
+    streams: [Option<(u32, u64)>; STREAMS],
+    overflow: u64,
+}
+
+impl<const STREAMS: usize> Default for Counters<STREAMS> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<const STREAMS: usize> Counters<STREAMS> {
+    /// Counts from zero.
+    #[must_use]
+    pub const fn new() -> Self {
+        const NONE: SourceCounts = SourceCounts { errors: 0, psmmu: 0, vsmmu: 0, untaken: 0 };
+        Self { sources: [NONE; Source::ALL.len()], streams: [None; STREAMS], overflow: 0 }
+    }
+
+    /// Returns the counts of `source`.
+    #[must_use]
+    pub const fn source(&self, source: Source) -> SourceCounts {
+        self.sources[source as usize]
+    }
+
+    /// Returns each stream that has a line of its own, with its events.
+    pub fn streams(&self) -> impl Iterator<Item = (u32, u64)> {
+        self.streams.iter().copied().flatten()
+    }
+
+    /// Returns how many events came of streams that found no line free.
+    #[must_use]
+    pub const fn overflow(&self) -> u64 {
+        self.overflow
+    }
+
+    /// Returns a sink that counts what goes through it to `sink`.
+    pub const fn counting<S>(&mut self, sink: S) -> Counting<'_, S, STREAMS> {
+        Counting { counters: self, sink }
+    }
+
+    fn each(&mut self, set: IrqSet, count: impl Fn(&mut SourceCounts)) {
+        for (index, source) in Source::ALL.into_iter().enumerate() {
+            if set.contains(source.set()) {
+                count(&mut self.sources[index]);
+            }
+        }
+    }
+
+    fn stream(&mut self, stream: u32) {
+        let known = |line: &&mut Option<(u32, u64)>| line.is_some_and(|(id, _)| id == stream);
+        let line = match self.streams.iter_mut().find(known) {
+            Some(line) => Some(line),
+            None => self.streams.iter_mut().find(|line| line.is_none()),
+        };
+        match line {
+            Some(line) => add(&mut line.get_or_insert((stream, 0)).1),
+            None => add(&mut self.overflow),
+        }
+    }
+}
+
+const fn add(count: &mut u64) {
+    *count = count.saturating_add(1);
+}
+
+/// A sink that counts, then hands on.
+#[derive(Debug)]
+pub struct Counting<'a, S, const STREAMS: usize> {
+    counters: &'a mut Counters<STREAMS>,
+    sink: S,
+}
+
+impl<S: EventSink, const STREAMS: usize> EventSink for Counting<'_, S, STREAMS> {
+    fn event(&mut self, source: IrqSet, event: &Event) {
+        self.counters.each(source, |counts| match event {
+            Event::None => {}
+            Event::Error(_) => add(&mut counts.errors),
+            Event::Psmmu { .. } => add(&mut counts.psmmu),
+            Event::Vsmmu { .. } => add(&mut counts.vsmmu),
+        });
+        self.sink.event(source, event);
+    }
+
+    fn vsmmu(&mut self, source: IrqSet, stream: u32) -> bool {
+        let taken = self.sink.vsmmu(source, stream);
+        self.counters.each(source, |counts| {
+            add(&mut counts.vsmmu);
+            if !taken {
+                add(&mut counts.untaken);
+            }
+        });
+        self.counters.stream(stream);
+        taken
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use psmmu_abi::{ErrorCause, Syndrome};
+
+    use super::*;
+
+    /// Takes the events of even streams.
+    struct Even;
+
+    impl EventSink for Even {
+        fn event(&mut self, _: IrqSet, event: &Event) {
+            assert!(!matches!(event, Event::Vsmmu { .. }));
+        }
+
+        fn vsmmu(&mut self, _: IrqSet, stream: u32) -> bool {
+            stream.is_multiple_of(2)
+        }
+    }
+
+    #[test]
+    fn events_are_counted_by_source_and_kind() {
+        let mut counters = Counters::<4>::new();
+        let mut sink = counters.counting(Even);
+        let (number, syndrome) = (0x10, Syndrome::from_bits(0));
+        let fault = Event::Psmmu { number, fetch_address: 0, input_address: 0, syndrome };
+        sink.event(IrqSet::GERROR, &Event::Error(ErrorCause::CMDQ_ERR));
+        sink.event(IrqSet::EVENTQ, &fault);
+        sink.event(IrqSet::EVENTQ, &fault);
+        assert!(sink.vsmmu(IrqSet::PRIQ, 2));
+        assert!(!sink.vsmmu(IrqSet::PRIQ, 3));
+        let none = SourceCounts::default();
+        assert_eq!(counters.source(Source::Gerror), SourceCounts { errors: 1, ..none });
+        assert_eq!(counters.source(Source::Eventq), SourceCounts { psmmu: 2, ..none });
+        assert_eq!(counters.source(Source::Priq), SourceCounts { vsmmu: 2, untaken: 1, ..none });
+    }
+
+    #[test]
+    fn streams_are_counted_one_by_one_until_the_table_is_full_and_then_together() {
+        let mut counters = Counters::<2>::new();
+        let mut sink = counters.counting(Even);
+        for stream in [8, 9, 8, 10, 11, 9, 8] {
+            sink.vsmmu(IrqSet::EVENTQ, stream);
+        }
+        assert!(counters.streams().eq([(8, 3), (9, 2)]));
+        assert_eq!(counters.overflow(), 2);
+    }
+}

@@ -1,0 +1,277 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! Interrupts by messages: which vector is whose, and what the RMM is told of them.
+//!
+//! The host allocates the vectors of the Realm side behind its own, in the same order:
+//!
+//! | vector | without PRI | with PRI |
+//! |---|---|---|
+//! | 0 | EVENTQ | EVENTQ |
+//! | 1 | GERROR | GERROR |
+//! | 2 | EVENTQ of the Realm side | PRIQ |
+//! | 3 | GERROR of the Realm side | EVENTQ of the Realm side |
+//! | 4 | | GERROR of the Realm side |
+//! | 5 | | PRIQ of the Realm side |
+//!
+//! The address and data of its own go into the Non-secure registers. Those of the Realm side must not:
+//! the RMM programs them, as `PSMMU_ACTIVATE` describes them.
+
+use core::fmt;
+
+use psmmu_abi::{MsiMessage, PsmmuParamsFields, PsmmuParamsFlags};
+
+use crate::discover::Interrupts;
+use crate::source::Source;
+
+/// Bits 51:2: where the address stands in an `IRQ_CFG0` register.
+const ADDRESS: u64 = 0x000F_FFFF_FFFF_FFFC;
+
+/// Whose queues and errors a vector is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum World {
+    /// The host's own: it may be programmed into the Non-secure registers.
+    NonSecure,
+    /// The Realm side's: it is described to the RMM and programmed by it.
+    Realm,
+}
+
+/// What a vector is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Vector {
+    /// Whose.
+    pub world: World,
+    /// Which.
+    pub source: Source,
+}
+
+/// The plan of one SMMU's vectors.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Vectors {
+    pri: bool,
+    realm: bool,
+}
+
+/// A message that cannot be described to the RMM.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MessageError {
+    /// There is none for this source of the Realm side.
+    Missing(Source),
+    /// Its address is zero, not a multiple of 4 or not below 2^52.
+    Address(Source, u64),
+    /// Its data does not fit 32 bits.
+    Data(Source, u64),
+    /// Page requests are asked for, and the plan has no vector for them.
+    NoPri,
+}
+
+impl fmt::Display for MessageError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Missing(source) => write!(f, "no message for {source} of the Realm side"),
+            Self::Address(source, address) => write!(
+                f,
+                "the message for {source} of the Realm side goes to {address:#x}, a multiple of 4 \
+                 below 2^52 is needed"
+            ),
+            Self::Data(source, data) => write!(
+                f,
+                "the message for {source} of the Realm side is {data:#x}, 32 bits are what the SMMU \
+                 writes"
+            ),
+            Self::NoPri => f.write_str("page requests need vectors for PRIQ in the plan"),
+        }
+    }
+}
+
+impl core::error::Error for MessageError {}
+
+impl Vectors {
+    /// Plans the vectors of an SMMU with page requests if `pri`, whose Realm side interrupts as
+    /// `interrupts` says.
+    #[must_use]
+    pub const fn new(pri: bool, interrupts: &Interrupts) -> Self {
+        Self { pri, realm: matches!(interrupts, Interrupts::Msi) }
+    }
+
+    /// Returns how many sources a world has.
+    const fn each(self) -> usize {
+        if self.pri { 3 } else { 2 }
+    }
+
+    /// Returns how many vectors to allocate: 2 or 3, or twice that with a Realm side.
+    #[must_use]
+    pub const fn count(self) -> usize {
+        self.each() * if self.realm { 2 } else { 1 }
+    }
+
+    /// Returns what vector `index` is for, if there is such a one.
+    #[must_use]
+    pub fn vector(self, index: usize) -> Option<Vector> {
+        let each = self.each();
+        let (world, place) = match index.checked_sub(each) {
+            None => (World::NonSecure, index),
+            Some(place) => (World::Realm, place),
+        };
+        let source = Source::of(self.pri).nth(place).filter(|_| index < self.count())?;
+        Some(Vector { world, source })
+    }
+
+    /// Returns the vectors with their indexes.
+    pub fn all(self) -> impl Iterator<Item = (usize, Vector)> {
+        (0..self.count()).filter_map(move |index| Some((index, self.vector(index)?)))
+    }
+
+    /// Returns the index of `vector`, if the plan has it.
+    #[must_use]
+    pub fn index(self, vector: Vector) -> Option<usize> {
+        self.all().find_map(|(index, planned)| (planned == vector).then_some(index))
+    }
+
+    /// Returns whether the message of vector `index` may be written to the Non-secure registers. Those
+    /// of the Realm side, and indexes that do not exist, may not.
+    #[must_use]
+    pub fn may_be_programmed(self, index: usize) -> bool {
+        self.vector(index).is_some_and(|vector| vector.world == World::NonSecure)
+    }
+
+    /// Builds the parameters of `PSMMU_ACTIVATE` from the message of each vector, by index.
+    ///
+    /// Of `flags`, ATS and PRI are what is asked for; MSI is added if the Realm side interrupts by
+    /// messages. The message of PRIQ is only told with PRI, which an RMM may refuse even if the SMMU
+    /// has it.
+    ///
+    /// # Errors
+    /// [`MessageError`], which names the source.
+    pub fn parameters(
+        self,
+        messages: impl Fn(usize) -> Option<MsiMessage>,
+        flags: PsmmuParamsFlags,
+    ) -> Result<PsmmuParamsFields, MessageError> {
+        let mut params = PsmmuParamsFields { flags, ..crate::psmmu::QUIET };
+        params.flags.set(PsmmuParamsFlags::MSI, self.realm);
+        if !self.realm {
+            return Ok(params);
+        }
+        let pri = flags.contains(PsmmuParamsFlags::PRI);
+        if pri && !self.pri {
+            return Err(MessageError::NoPri);
+        }
+        for source in Source::of(pri) {
+            let index = self.index(Vector { world: World::Realm, source });
+            let message = index.and_then(&messages).ok_or(MessageError::Missing(source))?;
+            if message.address == 0 || message.address & !ADDRESS != 0 {
+                return Err(MessageError::Address(source, message.address));
+            }
+            if message.data > u32::MAX.into() {
+                return Err(MessageError::Data(source, message.data));
+            }
+            *match source {
+                Source::Eventq => &mut params.eventq,
+                Source::Gerror => &mut params.gerror,
+                Source::Priq => &mut params.priq,
+            } = message;
+        }
+        Ok(params)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    extern crate std;
+    use std::string::ToString;
+    use std::vec::Vec;
+
+    use super::*;
+
+    const fn message(index: usize) -> MsiMessage {
+        MsiMessage { address: 0x0808_0040, data: 0x20 + index as u64 }
+    }
+
+    fn plan(pri: bool, interrupts: Interrupts) -> Vec<(World, Source)> {
+        let vectors = Vectors::new(pri, &interrupts);
+        let all: Vec<_> = vectors.all().map(|(_, v)| (v.world, v.source)).collect();
+        assert_eq!(all.len(), vectors.count());
+        for (index, vector) in vectors.all() {
+            assert_eq!(vectors.index(vector), Some(index));
+        }
+        all
+    }
+
+    #[test]
+    fn the_vectors_of_the_realm_side_follow_those_of_the_host_in_the_same_order() {
+        use Source::{Eventq, Gerror, Priq};
+        use World::{NonSecure, Realm};
+        assert_eq!(
+            plan(false, Interrupts::Msi),
+            [(NonSecure, Eventq), (NonSecure, Gerror), (Realm, Eventq), (Realm, Gerror)]
+        );
+        assert_eq!(
+            plan(true, Interrupts::Msi),
+            [
+                (NonSecure, Eventq),
+                (NonSecure, Gerror),
+                (NonSecure, Priq),
+                (Realm, Eventq),
+                (Realm, Gerror),
+                (Realm, Priq)
+            ]
+        );
+    }
+
+    #[test]
+    fn without_messages_of_the_realm_side_no_vector_is_doubled() {
+        assert_eq!(plan(false, Interrupts::Polled).len(), 2);
+        assert_eq!(plan(true, Interrupts::Absent).len(), 3);
+    }
+
+    #[test]
+    fn only_the_hosts_own_vectors_may_be_programmed_into_the_non_secure_registers() {
+        for (pri, own) in [(false, 2), (true, 3)] {
+            let vectors = Vectors::new(pri, &Interrupts::Msi);
+            for index in 0..10 {
+                assert_eq!(vectors.may_be_programmed(index), index < own, "{pri} {index}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_parameters_describe_the_messages_of_the_realm_side_and_no_others() {
+        let vectors = Vectors::new(true, &Interrupts::Msi);
+        let with = |flags| vectors.parameters(|index| Some(message(index)), flags).unwrap();
+        let plain = with(PsmmuParamsFlags::empty());
+        assert_eq!(plain.flags, PsmmuParamsFlags::MSI);
+        assert_eq!((plain.eventq, plain.gerror), (message(3), message(4)));
+        assert_eq!(plain.priq, MsiMessage::default(), "without PRI");
+        let pri = with(PsmmuParamsFlags::PRI);
+        assert_eq!(pri.flags, PsmmuParamsFlags::MSI | PsmmuParamsFlags::PRI);
+        assert_eq!(pri.priq, message(5));
+    }
+
+    #[test]
+    fn without_messages_the_parameters_describe_none() {
+        let vectors = Vectors::new(true, &Interrupts::Polled);
+        let params = vectors.parameters(|_| None, PsmmuParamsFlags::MSI).unwrap();
+        assert_eq!(params, crate::psmmu::QUIET);
+    }
+
+    #[test]
+    fn a_message_that_cannot_work_is_an_error_that_names_its_source() {
+        let vectors = Vectors::new(false, &Interrupts::Msi);
+        let with = |changed: usize, to: Option<MsiMessage>| {
+            let messages = |index| if index == changed { to } else { Some(message(index)) };
+            vectors.parameters(messages, PsmmuParamsFlags::empty()).unwrap_err()
+        };
+        let address = |address| Some(MsiMessage { address, data: 0 });
+        assert_eq!(with(2, None), MessageError::Missing(Source::Eventq));
+        assert_eq!(with(2, address(0)), MessageError::Address(Source::Eventq, 0));
+        assert_eq!(with(3, address(6)), MessageError::Address(Source::Gerror, 6));
+        assert_eq!(with(3, address(1 << 52)), MessageError::Address(Source::Gerror, 1 << 52));
+        let wide = Some(MsiMessage { address: 4, data: 1 << 32 });
+        let error = with(3, wide);
+        assert_eq!(
+            error.to_string(),
+            "the message for GERROR of the Realm side is 0x100000000, 32 bits are what the SMMU writes"
+        );
+        assert_eq!(vectors.parameters(|_| None, PsmmuParamsFlags::PRI), Err(MessageError::NoPri));
+    }
+}

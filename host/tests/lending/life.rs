@@ -1,0 +1,435 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! The life of a PSMMU with an RMM that keeps to the rules but for one thing at a time.
+
+use psmmu_abi::Version;
+use psmmu_abi::features::{Register1, Register2};
+use psmmu_abi::{DonateRequest, Function, MsiMessage, PsmmuParamsFields, PsmmuParamsFlags, Status};
+use psmmu_host::psmmu::{self, DestroyError, Table};
+use psmmu_host::rmm::{self, Unfit};
+use psmmu_host::{Cause, Command, Lender, Limits, OperationError, Rmi, RmiError, Traffic};
+
+use crate::rmm::{Kind, PSMMU, Rmm};
+use crate::tamper::Tamper;
+use crate::world::{ARENA, GRANULE, HostPage, LIST, PARAMETERS, Shared};
+
+/// Granules of the host.
+const GRANULES: u64 = 32;
+
+/// A host with its RMM.
+struct Host {
+    world: Shared,
+    rmi: Rmi<Shared>,
+    lender: Lender<Shared, HostPage>,
+    page: HostPage,
+}
+
+impl Host {
+    fn new(kind: Kind) -> Self {
+        Self::with_limits(kind, Limits::DEFAULT)
+    }
+
+    fn with_limits(kind: Kind, limits: Limits) -> Self {
+        let world = Shared::new(GRANULES as usize, Rmm::new(kind), Tamper::default());
+        Self {
+            rmi: Rmi::new(world.clone()),
+            lender: Lender::with_limits(world.clone(), world.page(LIST), limits),
+            page: world.page(PARAMETERS),
+            world,
+        }
+    }
+
+    fn started(kind: Kind) -> Self {
+        let mut host = Self::new(kind);
+        rmm::start(&host.rmi, &mut host.lender, &mut host.page).expect("an RMM in order");
+        host.world.0.borrow_mut().log.clear();
+        host
+    }
+
+    fn activate(&mut self) -> Result<Traffic, OperationError> {
+        psmmu::activate(&self.rmi, &mut self.lender, PSMMU, &mut self.page, &psmmu::QUIET)
+    }
+
+    fn deactivate(&mut self) -> Result<Traffic, OperationError> {
+        psmmu::deactivate(&self.rmi, &mut self.lender, PSMMU)
+    }
+
+    fn create_table(&mut self, stream: u32) -> Result<Table, OperationError> {
+        psmmu::create_table(&self.rmi, &mut self.lender, PSMMU, stream)
+    }
+
+    fn destroy_table(&mut self, stream: u32) -> Result<Traffic, DestroyError> {
+        psmmu::destroy_table(&self.rmi, &mut self.lender, PSMMU, stream)
+    }
+
+    fn count(&self, function: Function) -> usize {
+        self.world.0.borrow().log.iter().filter(|&&called| called == function).count()
+    }
+
+    fn check(&self) {
+        self.world.check(self.lender.held(), self.lender.lost());
+    }
+}
+
+/// Returns why an operation failed that lost nothing and is over.
+fn cause<T: std::fmt::Debug>(result: Result<T, OperationError>) -> Cause {
+    let error = result.expect_err("it cannot succeed");
+    assert_eq!((error.alive, error.traffic.lost, error.traffic.refused), (false, 0, 0), "{error}");
+    error.cause
+}
+
+#[test]
+fn a_whole_life_gives_every_granule_back_with_an_rmm_that_needs_memory_and_one_that_does_not() {
+    let busy = Kind { busy: 3, ..Kind::stateful() };
+    let pieces = Kind { entries: 1, stride: 2, ..Kind::stateful() };
+    let undelegates = Kind { undelegates: true, ..Kind::stateful() };
+    let kinds = [
+        (Kind::immediate(), 0, 0),
+        (Kind::stateful(), 3, 10),
+        (busy, 3, 10),
+        (pieces, 3, 10),
+        (undelegates, 3, 10),
+    ];
+    for (kind, for_itself, for_psmmu) in kinds {
+        let table = kind.for_table.len() as u64;
+        let mut host = Host::started(kind);
+        assert_eq!(host.lender.held_for(0), for_itself);
+
+        let traffic = host.activate().expect("an inactive PSMMU");
+        assert_eq!(traffic, Traffic { donated: for_psmmu, ..Traffic::default() });
+        assert_eq!(host.create_table(64 + 7), Ok(Table::Created));
+        assert_eq!(host.create_table(64 + 8), Ok(Table::Exists));
+        assert_eq!(host.create_table(0), Ok(Table::Created));
+        assert_eq!(host.lender.held_for(PSMMU), for_psmmu + 2 * table);
+        assert!(host.world.0.borrow().rmm.tables.iter().eq(&[0, 64]));
+
+        for stream in [64 + 63, 1] {
+            let traffic = host.destroy_table(stream).expect("a table that nobody uses");
+            assert_eq!(traffic, Traffic { returned: table, ..Traffic::default() });
+        }
+        let traffic = host.deactivate().expect("an active PSMMU");
+        assert_eq!(traffic, Traffic { returned: for_psmmu, ..Traffic::default() });
+        assert_eq!((host.lender.held(), host.lender.lost()), (for_itself, 0));
+        assert_eq!(host.world.places(), (GRANULES - for_itself, for_itself, 0));
+        assert_eq!(host.world.0.borrow().rmm.stops, 0);
+        host.check();
+    }
+}
+
+#[test]
+fn an_operation_is_led_by_the_handle_of_the_command_that_began_it_whatever_number_that_is() {
+    // The RMM refuses any other, and answers later calls with another number in X1.
+    for handle in [0, 1, u64::MAX, 1 << 63] {
+        let mut host = Host::started(Kind { handle, ..Kind::stateful() });
+        host.activate().expect("an inactive PSMMU");
+        host.deactivate().expect("an active PSMMU");
+    }
+}
+
+#[test]
+fn a_table_that_is_in_use_is_an_error_of_its_own_and_stays() {
+    let mut host = Host::started(Kind::stateful());
+    host.activate().expect("an inactive PSMMU");
+    host.create_table(0).expect("no table yet");
+    host.world.0.borrow_mut().rmm.in_use = true;
+    assert_eq!(host.destroy_table(0), Err(DestroyError::InUse));
+    assert_eq!(host.lender.held_for(PSMMU), 11);
+    let refused = Cause::Rmi(RmiError::Status(Function::PsmmuDeactivate, Status::ErrorInput));
+    assert_eq!(cause(host.deactivate()), refused);
+    host.check();
+}
+
+#[test]
+fn parameters_reach_the_rmm_as_they_are() {
+    let mut host = Host::started(Kind::immediate());
+    let message = |n| MsiMessage { address: 0x0808_0040 + n, data: n };
+    let flags = PsmmuParamsFlags::MSI | PsmmuParamsFlags::PRI;
+    let params =
+        PsmmuParamsFields { flags, gerror: message(4), eventq: message(8), priq: message(12) };
+    host.page.0.0.borrow_mut().parameters.fill(!0);
+    psmmu::activate(&host.rmi, &mut host.lender, PSMMU, &mut host.page, &params).expect("valid");
+    let words = host.world.0.borrow().rmm.parameters;
+    assert_eq!(PsmmuParamsFields::from_words(words), params);
+    assert!(host.world.0.borrow().parameters[7..].iter().all(|&word| word == 0));
+}
+
+#[test]
+fn a_host_without_memory_leaves_the_psmmu_inactive_and_gets_all_of_it_back() {
+    for can_cancel in [false, true] {
+        for allocations in 0..7 {
+            let mut host = Host::started(Kind { can_cancel, ..Kind::stateful() });
+            host.world.0.borrow_mut().allocations = allocations;
+            let granules = if allocations == 0 { 4 } else { 1 };
+            assert_eq!(cause(host.activate()), Cause::NoMemory(granules));
+            assert_eq!(host.count(Function::OpCancel), usize::from(can_cancel));
+            assert!(can_cancel || host.world.0.borrow().rmm.stops > 0, "asked to stop");
+            assert_eq!(host.lender.held_for(PSMMU), 0);
+            assert!(!host.world.0.borrow().rmm.is_at_it());
+            host.check();
+
+            host.world.0.borrow_mut().allocations = u32::MAX;
+            host.activate().expect("memory is there again");
+        }
+    }
+}
+
+#[test]
+fn a_granule_that_cannot_be_delegated_undoes_the_rest() {
+    for stubborn in 3..13 {
+        let mut host = Host::started(Kind::stateful());
+        host.world.0.borrow_mut().rmm.kind.stubborn = Some(ARENA + stubborn * GRANULE);
+        match cause(host.activate()) {
+            Cause::Delegate(error) => assert_eq!(error.at, ARENA + stubborn * GRANULE),
+            other => panic!("{other:?}"),
+        }
+        assert_eq!(host.lender.held_for(PSMMU), 0);
+        host.check();
+    }
+}
+
+#[test]
+fn a_granule_that_cannot_be_undelegated_is_lost_and_named_and_nothing_else_is() {
+    let mut host = Host::started(Kind::stateful());
+    host.activate().expect("an inactive PSMMU");
+    host.world.0.borrow_mut().rmm.kind.stubborn = Some(ARENA + 5 * GRANULE);
+    let traffic = host.deactivate().expect("an active PSMMU");
+    assert_eq!(traffic, Traffic { returned: 9, lost: 1, ..Traffic::default() });
+    assert_eq!(host.lender.lost(), 1);
+    host.check();
+}
+
+#[test]
+fn a_refused_donation_is_followed_by_continue_and_all_memory_comes_back() {
+    for donation in 2..5 {
+        let kind = Kind { refuses_donation: Some(donation), ..Kind::stateful() };
+        let mut host = Host::started(kind);
+        let refused = Cause::Rmi(RmiError::Status(Function::OpMemDonate, Status::ErrorInput));
+        assert_eq!(cause(host.activate()), refused);
+        let log = host.world.0.borrow().log.clone();
+        let last = log.iter().rposition(|&called| called == Function::OpMemDonate).expect("one");
+        let next = log[last + 1..].iter().find(|called| {
+            !matches!(called, Function::GranuleRangeDelegate | Function::GranuleRangeUndelegate)
+        });
+        assert_eq!(next, Some(&Function::OpContinue));
+        assert_eq!(host.lender.held_for(PSMMU), 0);
+        host.check();
+    }
+}
+
+#[test]
+fn memory_in_doubt_is_the_rmms_until_the_operation_has_ended() {
+    // The RMM took the region and says so in words without a meaning, or counts wrong.
+    for (x0, x1) in [(0x11, 4), (0x11, 0), (u64::MAX, 0), (0x00D, 5), (0x10D, u64::MAX)] {
+        let mut host = Host::started(Kind::stateful());
+        let donate = Function::OpMemDonate;
+        host.world.0.borrow_mut().tamper.once = vec![(donate, 0, x0), (donate, 1, x1)];
+        assert!(matches!(cause(host.activate()), Cause::Rmi(RmiError::Malformed(..))));
+        let log = host.world.0.borrow().log.clone();
+        let place = |wanted| log.iter().position(|&called| called == wanted);
+        assert!(place(Function::OpMemReclaim) < place(Function::GranuleRangeUndelegate));
+        assert_eq!(host.lender.held_for(PSMMU), 0);
+        host.check();
+    }
+}
+
+#[test]
+fn entries_that_the_rmm_did_not_write_name_nothing() {
+    let mut host = Host::started(Kind { entries: 1, ..Kind::stateful() });
+    host.activate().expect("an inactive PSMMU");
+    // The list held the host's own entries last.
+    host.world.0.borrow_mut().tamper.once = vec![(Function::OpMemReclaim, 1, 3)];
+    let traffic = host.deactivate().expect("an active PSMMU");
+    assert_eq!(traffic, Traffic { returned: 10, ..Traffic::default() });
+    host.check();
+}
+
+#[test]
+fn a_list_longer_than_its_page_is_not_read() {
+    let mut host = Host::started(Kind::stateful());
+    host.activate().expect("an inactive PSMMU");
+    host.world.0.borrow_mut().tamper.once = vec![(Function::OpMemReclaim, 1, 513)];
+    // The RMM let the granules go all the same, so they are found when it has ended.
+    let traffic = host.deactivate().expect("an active PSMMU");
+    assert_eq!(traffic, Traffic { returned: 10, ..Traffic::default() });
+    host.check();
+}
+
+#[test]
+fn what_the_rmm_keeps_after_deactivation_is_lost() {
+    let mut host = Host::started(Kind::stateful());
+    host.activate().expect("an inactive PSMMU");
+    host.world.0.borrow_mut().tamper.once = vec![(Function::PsmmuDeactivate, 0, 0)];
+    let traffic = host.deactivate().expect("the RMM says so");
+    assert_eq!(traffic, Traffic { lost: 10, ..Traffic::default() });
+    assert_eq!(host.lender.held_for(PSMMU), 0);
+    host.check();
+}
+
+#[test]
+fn memory_that_was_never_given_is_refused_and_not_touched() {
+    let mut host = Host::started(Kind::stateful());
+    host.activate().expect("an inactive PSMMU");
+    // Behind the one entry of the RMM: its first granule, memory of the host, nonsense, and a block of 2 MiB
+    // that is not aligned and has the RMM's other granules in it.
+    let mut more =
+        [ARENA, ARENA + 20 * GRANULE, 1 << 52, 0x1000].map(|address| address | 1 << 2).to_vec();
+    more.push((ARENA + GRANULE) | 1 << 2 | 1);
+    host.world.0.borrow_mut().rmm.appendix = more;
+    let traffic = host.deactivate().expect("an active PSMMU");
+    // The first is what the RMM holds for itself and cannot be undelegated.
+    assert_eq!(traffic, Traffic { returned: 10, lost: 1, refused: 4, ..Traffic::default() });
+    host.check();
+}
+
+#[test]
+fn an_operation_is_cancelled_once_and_then_continued_until_the_limit() {
+    let limits = Limits { rounds: 10, ..Limits::DEFAULT };
+    let mut host = Host::with_limits(Kind { can_cancel: true, ..Kind::stateful() }, limits);
+    host.world.0.borrow_mut().allocations = 0;
+    let again = |function| vec![(function, 0, 0x50D); 100];
+    let mut once = again(Function::OpCancel);
+    once.append(&mut again(Function::OpContinue));
+    host.world.0.borrow_mut().tamper.once = once;
+    host.world.0.borrow_mut().rmm.strict = false;
+    let error = host.lender.run(&host.rmi, Command::RmmActivate).expect_err("no memory");
+    assert_eq!((error.cause, error.alive), (Cause::NoMemory(1), true));
+    assert_eq!(host.count(Function::OpCancel), 1);
+    assert_eq!(host.count(Function::OpContinue), 8);
+}
+
+#[test]
+fn a_busy_rmm_is_cancelled_all_the_same() {
+    let kind = Kind { busy: 3, can_cancel: true, ..Kind::stateful() };
+    let mut host = Host::started(kind);
+    host.world.0.borrow_mut().allocations = 0;
+    assert_eq!(cause(host.activate()), Cause::NoMemory(4));
+    assert_eq!(host.count(Function::OpCancel), 4);
+    host.check();
+}
+
+#[test]
+fn an_operation_that_stays_busy_is_cancelled_and_gives_its_memory_back() {
+    let retries = 5;
+    let limits = Limits { retries, ..Limits::DEFAULT };
+    let mut host = Host::with_limits(Kind { can_cancel: true, ..Kind::stateful() }, limits);
+    let busy = (Function::OpContinue, 0, Status::Busy as u64);
+    // Behind its answers the RMM does go on, and gives up as it misses a donation.
+    host.world.0.borrow_mut().rmm.kind.for_itself.push(DonateRequest::granules(1, true));
+    host.world.0.borrow_mut().rmm.strict = false;
+    host.world.0.borrow_mut().tamper.once = vec![busy; retries as usize + 1];
+    host.world.0.borrow_mut().tamper.once.push((Function::OpMemDonate, 0, 0x40D));
+    let error = host.lender.run(&host.rmi, Command::RmmActivate).expect_err("busy");
+    assert!(matches!(error.cause, Cause::Rmi(error) if error.is_busy()), "{error}");
+    assert_eq!(host.count(Function::OpCancel), 1);
+    assert_eq!((host.lender.held(), host.lender.lost(), error.alive), (0, 0, false));
+    host.check();
+}
+
+#[test]
+fn blocks_of_2_mib_are_lent_as_blocks() {
+    const BLOCK: u64 = 512;
+    let one = DonateRequest::from_x2(1 << 16 | 1 << 2 | 1);
+    let three = DonateRequest::from_x2(3 << 2 | 1);
+    let for_psmmu = vec![one, three];
+    let kind = Kind { for_psmmu, stride: BLOCK, for_itself: Vec::new(), ..Kind::stateful() };
+    let world = Shared::new(5 * BLOCK as usize, Rmm::new(kind), Tamper::default());
+    let mut lender = Lender::<_, _>::new(world.clone(), world.page(LIST));
+    let (rmi, mut page) = (Rmi::new(world.clone()), world.page(PARAMETERS));
+    rmm::start(&rmi, &mut lender, &mut page).expect("an RMM in order");
+    psmmu::activate(&rmi, &mut lender, PSMMU, &mut page, &psmmu::QUIET).expect("valid");
+    assert_eq!(lender.held_for(PSMMU), 4 * BLOCK);
+    let traffic = psmmu::deactivate(&rmi, &mut lender, PSMMU).expect("an active PSMMU");
+    assert_eq!(traffic, Traffic { returned: 4 * BLOCK, ..Traffic::default() });
+    world.check(0, 0);
+}
+
+#[test]
+fn an_rmm_that_asks_without_end_is_stopped_by_the_limit_and_cancelled() {
+    for (requests, wanted) in [(1, Cause::TooMuch(1)), (8, Cause::TooMuch(8))] {
+        for can_cancel in [false, true] {
+            let limits = Limits { granules: 20, ..Limits::DEFAULT };
+            let for_psmmu = vec![DonateRequest::granules(requests, true); 1000];
+            let kind = Kind { for_psmmu, for_itself: Vec::new(), can_cancel, ..Kind::stateful() };
+            let mut host = Host::with_limits(kind, limits);
+            rmm::start(&host.rmi, &mut host.lender, &mut host.page).expect("an RMM in order");
+            assert_eq!(cause(host.activate()), wanted);
+            assert_eq!(host.count(Function::OpCancel), usize::from(can_cancel));
+            assert_eq!(host.lender.held(), 0);
+            host.check();
+        }
+    }
+}
+
+#[test]
+fn an_rmm_that_is_busy_for_ever_is_left_after_as_many_tries_as_the_limit_says() {
+    let limits = Limits { retries: 50, ..Limits::DEFAULT };
+    let mut host = Host::with_limits(Kind { busy: u32::MAX, ..Kind::stateful() }, limits);
+    let error = host.lender.run(&host.rmi, Command::RmmActivate).expect_err("busy");
+    assert!(matches!(error.cause, Cause::Rmi(error) if error.is_busy() || error.is_blocked()));
+    assert_eq!(host.count(Function::RmmActivate), 51);
+    assert!(!error.alive, "it never began");
+}
+
+#[test]
+fn requests_that_the_driver_does_not_know_are_refused_and_the_operation_ends() {
+    let contiguous = |blocks| DonateRequest::granules(blocks, true).x2();
+    for word in [0, contiguous(0), contiguous(1024), 0x1_0004 | 1 << 17, 0x1_0004 | 3 << 17] {
+        let for_psmmu = vec![DonateRequest::from_x2(word)];
+        let mut host = Host::started(Kind { for_psmmu, ..Kind::stateful() });
+        assert!(matches!(cause(host.activate()), Cause::Request(_)), "{word:#x}");
+        host.check();
+    }
+}
+
+#[test]
+fn a_lender_without_room_says_so_before_it_allocates() {
+    let world = Shared::new(8, Rmm::new(Kind::stateful()), Tamper::default());
+    let mut lender = Lender::<_, _, 0>::new(world.clone(), world.page(LIST));
+    let result = lender.run(&Rmi::new(world.clone()), Command::RmmActivate);
+    assert_eq!(cause(result), Cause::NoRoom);
+    assert_eq!(world.places(), (8, 0, 0));
+}
+
+#[test]
+fn an_active_rmm_is_taken_as_it_is_if_its_granules_are_of_4_kib() {
+    let mut host = Host::started(Kind::immediate());
+    let again = rmm::start(&host.rmi, &mut host.lender, &mut host.page).expect("active");
+    assert!(again.was_active);
+    assert_eq!(host.count(Function::RmmActivate), 0);
+
+    host.world.0.borrow_mut().rmm.configuration = [0, 2];
+    let error = rmm::start(&host.rmi, &mut host.lender, &mut host.page).expect_err("64 KiB");
+    assert_eq!(error, Unfit::Configured([0, 2]));
+}
+
+#[test]
+fn nothing_is_asked_of_an_rmm_that_cannot_serve_and_the_error_says_what_is_needed() {
+    let unfit = |version, features: [u64; 5]| {
+        let mut host = Host::new(Kind::stateful());
+        host.world.0.borrow_mut().rmm.version = version;
+        host.world.0.borrow_mut().rmm.features = features;
+        let error = rmm::start(&host.rmi, &mut host.lender, &mut host.page).expect_err("unfit");
+        assert_eq!(host.count(Function::RmmConfigSet), 0);
+        (error, error.to_string())
+    };
+    let fine = [48, 1, 1, 0, 0];
+
+    let old = Version { major: 1, minor: 1 };
+    let (error, text) = unfit([1, 0x1_0001, 0x1_0001], fine);
+    assert_eq!(error, Unfit::Rmi(RmiError::Version(old, old)));
+    assert_eq!(text, "RMI 2.0 is needed, the RMM has 1.1 to 1.1");
+
+    let (error, _) = unfit([0, 0x1_0001, 0x1_0001], fine);
+    assert_eq!(error, Unfit::Rmi(RmiError::Version(old, old)), "agreed to what it does not have");
+
+    let (_, text) = unfit([u64::MAX, 0, 0], fine);
+    assert_eq!(text, "Version does not exist: no RMM, or one without it");
+
+    let (error, text) = unfit([0, 0x2_0000, 0x2_0000], [48, 6, 1, 0, 0]);
+    assert_eq!(error, Unfit::Granules(Register1::from_bits_retain(6)));
+    assert_eq!(text, "granules of 4 KiB are needed, bit 0 of feature register 1; the RMM has 0x6");
+
+    let (error, text) = unfit([0, 0x2_0000, 0x2_0000], [48, 1, 8, 0, 0]);
+    assert_eq!(error, Unfit::Devices(Register2::ATS));
+    assert_eq!(text, "device assignment is needed, bit 0 of feature register 2; the RMM has 0x8");
+}

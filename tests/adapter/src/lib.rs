@@ -1,0 +1,31 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! A machine for an RMM to run on, all of it software: the model of the SMMU and the memory of a host,
+//! behind the traits of `psmmu` and `rmm`.
+//!
+//! [`Ram`] is the memory, with a granule protection table as EL3 keeps it: the host's door faults on
+//! what is Realm memory at that moment, and the RMM may touch nothing else. [`World`] is what an RMM
+//! runs in: memory that it opens for a device becomes memory of the model, and is taken from the model
+//! when it is wiped, so that a device that still uses it is found out.
+//!
+//! Each step may be announced to a [`Hook`], by which another thread gets its turn.
+
+#![forbid(unsafe_code)]
+
+mod device;
+mod ram;
+mod world;
+
+pub use device::{ModelMemory, ModelRegisters};
+pub use ram::{Pas, Ram};
+pub use world::{Owners, Steps, Tables, World};
+
+/// Is told before each access of a register and each change of a granule's world.
+pub trait Hook: Clone {
+    /// Something is about to happen that others can see.
+    fn step(&self);
+}
+
+impl Hook for () {
+    fn step(&self) {}
+}

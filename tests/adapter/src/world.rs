@@ -1,0 +1,189 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! What an RMM runs in.
+
+use std::collections::{BTreeMap, HashSet};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use psmmu::{Clock, Psmmu, StreamOwners, StreamTableEntry, TableMemory};
+use rmm::{Environment, Region};
+use smmu_model::Smmu;
+
+use crate::{Hook, ModelMemory, ModelRegisters, Ram};
+
+/// Words of a granule.
+const WORDS: usize = 512;
+
+/// A clock that steps on by a tenth of a second each time it is looked at, so that every wait ends.
+#[derive(Debug, Default)]
+pub struct Steps(AtomicU64);
+
+impl Clock for Steps {
+    fn microseconds(&self) -> u64 {
+        self.0.fetch_add(100_000, Ordering::Relaxed)
+    }
+}
+
+/// Streams that virtual SMMUs own, as the test says.
+#[derive(Clone, Debug, Default)]
+pub struct Owners(pub Arc<Mutex<HashSet<u32>>>);
+
+impl StreamOwners for Owners {
+    fn is_owned(&self, stream: u32) -> bool {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).contains(&stream)
+    }
+}
+
+#[derive(Debug)]
+struct Inner {
+    clock: Steps,
+    ram: Ram,
+    devices: Vec<(u64, Smmu)>,
+    /// Where the messages of each device's commands go, one word for each; 0 for none.
+    completion: u64,
+    /// The device that new memory is for.
+    current: AtomicUsize,
+    /// Granules that are memory of the model, and of which device.
+    opened: Mutex<BTreeMap<u64, usize>>,
+    at_rest: Mutex<BTreeMap<u32, StreamTableEntry>>,
+}
+
+/// Where the RMM of a test runs. Copies are the same world.
+#[derive(Clone, Debug)]
+pub struct World<H = ()> {
+    inner: Arc<Inner>,
+    hook: H,
+}
+
+impl<H: Hook> World<H> {
+    /// Takes the memory and the devices with their names. With a `completion` commands are completed
+    /// by messages: it is the PA of memory that is nobody else's.
+    #[must_use]
+    pub fn new(ram: Ram, devices: Vec<(u64, Smmu)>, completion: Option<u64>, hook: H) -> Self {
+        let completion = completion.unwrap_or(0);
+        if completion != 0 {
+            for (_, smmu) in &devices {
+                let _ = smmu.memory().region(completion, 1);
+            }
+        }
+        let inner = Inner {
+            clock: Steps::default(),
+            ram,
+            devices,
+            completion,
+            current: AtomicUsize::new(0),
+            opened: Mutex::default(),
+            at_rest: Mutex::default(),
+        };
+        Self { inner: Arc::new(inner), hook }
+    }
+
+    /// Says which device the memory is for that is opened next. Each model has memory of its own, and
+    /// an RMM need not say which device it is about to use.
+    pub fn about(&self, device: usize) {
+        self.inner.current.store(device, Ordering::Relaxed);
+    }
+
+    /// Says what `stream` does while it is not configured.
+    pub fn set_at_rest(&self, stream: u32, entry: StreamTableEntry) {
+        self.inner.at_rest.lock().unwrap_or_else(PoisonError::into_inner).insert(stream, entry);
+    }
+
+    /// Returns which granules some device was given and were not wiped since.
+    #[must_use]
+    pub fn opened(&self) -> Vec<u64> {
+        let opened = self.inner.opened.lock().unwrap_or_else(PoisonError::into_inner);
+        opened.keys().copied().collect()
+    }
+}
+
+impl<H: Hook> Environment for World<H> {
+    type Registers = ModelRegisters<H>;
+    type Memory = ModelMemory;
+    type Host = Ram;
+    type Owners = Owners;
+    type Clock = Steps;
+
+    fn clock(&self) -> &Steps {
+        &self.inner.clock
+    }
+
+    fn delegate(&self, granule: u64) -> bool {
+        self.hook.step();
+        self.inner.ram.delegate(granule)
+    }
+
+    fn undelegate(&self, granule: u64) {
+        self.hook.step();
+        let words = self.inner.ram.realm_page(granule);
+        assert_eq!(words, [0; WORDS], "{granule:#x} goes back to the host unwiped");
+        let opened = self.inner.opened.lock().unwrap_or_else(PoisonError::into_inner);
+        assert!(!opened.contains_key(&granule), "{granule:#x} goes back as a device has it");
+        self.inner.ram.undelegate(granule);
+    }
+
+    fn wipe(&self, region: Region) -> bool {
+        let mut opened = self.inner.opened.lock().unwrap_or_else(PoisonError::into_inner);
+        for granule in Ram::granules(region.address, region.bytes()) {
+            self.inner.ram.wipe(granule);
+            if let Some(device) = opened.remove(&granule) {
+                // Whoever uses it from here on, CPU or device, is found out.
+                self.inner.devices[device].1.memory().take_back_part(granule, WORDS);
+            }
+        }
+        true
+    }
+
+    fn open(&self, region: Region) -> ModelMemory {
+        let mut opened = self.inner.opened.lock().unwrap_or_else(PoisonError::into_inner);
+        let words = region.bytes() as usize / 8;
+        if let Some(&device) = opened.get(&region.address) {
+            let found = self.inner.devices[device].1.memory().find(region.address);
+            let found = found.expect("a region begins there");
+            assert_eq!(found.words(), words, "{region:x?} is open as another one");
+            return ModelMemory(found);
+        }
+        let device = self.inner.current.load(Ordering::Relaxed);
+        let smmu = &self.inner.devices[device].1;
+        let memory = smmu.memory().region(region.address, words);
+        for granule in Ram::granules(region.address, region.bytes()) {
+            assert!(opened.insert(granule, device).is_none(), "{granule:#x} is open already");
+            let content = self.inner.ram.realm_page(granule);
+            for (address, word) in
+                (granule..).step_by(8).zip(content).filter(|(_, word)| *word != 0)
+            {
+                smmu.device().store(address, word);
+            }
+        }
+        ModelMemory(memory)
+    }
+
+    fn completion(&self, psmmu: &Psmmu<ModelRegisters<H>, ModelMemory>) -> Option<ModelMemory> {
+        if self.inner.completion == 0 {
+            return None;
+        }
+        psmmu.registers().smmu().memory().find(self.inner.completion).map(ModelMemory)
+    }
+
+    fn at_rest(&self, stream: u32) -> StreamTableEntry {
+        let at_rest = self.inner.at_rest.lock().unwrap_or_else(PoisonError::into_inner);
+        at_rest.get(&stream).copied().unwrap_or(StreamTableEntry::ABORT)
+    }
+}
+
+/// The level-2 tables of a world, for steps of streams.
+#[derive(Clone, Copy, Debug)]
+pub struct Tables<'a, H = ()>(pub &'a World<H>);
+
+impl<H: Hook> TableMemory for Tables<'_, H> {
+    type Memory = ModelMemory;
+
+    fn open(&self, address: u64) -> ModelMemory {
+        self.0.open(Region::granule(address))
+    }
+
+    fn at_rest(&self, stream: u32) -> StreamTableEntry {
+        self.0.at_rest(stream)
+    }
+}

@@ -1,0 +1,239 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! Granules and stateful operations by hand: one call at a time, with every register in view.
+
+use core::fmt;
+
+use psmmu_abi::{AddressRange, DonateRequest, Function, Status};
+use psmmu_host::Memory;
+
+use super::raw::{self, x0};
+use crate::granule::Granule;
+use crate::platform::SMMU;
+use crate::pool::{GRANULE, Pool};
+
+/// X0 of an operation that wants nothing but to be continued.
+pub const NOTHING: u64 = 0x00D;
+/// X0 of an operation that wants memory.
+pub const DONATE: u64 = 0x10D;
+/// X0 of an operation that gives memory back.
+pub const RECLAIM: u64 = 0x20D;
+
+/// X0 of most refusals.
+pub const INPUT: u64 = x0(Status::ErrorInput);
+
+/// For lists.
+pub static LIST: Granule = Granule::new();
+/// For parameters, all zero.
+pub static PARAMS: Granule = Granule::new();
+
+/// The handle of an operation, and what it has asked for.
+#[derive(Clone, Copy, Debug)]
+pub struct Operation {
+    pub handle: u64,
+    pub request: DonateRequest,
+}
+
+/// A region of granules.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Region {
+    pub address: u64,
+    pub granules: u64,
+}
+
+impl Region {
+    /// Returns the PA behind it.
+    pub fn end(self) -> u64 {
+        self.address + self.granules * GRANULE
+    }
+
+    /// Returns an entry of a list that offers it.
+    pub fn entry(self) -> u64 {
+        AddressRange::region(self.address, self.granules as u16).word()
+    }
+
+    /// Takes a region out of the pool.
+    pub fn new(granules: u64) -> Self {
+        let Some(address) = Pool.allocate(granules) else {
+            fail!("the pool has no {granules} granules")
+        };
+        Self { address, granules }
+    }
+
+    /// Takes a region out of the pool and delegates it.
+    pub fn delegated(granules: u64) -> Self {
+        let region = Self::new(granules);
+        region.delegate();
+        region
+    }
+
+    /// Delegates it.
+    pub fn delegate(self) {
+        move_granules(Function::GranuleRangeDelegate, self.address, self.end(), 0, self.end());
+    }
+
+    /// Undelegates it.
+    pub fn undelegate(self) {
+        move_granules(Function::GranuleRangeUndelegate, self.address, self.end(), 0, self.end());
+    }
+
+    /// Gives it back to the pool, which sees to it that it was wiped.
+    pub fn free(self) {
+        Pool.free(self.address, self.granules);
+    }
+
+    /// Undelegates it and gives it back to the pool.
+    pub fn take_back(self) {
+        self.undelegate();
+        self.free();
+    }
+}
+
+/// Delegates or undelegates, and checks X0 and X1 of the answer.
+pub fn move_granules(function: Function, base: u64, top: u64, x0: u64, out_top: u64) {
+    let what = format_args!("{function:?} of {base:#x} to {top:#x}");
+    raw::expect(what, function.id(), &[base, top], x0, &[out_top]);
+}
+
+/// Begins an operation that must want `x0`.
+pub fn begin(function: Function, argument: u64, wanted: u64) -> Operation {
+    let what = format_args!("{function:?} with {argument:#x}");
+    let [x0, handle, x2] = raw::ask(what, function.id(), &[SMMU, argument]);
+    expect_eq!(x0, wanted, "{what}: X0");
+    require!(x0 == DONATE || x2 == 0, "{what}: X2 is {x2:#x}, and it wants no memory");
+    Operation { handle, request: DonateRequest::from_x2(x2) }
+}
+
+/// Begins a command that must be refused at once.
+pub fn refused(function: Function, argument: u64, x0: u64) {
+    let what = format_args!("{function:?} with {argument:#x}");
+    raw::expect(what, function.id(), &[SMMU, argument], x0, &[]);
+}
+
+/// Begins to activate the PSMMU.
+pub fn begin_activation() -> Operation {
+    PARAMS.fill(0);
+    begin(Function::PsmmuActivate, PARAMS.address(), DONATE)
+}
+
+impl Operation {
+    /// Takes memory for what it asks for, delegated.
+    pub fn find(&self) -> Region {
+        let request = self.request;
+        require!(request.is_contiguous(), "{request:x?} is for no single region");
+        Region::delegated(request.count() * request.block_size().granules())
+    }
+
+    /// Donates `region`, which it must take; `x0` is what it must want then. Returns what it asks for.
+    pub fn donate(&self, region: Region, wanted: u64) -> Self {
+        LIST.set_word(0, region.entry());
+        let [x0, taken, x2] = self.offer(format_args!("a good donation"), LIST.address(), 1);
+        expect_eq!(x0, wanted, "OP_MEM_DONATE of {region:x?}: X0");
+        expect_eq!(taken, region.granules, "OP_MEM_DONATE of {region:x?}: X1");
+        require!(x0 == DONATE || x2 == 0, "OP_MEM_DONATE of {region:x?}: X2 is {x2:#x}");
+        Self { request: DonateRequest::from_x2(x2), ..*self }
+    }
+
+    /// Offers the list at `list`, and returns X0 to X2.
+    pub fn offer(&self, what: fmt::Arguments<'_>, list: u64, entries: u64) -> [u64; 3] {
+        let what = format_args!("OP_MEM_DONATE of {what}");
+        raw::ask(what, Function::OpMemDonate.id(), &[self.handle, list, entries])
+    }
+
+    /// Continues it; it must answer `x0`.
+    pub fn go_on(&self, x0: u64) {
+        // "Incomplete" comes with the handle.
+        let x1 = if x0 & 0xFF == Status::Incomplete as u64 { self.handle } else { 0 };
+        let what = format_args!("OP_CONTINUE of {:#x}", self.handle);
+        raw::expect(what, Function::OpContinue.id(), &[self.handle, 0], x0, &[x1]);
+    }
+
+    /// Continues it while it waits for memory: it must ask for the same again.
+    pub fn go_on_still(&self, x0: u64) {
+        let what = format_args!("OP_CONTINUE of {:#x}, which waits for memory", self.handle);
+        let outputs = [self.handle, self.request.x2()];
+        raw::expect(what, Function::OpContinue.id(), &[self.handle, 0], x0, &outputs);
+    }
+
+    /// Calls what it does not wait for, which must be refused.
+    pub fn refuse(&self, function: Function) {
+        let what = format_args!("{function:?} of {:#x}, which waits for others", self.handle);
+        let arguments = [self.handle, LIST.address(), 1];
+        raw::expect(what, function.id(), &arguments, INPUT, &[]);
+    }
+
+    /// Ends it without memory, by a donation that fails.
+    pub fn abandon(&self) {
+        let answer = self.offer(format_args!("a list at 1"), 1, 1);
+        expect_eq!(answer, [INPUT, 0, 0], "OP_MEM_DONATE of a list at 1: X0 to X2");
+        self.go_on(INPUT);
+    }
+
+    /// Takes all memory back that it gives, checks that it is `regions`, then continues it to its end,
+    /// which must be `x0`.
+    pub fn reclaim(&self, regions: &[Region], x0: u64) {
+        LIST.scribble();
+        let count = regions.len() as u64;
+        let what = format_args!("OP_MEM_RECLAIM of {:#x}", self.handle);
+        let arguments = [self.handle, LIST.address(), 512];
+        raw::expect(what, Function::OpMemReclaim.id(), &arguments, NOTHING, &[count]);
+        for (index, region) in regions.iter().enumerate() {
+            expect_eq!(LIST.word(index), region.entry(), "{what}: entry {index}");
+        }
+        if let Some(next) = LIST.changed_from(regions.len()) {
+            fail!("{what}: word {next} of the list has changed");
+        }
+        self.go_on(x0);
+    }
+
+    /// Sees to it that there is no such operation.
+    pub fn expect_over(&self) {
+        for function in [Function::OpContinue, Function::OpMemDonate, Function::OpMemReclaim] {
+            let what = format_args!("{function:?} of {:#x}, which is over", self.handle);
+            let arguments = [self.handle, LIST.address(), 1];
+            // The flags of OP_CONTINUE may be a handle too, where TF-A-Tests has it; this is none.
+            raw::expect(what, function.id(), &arguments, INPUT, &[]);
+        }
+    }
+}
+
+/// Activates the PSMMU by hand. Returns what it runs on, in the order in which it asked.
+pub fn activate() -> heapless::Vec<Region, 4> {
+    let mut operation = begin_activation();
+    let mut regions = heapless::Vec::new();
+    let mut wanted = DONATE;
+    while wanted == DONATE {
+        let region = operation.find();
+        require!(regions.push(region).is_ok(), "an activation asks for a fifth region");
+        // Three regions without page requests.
+        wanted = if regions.len() < 3 { DONATE } else { NOTHING };
+        operation = operation.donate(region, wanted);
+    }
+    operation.go_on(0);
+    operation.expect_over();
+    regions
+}
+
+/// Deactivates the PSMMU by hand, which must give back `regions`.
+pub fn deactivate(regions: &[Region]) {
+    let operation = begin(Function::PsmmuDeactivate, 0, RECLAIM);
+    operation.reclaim(regions, 0);
+    operation.expect_over();
+    regions.iter().for_each(|region| region.take_back());
+}
+
+/// Makes a table by hand. Returns what it lies in.
+pub fn create_table(first_stream: u64) -> Region {
+    let operation = begin(Function::PsmmuStL2Create, first_stream, DONATE);
+    let region = operation.find();
+    expect_eq!(region.granules, 1, "granules of a table");
+    operation.donate(region, NOTHING).go_on(0);
+    region
+}
+
+/// Destroys a table by hand, which must give back `region`.
+pub fn destroy_table(first_stream: u64, region: Region) {
+    let operation = begin(Function::PsmmuStL2Destroy, first_stream, RECLAIM);
+    operation.reclaim(&[region], 0);
+    region.take_back();
+}

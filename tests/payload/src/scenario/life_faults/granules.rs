@@ -1,0 +1,118 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! Granules that cannot be delegated or undelegated: the answer is `ErrorInput`, X1 the base, and
+//! nothing has changed.
+
+use psmmu_abi::Function;
+
+use crate::pool::GRANULE;
+use crate::scenario::hand::{self, INPUT, Region, move_granules};
+use crate::scenario::raw::{self, NOT_HOST_MEMORY};
+
+const DELEGATE: Function = Function::GranuleRangeDelegate;
+const UNDELEGATE: Function = Function::GranuleRangeUndelegate;
+
+/// As the RMM does with one call.
+const BATCH: u64 = 64;
+
+pub fn run() {
+    ranges();
+    not_the_hosts();
+    twice();
+    part_of_a_range();
+    in_use();
+}
+
+/// Moves that are refused.
+fn refused(function: Function, base: u64, top: u64) {
+    move_granules(function, base, top, INPUT, base);
+}
+
+/// Ranges that are none.
+fn ranges() {
+    let region = Region::new(2);
+    for function in [DELEGATE, UNDELEGATE] {
+        let base = region.address;
+        for (base, top) in [
+            (base, base),
+            (base + GRANULE, base),
+            (base, 0),
+            (base + 1, base + GRANULE),
+            (base + 8, base + GRANULE + 8),
+            (base, base + 1),
+            (base, base + GRANULE - 1),
+            (base, base + GRANULE + 0x800),
+            (base, !0),
+            (!0, !0),
+            (0, 0),
+        ] {
+            refused(function, base, top);
+        }
+    }
+    region.free();
+}
+
+/// Addresses that are nobody's to move. The boot manifest calls some of them DRAM.
+fn not_the_hosts() {
+    for (address, what) in NOT_HOST_MEMORY {
+        for function in [DELEGATE, UNDELEGATE] {
+            for top in [address.wrapping_add(GRANULE), address.wrapping_add(2 * GRANULE), !0xFFF] {
+                let what = format_args!("{function:?} of {address:#x} to {top:#x}, {what}");
+                raw::expect(what, function.id(), &[address, top], INPUT, &[address]);
+            }
+        }
+    }
+    // What the host has now and nobody ever delegated.
+    for address in [0x4000_0000, 0x5000_0000, 0x6000_0000, hand::LIST.address()] {
+        refused(UNDELEGATE, address, address + GRANULE);
+    }
+}
+
+fn twice() {
+    let region = Region::new(1);
+    let (base, top) = (region.address, region.end());
+    refused(UNDELEGATE, base, top);
+    region.delegate();
+    refused(DELEGATE, base, top);
+    refused(DELEGATE, base, top + GRANULE);
+    region.undelegate();
+    refused(UNDELEGATE, base, top);
+    region.delegate();
+    region.take_back();
+}
+
+/// A range ends where it cannot go on, and where the RMM has done enough at once.
+fn part_of_a_range() {
+    let region = Region::new(4);
+    let Region { address: base, .. } = region;
+    let third = Region { address: base + 2 * GRANULE, granules: 1 };
+    third.delegate();
+    move_granules(DELEGATE, base, region.end(), 0, third.address);
+    refused(DELEGATE, third.address, region.end());
+    move_granules(UNDELEGATE, base, region.end(), 0, third.end());
+    refused(UNDELEGATE, third.end(), region.end());
+    region.free();
+
+    let large = Region::new(2 * BATCH);
+    let middle = large.address + BATCH * GRANULE;
+    for function in [DELEGATE, UNDELEGATE] {
+        move_granules(function, large.address, large.end(), 0, middle);
+        move_granules(function, middle, large.end(), 0, large.end());
+    }
+    large.free();
+}
+
+/// What a PSMMU runs on is neither the host's nor free to go.
+fn in_use() {
+    let regions = hand::activate();
+    let table = hand::create_table(0);
+    for region in regions.iter().chain([&table]) {
+        for base in (region.address..region.end()).step_by(GRANULE as usize) {
+            refused(UNDELEGATE, base, base + GRANULE);
+            refused(DELEGATE, base, base + GRANULE);
+        }
+    }
+    hand::destroy_table(0, table);
+    refused(UNDELEGATE, table.address, table.end());
+    hand::deactivate(&regions);
+}

@@ -1,0 +1,226 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! Operations that are named wrongly, continued at the wrong time, or under way while others want the
+//! same PSMMU.
+
+use heapless::Vec;
+use psmmu_abi::{Function, Status};
+
+use crate::platform::SMMU;
+use crate::pool::GRANULE;
+use crate::scenario::hand::{
+    self, DONATE, INPUT, LIST, NOTHING, Operation, PARAMS, RECLAIM, Region,
+};
+use crate::scenario::raw::{self, NOT_HOST_MEMORY, x0};
+
+/// Operations that the RMM has room for.
+const OPERATIONS: usize = 8;
+/// StreamIDs of a table.
+const STREAMS: u64 = 64;
+const BLOCKED: u64 = x0(Status::Blocked);
+
+const ALL: [Function; 4] =
+    [Function::OpContinue, Function::OpMemDonate, Function::OpMemReclaim, Function::OpCancel];
+
+pub fn run() {
+    nobody(&[0, 1, 2, 0x100, 0x700, 0x800, 0x1_0000, 1 << 48, 1 << 63, !0], "when there is none");
+    activating();
+    at_the_wrong_time();
+    reclaiming();
+    many();
+    deactivating();
+}
+
+/// Handles that name no operation.
+fn nobody(handles: &[u64], when: &str) {
+    LIST.fill(0);
+    for &handle in handles {
+        for function in ALL {
+            let what = format_args!("{function:?} of {handle:#x} {when}");
+            let arguments = [handle, LIST.address(), 1];
+            raw::expect(what, function.id(), &arguments, INPUT, &[]);
+        }
+    }
+}
+
+/// Handles that are nearly the one of `operation`.
+fn neighbours(operation: &Operation) {
+    let handle = operation.handle;
+    let others = [1, 2, 0x80, 0x100, 0x700, 0xF000, 0x1_0000, 0x2_0000, 1 << 48, 1 << 63];
+    let others = others.map(|bits| handle ^ bits);
+    nobody(&others, "beside the only one");
+}
+
+/// What an activation keeps from everybody else.
+fn activating() {
+    let mut operation = hand::begin_activation();
+    let mut regions = Vec::<_, 4>::new();
+    while regions.len() < 3 {
+        busy("being activated");
+        neighbours(&operation);
+        let region = operation.find();
+        let wanted = if regions.len() < 2 { DONATE } else { NOTHING };
+        operation = operation.donate(region, wanted);
+        require!(regions.push(region).is_ok(), "room for three regions");
+    }
+    busy("being activated, with all memory");
+    operation.go_on(0);
+    operation.expect_over();
+    PARAMS.fill(0);
+    hand::refused(Function::PsmmuActivate, PARAMS.address(), INPUT);
+    hand::deactivate(&regions);
+    // Abandoned, as nothing came in time.
+    let operation = hand::begin_activation();
+    operation.go_on_still(DONATE);
+    operation.abandon();
+    operation.expect_over();
+    let regions = hand::activate();
+    hand::deactivate(&regions);
+}
+
+/// Commands for a PSMMU that is in no state for any.
+fn busy(when: &str) {
+    PARAMS.fill(0);
+    for (function, argument) in [
+        (Function::PsmmuActivate, PARAMS.address()),
+        (Function::PsmmuDeactivate, 0),
+        (Function::PsmmuStL2Create, 0),
+        (Function::PsmmuStL2Destroy, 0),
+        (Function::PsmmuIrqNotify, 7),
+        (Function::PsmmuEventConsume, 7),
+    ] {
+        let what = format_args!("{function:?} of a PSMMU that is {when}");
+        let outputs: &[u64] = if function == Function::PsmmuIrqNotify { &[0; 6] } else { &[] };
+        raw::expect(what, function.id(), &[SMMU, argument], INPUT, outputs);
+    }
+    let what = format_args!("PSMMU_INFO of a PSMMU that is {when}");
+    raw::expect(what, Function::PsmmuInfo.id(), &[SMMU, LIST.address()], 0, &[]);
+}
+
+/// Calls that an operation does not wait for: nothing changes.
+fn at_the_wrong_time() {
+    let regions = hand::activate();
+    let operation = hand::begin(Function::PsmmuStL2Create, 0, DONATE);
+    let region = operation.find();
+    operation.go_on_still(DONATE);
+    operation.refuse(Function::OpMemReclaim);
+    operation.refuse(Function::OpCancel);
+    operation.donate(region, NOTHING);
+    operation.refuse(Function::OpMemDonate);
+    operation.refuse(Function::OpMemReclaim);
+    operation.refuse(Function::OpCancel);
+    operation.go_on(0);
+    operation.expect_over();
+
+    let operation = hand::begin(Function::PsmmuStL2Destroy, 0, RECLAIM);
+    operation.go_on(RECLAIM);
+    operation.refuse(Function::OpMemDonate);
+    operation.refuse(Function::OpCancel);
+    operation.reclaim(&[region], 0);
+    operation.expect_over();
+    region.take_back();
+    hand::deactivate(&regions);
+}
+
+/// Lists for what comes back that are too short, or not the host's.
+fn reclaiming() {
+    let regions = hand::activate();
+    let operation = hand::begin(Function::PsmmuDeactivate, 0, RECLAIM);
+    let refuse = |address: u64, what: &str| {
+        let what = format_args!("OP_MEM_RECLAIM to {address:#x}, {what}");
+        let arguments = [operation.handle, address, 512];
+        raw::expect(what, Function::OpMemReclaim.id(), &arguments, INPUT, &[]);
+    };
+    NOT_HOST_MEMORY.iter().for_each(|&(address, what)| refuse(address, what));
+    for offset in [1, 4, 7, GRANULE - 1] {
+        refuse(LIST.address() + offset, "a list that is not aligned");
+    }
+    let page = Region::delegated(1);
+    refuse(page.address, "a granule that is delegated");
+    page.take_back();
+    refuse(regions[0].address, "what the PSMMU ran on");
+
+    let take = |word: usize, room: u64, wanted: u64, came: &[Region]| {
+        LIST.scribble();
+        let list = LIST.address() + 8 * word as u64;
+        let arguments = [operation.handle, list, room];
+        let what = format_args!("OP_MEM_RECLAIM to word {word} with room for {room}");
+        let outputs = [came.len() as u64];
+        raw::expect(what, Function::OpMemReclaim.id(), &arguments, wanted, &outputs);
+        for (index, region) in came.iter().enumerate() {
+            expect_eq!(LIST.word(word + index), region.entry(), "{what}: entry {index}");
+            LIST.scribble_word(word + index);
+        }
+        require!(LIST.changed().is_none(), "{what}: word {:?} has changed", LIST.changed());
+        // What came back is delegated, the rest still in use.
+        came.iter().for_each(|region| region.take_back());
+    };
+    take(0, 0, RECLAIM, &[]);
+    take(511, 0, RECLAIM, &[]);
+    take(10, 1, RECLAIM, &regions[..1]);
+    operation.go_on(RECLAIM);
+    busy("being deactivated");
+    // The granule has room for one more word.
+    take(511, 512, RECLAIM, &regions[1..2]);
+    take(0, !0, NOTHING, &regions[2..]);
+    operation.refuse(Function::OpMemReclaim);
+    busy("deactivated, but not told so");
+    operation.go_on(0);
+    operation.expect_over();
+}
+
+/// More operations than there is room for.
+fn many() {
+    let regions = hand::activate();
+    let mut operations = Vec::<Operation, OPERATIONS>::new();
+    for number in 0..OPERATIONS as u64 {
+        let operation = hand::begin(Function::PsmmuStL2Create, number * STREAMS, DONATE);
+        let twin = operations.iter().any(|other| other.handle == operation.handle);
+        require!(!twin, "two operations have the handle {:#x}", operation.handle);
+        require!(operations.push(operation).is_ok(), "room for {OPERATIONS} operations");
+    }
+    hand::refused(Function::PsmmuStL2Create, OPERATIONS as u64 * STREAMS, BLOCKED);
+    hand::refused(Function::PsmmuStL2Destroy, 0, BLOCKED);
+    hand::refused(Function::PsmmuDeactivate, 0, BLOCKED);
+    hand::refused(Function::PsmmuActivate, PARAMS.address(), BLOCKED);
+    // One ends, and its place is free; a table that is being made is nobody else's.
+    let first = operations[0];
+    first.abandon();
+    first.expect_over();
+    hand::refused(Function::PsmmuStL2Create, STREAMS, BLOCKED);
+    hand::refused(Function::PsmmuDeactivate, 0, INPUT);
+    operations[0] = hand::begin(Function::PsmmuStL2Create, 0, DONATE);
+    first.expect_over();
+    // In another order than they began.
+    let mut tables = Vec::<(u64, Region), OPERATIONS>::new();
+    for index in [3, 0, 7, 5, 1, 2, 6, 4] {
+        let region = operations[index].find();
+        operations[index].donate(region, NOTHING);
+        require!(tables.push((index as u64 * STREAMS, region)).is_ok(), "room for a table");
+    }
+    for operation in &operations {
+        operation.go_on(0);
+        operation.expect_over();
+    }
+    for (stream, region) in tables {
+        hand::refused(Function::PsmmuStL2Create, stream, 0x208);
+        hand::refused(Function::PsmmuDeactivate, 0, INPUT);
+        hand::destroy_table(stream, region);
+        hand::refused(Function::PsmmuStL2Destroy, stream, INPUT);
+    }
+    hand::deactivate(&regions);
+}
+
+/// What a deactivation keeps from everybody else.
+fn deactivating() {
+    for argument in [0, 64, !0] {
+        hand::refused(Function::PsmmuDeactivate, argument, INPUT);
+    }
+    let regions = hand::activate();
+    let operation = hand::begin(Function::PsmmuDeactivate, 0, RECLAIM);
+    busy("being deactivated");
+    neighbours(&operation);
+    operation.reclaim(&regions, 0);
+    operation.expect_over();
+    regions.iter().for_each(|region| region.take_back());
+}

@@ -1,0 +1,156 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! A PSMMU that runs: tables that are wrong, and a device that faults while the PSMMU is brought to
+//! rest. Events of one life are never told in the next.
+
+use psmmu_abi::{Function, IrqSet, Notification, ResultWord};
+
+use crate::arch::Masked;
+use crate::edu::{Access, Dma, Edu, Fault};
+use crate::platform::SMMU;
+use crate::scenario::hand::{self, INPUT};
+use crate::scenario::raw::{self, NOTHING};
+use crate::smc::RMI;
+use crate::{events, gic};
+
+/// First StreamIDs of tables that there cannot be.
+const NO_TABLES: [u64; 10] = [1, 8, 63, 65, 0xFFFF, 0x1_0000, 0x1_0040, 1 << 24, 1 << 32, !0x3F];
+/// X0 of a table that is met.
+const MET: u64 = ResultWord::stream_table(2).x0();
+/// Events of a DMA.
+const WORDS: u32 = 5;
+
+pub fn run(edu: &mut Edu) {
+    tables();
+    before_it_faults(edu);
+    while_records_are_queued(edu);
+    while_an_event_is_reported(edu);
+}
+
+fn tables() {
+    for stream in [0, 64, !0] {
+        hand::refused(Function::PsmmuStL2Create, stream, INPUT);
+        hand::refused(Function::PsmmuStL2Destroy, stream, INPUT);
+    }
+    let regions = hand::activate();
+    for stream in NO_TABLES {
+        hand::refused(Function::PsmmuStL2Create, stream, INPUT);
+        hand::refused(Function::PsmmuStL2Destroy, stream, INPUT);
+    }
+    for stream in [0, 64, 0xFFC0] {
+        hand::refused(Function::PsmmuStL2Destroy, stream, INPUT);
+        let table = hand::create_table(stream);
+        hand::refused(Function::PsmmuStL2Create, stream, MET);
+        hand::refused(Function::PsmmuDeactivate, 0, INPUT);
+        hand::destroy_table(stream, table);
+        hand::refused(Function::PsmmuStL2Destroy, stream, INPUT);
+    }
+    for psmmu in [0, SMMU + 1, SMMU + 0x1_0000, SMMU | 1 << 52, !0] {
+        for function in
+            [Function::PsmmuDeactivate, Function::PsmmuStL2Create, Function::PsmmuStL2Destroy]
+        {
+            let what = format_args!("{function:?} of unknown {psmmu:#x}");
+            raw::expect(what, function.id(), &[psmmu, 0], INPUT, &[]);
+        }
+    }
+    hand::deactivate(&regions);
+}
+
+/// A DMA that is under way while the PSMMU is deactivated, and fires when it is at rest.
+///
+/// QEMU lets it through then: the SMMU that stands in is the host's own, and off. Nothing is recorded.
+fn before_it_faults(edu: &mut Edu) {
+    let before = events::count();
+    for round in 0..3 {
+        let regions = hand::activate();
+        let table = hand::create_table(0);
+        edu.start(Dma::new(Access::Write, WORDS));
+        hand::destroy_table(0, table);
+        if round == 2 {
+            // It fires between the deactivation and its end.
+            let operation = hand::begin(Function::PsmmuDeactivate, 0, hand::RECLAIM);
+            edu.finish();
+            operation.reclaim(&regions, 0);
+            regions.iter().for_each(|region| region.take_back());
+        } else {
+            hand::deactivate(&regions);
+        }
+        if round == 1 {
+            // It fires in the next life, in which its stream has no table.
+            let regions = hand::activate();
+            edu.finish();
+            events::wait_for(before + WORDS as usize);
+            let dma = Dma::faulting(Fault::NoTable, Access::Write, WORDS);
+            events::expect_faults(before, &[dma]);
+            hand::deactivate(&regions);
+        }
+        edu.finish();
+        expect_silence("at rest");
+    }
+    events::expect_no_more_at_rest(before + WORDS as usize);
+}
+
+/// Records that nobody has asked for, and an interrupt that nobody has taken.
+fn while_records_are_queued(edu: &mut Edu) {
+    let before = events::count();
+    let masked = Masked::new();
+    let regions = hand::activate();
+    let table = hand::create_table(0);
+    edu.run(Dma::new(Access::Write, WORDS));
+    hand::destroy_table(0, table);
+    edu.run(Dma::faulting(Fault::NoTable, Access::Read, WORDS));
+    hand::deactivate(&regions);
+    require!(gic::waiting().is_some(), "the interrupt is lost");
+    expect_silence("at rest, with an interrupt that waits");
+    take_interrupts();
+    drop(masked);
+    the_next_life(before);
+}
+
+/// An event that is told, and not consumed, and more behind it.
+fn while_an_event_is_reported(edu: &mut Edu) {
+    let before = events::count();
+    let masked = Masked::new();
+    let regions = hand::activate();
+    let dma = Dma::faulting(Fault::NoTable, Access::Write, WORDS);
+    edu.run(dma);
+    let Some(event) = dma.events().next() else { fail!("a DMA without events") };
+    let told = RMI.irq_notify(SMMU, IrqSet::EVENTQ);
+    expect_eq!(told, Ok(Notification { pending: true, event }), "the first event");
+    hand::deactivate(&regions);
+    expect_silence("at rest, with an event that was told");
+    take_interrupts();
+    drop(masked);
+    the_next_life(before);
+}
+
+/// Activates once more, and finds nothing of what was before.
+fn the_next_life(before: usize) {
+    let regions = hand::activate();
+    for source in [IrqSet::GERROR, IrqSet::EVENTQ, IrqSet::PRIQ, IrqSet::all()] {
+        events::expect_nothing(source, "in the next life");
+        let what = format_args!("CONSUME in the next life");
+        let arguments = [SMMU, source.bits()];
+        raw::expect(what, Function::PsmmuEventConsume.id(), &arguments, 0, &[]);
+        events::poll(source);
+    }
+    hand::deactivate(&regions);
+    events::expect_no_more_at_rest(before);
+}
+
+/// Sees to it that a PSMMU at rest says nothing.
+fn expect_silence(when: &str) {
+    for set in 0..8 {
+        let what = format_args!("NOTIFY {when}");
+        raw::expect(what, Function::PsmmuIrqNotify.id(), &[SMMU, set], INPUT, &NOTHING);
+        let what = format_args!("CONSUME {when}");
+        raw::expect(what, Function::PsmmuEventConsume.id(), &[SMMU, set], INPUT, &[]);
+    }
+}
+
+/// Takes the interrupts that wait, as a host does that has stopped listening.
+fn take_interrupts() {
+    while let Some(intid) = gic::acknowledge() {
+        gic::end(intid);
+    }
+}

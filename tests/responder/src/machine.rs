@@ -1,0 +1,413 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! A host, an RMM and devices.
+
+use std::collections::HashMap;
+use std::num::NonZeroU32;
+use std::sync::atomic::{AtomicU16, AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+use psmmu::{
+    AbortBehaviour, Config, Delivery, Directory, Interface, Psmmu, Responder, Sizes, State,
+};
+use psmmu_abi::function::SVE_HINT;
+use psmmu_abi::{Event, Function, IrqSet, MsiMessage, PsmmuParamsFlags, Status};
+use psmmu_host::{
+    Cause, Command, Conduit, Lender, OperationError, Rmi, RmiError, ServiceError, Serviced, service,
+};
+use rmm::{Bank, Dram, Features, Leaf, Rmm, Tracker};
+use smmu_model::{Guard, Smmu};
+
+use crate::{HEAP, HOST_PAGE, Heap, LIST_PAGE, ModelMemory, ModelRegisters, Owners, PSMMU};
+use crate::{PSMMU_STEP, RMM, Ram, RamPage, STREAM, World};
+
+/// Granules that the host driver may lend.
+const HEAP_GRANULES: u64 = 8192;
+/// Regions of 2 MiB that can have granules in the Realm world at the same time.
+const LEAVES: usize = 24;
+/// Where messages of commands go; memory of the RMM.
+const COMPLETION: u64 = RMM;
+
+/// What a [`Machine`] is made of.
+#[derive(Clone, Copy, Debug)]
+pub struct Options {
+    /// Log2 of the event queue's entries.
+    pub event_queue: u8,
+    /// Log2 of the PRI queue's entries, if page requests are taken.
+    pub pri_queue: Option<u8>,
+    /// Commands are completed by messages.
+    pub messages: bool,
+    /// What a write abort means.
+    pub abort: AbortBehaviour,
+    /// How interrupts are delivered.
+    pub delivery: Delivery,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            event_queue: 7,
+            pri_queue: None,
+            messages: false,
+            abort: AbortBehaviour::SpoilsQueue,
+            delivery: Delivery::Wired { gerror: 111, eventq: 106, priq: 107 },
+        }
+    }
+}
+
+/// The memory of the machine: two banks of DRAM, and of the first one the RMM has a part.
+fn dram() -> Dram {
+    let mut dram = Dram::default();
+    for (base, size) in [(0x8000_0000, 0x1000_0000), (0x8_8000_0000, 0x60_0000)] {
+        dram.add(Bank::new(base, size).expect("a good bank")).expect("room for it");
+    }
+    dram.without(RMM..RMM + 0x10_0000)
+}
+
+/// A host, an RMM and devices.
+pub struct Machine {
+    rmm: Rmm<'static, World>,
+    smmus: Vec<Smmu>,
+    options: Options,
+    /// Memory, and whose it is.
+    pub host: Ram,
+    /// What the host driver lends from.
+    pub heap: Heap,
+    /// Who owns which stream.
+    pub owners: Owners,
+    /// What the RMM runs in.
+    pub world: World,
+    lender: Mutex<Lender<Heap, RamPage>>,
+    /// Which device each open operation is about.
+    handles: Mutex<HashMap<u64, usize>>,
+    calls: AtomicU64,
+}
+
+impl Machine {
+    /// Puts a machine together. The RMM is not active yet.
+    #[must_use]
+    pub fn new(options: Options) -> Self {
+        Self::with_device(options, smmu_model::Config::default())
+    }
+
+    /// As [`new`](Self::new), with a device of some kind.
+    #[must_use]
+    pub fn with_device(options: Options, device: smmu_model::Config) -> Self {
+        Self::with_devices(options, vec![device])
+    }
+
+    /// As [`new`](Self::new), with several devices, all served alike.
+    #[must_use]
+    pub fn with_devices(options: Options, devices: Vec<smmu_model::Config>) -> Self {
+        let smmus: Vec<_> = devices.into_iter().map(Smmu::new).collect();
+        // An earlier user has left an error active.
+        smmus.iter().for_each(|smmu| smmu.device().raise(1 << 2));
+        let names = (0..).map(|index| PSMMU + index * PSMMU_STEP);
+        let devices: Vec<_> = names.zip(smmus.iter().cloned()).collect();
+
+        let dram = dram();
+        let host = Ram::of(&dram);
+        let completion = options.messages.then_some(COMPLETION);
+        let world = World::new(host.clone(), devices.clone(), completion, ());
+        let config = |name| Config {
+            name,
+            interface: Interface::Realm,
+            delivery: options.delivery,
+            abort: options.abort,
+            sizes: Sizes {
+                streams: 16,
+                commands: 8,
+                events: options.event_queue,
+                requests: options.pri_queue.unwrap_or(4),
+            },
+        };
+        let psmmus: Vec<_> = devices
+            .into_iter()
+            .map(|(name, smmu)| Psmmu::new(config(name), ModelRegisters::new(smmu)))
+            .collect();
+        // The RMM borrows its PSMMUs and tracks its memory for good; tests are short.
+        let psmmus: &'static [_] = Box::leak(psmmus.into());
+        let directory = Directory::new(psmmus).expect("at most 16 with a name each");
+        let regions: Vec<_> = (0..Tracker::regions_of(&dram)).map(|_| AtomicU16::new(0)).collect();
+        let leaves: Vec<_> = (0..LEAVES).map(|_| Leaf::new()).collect();
+        let tracker = Tracker::new(dram, Box::leak(regions.into()), Box::leak(leaves.into()));
+
+        let owners = Owners::default();
+        let features =
+            Features { address_bits: 48, breakpoints: 5, watchpoints: 3, protected_size: 5 };
+        let responder = Responder::new(directory, host.clone(), owners.clone());
+        let rmm = Rmm::new(features, world.clone(), responder, tracker);
+        let heap = Heap::new(host.clone(), HEAP, HEAP_GRANULES);
+        let lender = Lender::new(heap.clone(), RamPage(host.clone(), LIST_PAGE));
+        Self {
+            rmm,
+            smmus,
+            options,
+            host,
+            heap,
+            owners,
+            world,
+            lender: Mutex::new(lender),
+            handles: Mutex::default(),
+            calls: AtomicU64::new(0),
+        }
+    }
+
+    /// Puts a machine together and activates its RMM.
+    #[must_use]
+    pub fn started(options: Options) -> Self {
+        Self::new(options).with_active_rmm()
+    }
+
+    /// Puts a machine together and activates its RMM and PSMMU, with the table of [`STREAM`].
+    #[must_use]
+    pub fn active(options: Options) -> Self {
+        Self::new(options).activated()
+    }
+
+    /// Activates the RMM.
+    #[must_use]
+    pub fn with_active_rmm(self) -> Self {
+        self.rmi().rmm_activate().expect("a fresh RMM");
+        self
+    }
+
+    /// Activates RMM and PSMMU, with the table of [`STREAM`].
+    #[must_use]
+    pub fn activated(self) -> Self {
+        let machine = self.with_active_rmm();
+        machine.write_params(machine.flags(), &[]);
+        assert_eq!(machine.activate(), Ok(()), "a fresh PSMMU");
+        assert_eq!(machine.create_table(STREAM), Ok(()));
+        machine.device().forget_accesses();
+        machine
+    }
+
+    /// Returns the flags that ask for what the options have.
+    #[must_use]
+    pub fn flags(&self) -> PsmmuParamsFlags {
+        match self.options.pri_queue {
+            Some(_) => PsmmuParamsFlags::PRI,
+            None => PsmmuParamsFlags::empty(),
+        }
+    }
+
+    /// Writes parameters of an activation to [`HOST_PAGE`]: flags, and messages of errors, events and
+    /// page requests as far as there are any.
+    pub fn write_params(&self, flags: PsmmuParamsFlags, messages: &[MsiMessage]) {
+        self.host.fill(HOST_PAGE, 0);
+        self.host.set_word(HOST_PAGE, 0, flags.bits());
+        for (index, MsiMessage { address, data }) in messages.iter().enumerate() {
+            self.host.set_word(HOST_PAGE, 1 + 2 * index, *address);
+            self.host.set_word(HOST_PAGE, 2 + 2 * index, *data);
+        }
+    }
+
+    /// Activates the PSMMU with the parameters in [`HOST_PAGE`].
+    ///
+    /// # Errors
+    /// What the RMM answered.
+    pub fn activate(&self) -> Result<(), Status> {
+        self.run(Command::PsmmuActivate { psmmu: PSMMU, params: HOST_PAGE })
+    }
+
+    /// Brings the PSMMU to rest.
+    ///
+    /// # Errors
+    /// What the RMM answered.
+    pub fn deactivate(&self) -> Result<(), Status> {
+        self.run(Command::PsmmuDeactivate { psmmu: PSMMU })
+    }
+
+    /// Makes the level-2 table of `stream`.
+    ///
+    /// # Errors
+    /// What the RMM answered.
+    pub fn create_table(&self, stream: u32) -> Result<(), Status> {
+        self.run(Command::CreateTable { psmmu: PSMMU, stream: stream & !63 })
+    }
+
+    /// Takes the level-2 table of `stream` away.
+    ///
+    /// # Errors
+    /// What the RMM answered.
+    pub fn destroy_table(&self, stream: u32) -> Result<(), Status> {
+        self.run(Command::DestroyTable { psmmu: PSMMU, stream: stream & !63 })
+    }
+
+    /// Carries out `command` with the host driver.
+    ///
+    /// # Errors
+    /// What the RMM answered.
+    ///
+    /// # Panics
+    /// When the driver is at a loss.
+    pub fn run(&self, command: Command) -> Result<(), Status> {
+        let mut lender = self.lender.lock().unwrap_or_else(PoisonError::into_inner);
+        match lender.run(&self.rmi(), command) {
+            Ok(_) => Ok(()),
+            Err(OperationError {
+                cause: Cause::Rmi(RmiError::Status(_, status) | RmiError::Level(_, status, _)),
+                alive: false,
+                ..
+            }) => Err(status),
+            Err(other) => panic!("{other}"),
+        }
+    }
+
+    /// Returns the device, or the first one, for the next step.
+    pub fn device(&self) -> Guard<'_> {
+        self.device_of(0)
+    }
+
+    /// Returns the device with this index for the next step.
+    pub fn device_of(&self, index: usize) -> Guard<'_> {
+        self.smmus[index].device()
+    }
+
+    /// Returns the PSMMU, or the first one.
+    #[must_use]
+    pub fn psmmu(&self) -> &'static Psmmu<ModelRegisters, ModelMemory> {
+        self.psmmu_of(0)
+    }
+
+    /// Returns the PSMMU with this index.
+    #[must_use]
+    pub fn psmmu_of(&self, index: usize) -> &'static Psmmu<ModelRegisters, ModelMemory> {
+        self.rmm.responder().psmmus()[index]
+    }
+
+    /// Returns the RMM.
+    #[must_use]
+    pub const fn rmm(&self) -> &Rmm<'static, World> {
+        &self.rmm
+    }
+
+    /// Makes a raw call.
+    #[must_use]
+    pub fn call(&self, mut x: [u64; 8]) -> [u64; 8] {
+        self.calls.fetch_add(1, Ordering::Relaxed);
+        let operation = self.begin_call(&x);
+        self.rmm.handle(&mut x);
+        self.end_call(operation, &x);
+        x
+    }
+
+    /// Finds out which device a call is about, and which operation it goes on with, `None` for a new
+    /// one.
+    fn begin_call(&self, x: &[u64; 8]) -> Option<(Option<u64>, usize)> {
+        let handles = self.handles.lock().unwrap_or_else(PoisonError::into_inner);
+        let [function, x1, x2, ..] = *x;
+        let (handle, device) = match Function::try_from(function & !SVE_HINT).ok()? {
+            Function::PsmmuActivate
+            | Function::PsmmuDeactivate
+            | Function::PsmmuStL2Create
+            | Function::PsmmuStL2Destroy => {
+                let names = (0..self.smmus.len() as u64).map(|index| PSMMU + index * PSMMU_STEP);
+                (None, names.into_iter().position(|name| name == x1)?)
+            }
+            Function::OpContinue => {
+                // With the arguments swapped, as TF-A-Tests does.
+                let handle = if x1 == 0 && x2 & 0xFF == 0 { x2 } else { x1 };
+                (Some(handle), *handles.get(&handle)?)
+            }
+            _ => return None,
+        };
+        self.world.about(device);
+        Some((handle, device))
+    }
+
+    fn end_call(&self, operation: Option<(Option<u64>, usize)>, x: &[u64; 8]) {
+        let Some((handle, device)) = operation else {
+            return;
+        };
+        let mut handles = self.handles.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_open = x[0] & 0xFF == Status::Incomplete as u64;
+        match handle {
+            None if is_open => {
+                assert!(handles.insert(x[1], device).is_none(), "handle {:#x} twice", x[1]);
+            }
+            Some(handle) if !is_open => {
+                handles.remove(&handle);
+            }
+            _ => {}
+        }
+    }
+
+    /// Returns the handles of the operations that are open, in order.
+    #[must_use]
+    pub fn handles(&self) -> Vec<u64> {
+        let handles = self.handles.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut handles: Vec<_> = handles.keys().copied().collect();
+        handles.sort_unstable();
+        handles
+    }
+
+    /// Returns the RMM as the host driver sees it.
+    #[must_use]
+    pub const fn rmi(&self) -> Rmi<&Self> {
+        Rmi::new(self)
+    }
+
+    /// Returns the state of the PSMMU.
+    #[must_use]
+    pub fn state(&self) -> State {
+        self.psmmu().state()
+    }
+
+    /// Returns how many calls were made.
+    #[must_use]
+    pub fn calls(&self) -> u64 {
+        self.calls.load(Ordering::Relaxed)
+    }
+
+    /// Asks about `set` and returns flags, number, StreamID, fetch address, input address, syndrome.
+    #[must_use]
+    pub fn notify(&self, set: u64) -> [u64; 6] {
+        let [x0, outputs @ .., _] =
+            self.call([Function::PsmmuIrqNotify.id(), PSMMU, set, 0, 0, 0, 0, 0]);
+        assert_eq!(x0, 0, "NOTIFY");
+        outputs
+    }
+
+    /// Consumes what was told of `set`.
+    pub fn consume(&self, set: u64) {
+        let [x0, ..] = self.call([Function::PsmmuEventConsume.id(), PSMMU, set, 0, 0, 0, 0, 0]);
+        assert_eq!(x0, 0, "CONSUME");
+    }
+
+    /// Services the event queue as the driver does, with a budget that no test exceeds, and returns
+    /// the events.
+    #[must_use]
+    pub fn service(&self, source: IrqSet) -> Vec<Event> {
+        self.service_of(PSMMU, source)
+    }
+
+    /// As [`service`](Self::service), of the PSMMU with this name.
+    #[must_use]
+    pub fn service_of(&self, psmmu: u64, source: IrqSet) -> Vec<Event> {
+        let mut events = Vec::new();
+        let budget = NonZeroU32::new(10_000).unwrap();
+        let mut sink = |_, event: &Event| events.push(*event);
+        match service(&self.rmi(), psmmu, source, &mut sink, budget) {
+            Ok(Serviced { more: false, .. }) => events,
+            other => panic!("{other:?} after {events:?}"),
+        }
+    }
+
+    /// As [`service`](Self::service), for a machine that may have failed.
+    ///
+    /// # Errors
+    /// What the driver saw.
+    pub fn try_service(&self, source: IrqSet) -> Result<u32, ServiceError> {
+        let mut sink = |_, _: &Event| {};
+        let budget = NonZeroU32::new(10_000).unwrap();
+        service(&self.rmi(), PSMMU, source, &mut sink, budget).map(|serviced| serviced.events)
+    }
+}
+
+impl Conduit for Machine {
+    fn call(&self, x: [u64; 8]) -> [u64; 8] {
+        Machine::call(self, x)
+    }
+}

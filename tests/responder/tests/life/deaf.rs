@@ -1,0 +1,224 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! A device that stops to acknowledge, at each access of each step of its life. Memory is handed back
+//! only when the device cannot reach it any more, which the model checks, and kept only as long as it
+//! can; and once the device hears again, all comes back.
+
+use std::sync::atomic::Ordering;
+
+use psmmu::State;
+use responder_tests::Machine;
+use responder_tests::raw::{fid, x0};
+
+use crate::rig::{active, create, deactivate, deafen, destroy, live, revive, started};
+
+/// How long the device is deaf: for good, or for so many accesses.
+const DURATIONS: [u64; 6] = [u64::MAX, 1, 5, 12, 25, 40];
+
+/// Has the device go deaf at each access of `action` in turn, for each of [`DURATIONS`]. `action` is
+/// given a machine that `prepare` made; behind it `check` is given the machine, whose device hears
+/// again, and the answer.
+fn at_each_access(
+    prepare: impl Fn() -> (Machine, u64),
+    action: impl Fn(&Machine, u64) -> u64,
+    check: impl Fn(&Machine, u64, &str),
+) {
+    for duration in DURATIONS {
+        let mut failed = 0;
+        for access in 0.. {
+            let (machine, handle) = prepare();
+            let count = deafen(&machine, access, access.saturating_add(duration));
+            let x0 = action(&machine, handle);
+            let context = format!("deaf from access {access} for {duration}: {x0:#x}");
+            assert!(count.load(Ordering::Relaxed) < 200, "{context}: nothing spins on it");
+            let is_through = count.load(Ordering::Relaxed) <= access;
+            assert!(!is_through || x0 == x0::SUCCESS, "{context}");
+            failed += u32::from(x0 != x0::SUCCESS);
+            revive(&machine);
+            check(&machine, x0, &context);
+            if is_through {
+                break;
+            }
+        }
+        assert!(failed > 0 || duration < 40, "deaf for {duration}: it is never noticed");
+    }
+}
+
+/// Returns whether the device can still reach memory: by a queue or by translation.
+fn can_reach_memory(machine: &Machine) -> bool {
+    let device = machine.device();
+    (device.cr0() | device.cr0ack()) & 0xF != 0
+}
+
+/// Brings the PSMMU to rest wherever it is, and lives once more.
+fn recover(machine: &Machine, context: &str) {
+    if machine.state() != State::Inactive {
+        assert_eq!(deactivate(machine), x0::SUCCESS, "{context}");
+    }
+    machine.check_at_rest();
+    live(machine);
+}
+
+/// Checks of a device that is still deaf, or was, that what was not handed back is out of reach of the
+/// host.
+fn check_kept(machine: &Machine) {
+    for granule in machine.host.realm() {
+        assert_eq!(machine.undelegate(granule), x0::INPUT, "{granule:#x} is in use");
+    }
+}
+
+#[test]
+fn an_activation_keeps_its_memory_exactly_as_long_as_the_device_may_use_it() {
+    at_each_access(
+        || {
+            let machine = started();
+            let (handle, mut request) = machine.begin_activate();
+            while let (x0::DONATE, next, _) = machine.give(handle, request) {
+                request = next;
+            }
+            (machine, handle)
+        },
+        |machine, handle| {
+            let x0 = machine.finish(handle);
+            check_kept(machine);
+            let kept = machine.heap.used() != 0;
+            assert_eq!(kept, can_reach_memory(machine), "X0 {x0:#x}");
+            x0
+        },
+        |machine, x0, context| {
+            let expected = match x0 {
+                x0::SUCCESS => State::Active,
+                x0::DEVICE => State::Failed,
+                other => panic!("{other:#x}"),
+            };
+            assert_eq!(machine.state(), expected, "{context}");
+            recover(machine, context);
+        },
+    );
+}
+
+#[test]
+fn a_deactivation_that_the_device_does_not_hear_keeps_all_and_can_be_tried_again() {
+    at_each_access(
+        || (active(), 0),
+        |machine, _| {
+            let x0 = deactivate(machine);
+            check_kept(machine);
+            assert_eq!(machine.heap.used(), if x0 == x0::SUCCESS { 0 } else { 4 }, "X0 {x0:#x}");
+            x0
+        },
+        |machine, x0, context| {
+            if x0 != x0::SUCCESS {
+                assert_eq!(x0, x0::DEVICE, "{context}");
+                assert_eq!(machine.state(), State::Failed, "{context}");
+            }
+            recover(machine, context);
+        },
+    );
+}
+
+#[test]
+fn a_table_that_the_device_may_know_is_kept_until_it_has_forgotten_it() {
+    at_each_access(
+        || {
+            let machine = active();
+            let (handle, request) = machine.begin_create(64);
+            machine.give(handle, request);
+            (machine, handle)
+        },
+        |machine, handle| {
+            let x0 = machine.finish(handle);
+            check_kept(machine);
+            x0
+        },
+        |machine, x0, context| {
+            match x0 {
+                x0::SUCCESS => assert_eq!(machine.state(), State::Active, "{context}"),
+                x0 => {
+                    assert_eq!((x0, machine.state()), (x0::DEVICE, State::Failed), "{context}");
+                }
+            }
+            // Kept it is there, and handed back it is not.
+            let kept = machine.heap.used() - 4;
+            let expected = if kept == 0 { x0::INPUT } else { x0::SUCCESS };
+            assert_eq!(destroy(machine, 64), expected, "{context}");
+            recover(machine, context);
+        },
+    );
+}
+
+#[test]
+fn a_table_that_the_device_has_not_forgotten_stays() {
+    at_each_access(
+        || {
+            let machine = active();
+            assert_eq!(create(&machine, 64), x0::SUCCESS);
+            (machine, 0)
+        },
+        |machine, _| {
+            let x0 = destroy(machine, 64);
+            check_kept(machine);
+            x0
+        },
+        |machine, x0, context| {
+            if x0 != x0::SUCCESS {
+                assert_eq!((x0, machine.state()), (x0::DEVICE, State::Failed), "{context}");
+                let live = machine.status(fid::PSMMU_DEACTIVATE, [responder_tests::PSMMU, 0, 0]);
+                assert_eq!(live, x0::INPUT, "{context}: with a table");
+                assert_eq!(destroy(machine, 64), x0::SUCCESS, "{context}");
+            }
+            recover(machine, context);
+        },
+    );
+}
+
+#[test]
+fn a_device_that_stays_deaf_keeps_its_memory_however_often_the_host_tries() {
+    let machine = active();
+    assert_eq!(create(&machine, 64), x0::SUCCESS);
+    machine.device().set_deaf(true);
+    for _ in 0..3 {
+        machine.device().forget_accesses();
+        assert_eq!(destroy(&machine, 64), x0::DEVICE);
+        let (reads, writes) = machine.device().accesses();
+        assert!(reads < 60 && writes < 10, "{reads} reads, {writes} writes");
+    }
+    let status = |function, x2| machine.status(function, [responder_tests::PSMMU, x2, 0]);
+    assert_eq!(status(fid::PSMMU_DEACTIVATE, 0), x0::INPUT, "with a table");
+    assert_eq!(status(fid::PSMMU_ACTIVATE, responder_tests::HOST_PAGE), x0::DEVICE);
+    assert_eq!(status(fid::ST_L2_CREATE, 0), x0::DEVICE);
+    check_kept(&machine);
+    revive(&machine);
+    assert_eq!(destroy(&machine, 64), x0::SUCCESS);
+    assert_eq!(deactivate(&machine), x0::SUCCESS);
+    live(&machine);
+}
+
+#[test]
+fn a_psmmu_that_failed_before_it_ran_is_deactivated_without_memory_and_lives_again() {
+    let machine = started();
+    let (handle, _) = machine.begin_activate();
+    // It is gone before it was seen at rest, so it never gets to know the memory.
+    machine.device().set_gone(true);
+    assert_eq!(machine.finish(handle), x0::DEVICE);
+    assert_eq!((machine.state(), machine.heap.used()), (State::Failed, 0));
+    assert_eq!(deactivate(&machine), x0::DEVICE, "nobody knows what it does");
+    machine.device().set_gone(false);
+    assert_eq!(machine.begin(fid::PSMMU_DEACTIVATE, 0, x0::CONTINUE), (machine.handles()[0], 0));
+    assert_eq!(machine.finish(machine.handles()[0]), x0::SUCCESS);
+    live(&machine);
+}
+
+#[test]
+fn a_device_that_is_gone_keeps_all_and_gives_it_back_when_it_returns() {
+    let machine = active();
+    assert_eq!(create(&machine, 0), x0::SUCCESS);
+    machine.device().set_gone(true);
+    assert_eq!(destroy(&machine, 0), x0::DEVICE);
+    assert_eq!(machine.state(), State::Failed);
+    check_kept(&machine);
+    machine.device().set_gone(false);
+    assert_eq!(destroy(&machine, 0), x0::SUCCESS);
+    assert_eq!(deactivate(&machine), x0::SUCCESS);
+    live(&machine);
+}

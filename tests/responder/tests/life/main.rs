@@ -1,0 +1,19 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! The life of a PSMMU and of the memory that it runs on, through the registers of the host's calls.
+
+mod clients;
+mod deaf;
+mod donation;
+mod granules;
+mod handles;
+mod linux;
+mod many;
+mod messages;
+mod reclaim;
+mod rig;
+mod states;
+mod streams;
+mod tables;
+mod tftf;
+mod whole;

@@ -1,0 +1,304 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! Streams of devices that belong to Realms, as the embedding RMM leads them.
+
+use psmmu::smmu::Refusal;
+use psmmu::{Stage2, StreamError, StreamTableEntry};
+use responder_tests::raw::{fid, x0};
+use responder_tests::{Machine, Options, PSMMU, Steps, Tables};
+use rmm::Environment;
+use smmu_model::{Command, Completion, Outcome, Tlbi, TlbiOperation, Transaction, Walk};
+
+use crate::rig::{active, create, deactivate, destroy, started};
+
+const STREAM: u32 = 70;
+const TABLE: u64 = 64;
+const VMID: u16 = 0x1234;
+const STAGE_2: Stage2 = Stage2 { table: 0x8020_0000, vmid: VMID, t0sz: 25, sl0: 1, ps: 2 };
+
+const CFGI: Command = Command::CfgiSte { stream: STREAM, leaf: true };
+const SYNC: Command = Command::Sync(Completion::Silent);
+const TLBI: Command = Command::Tlbi(Tlbi {
+    operation: TlbiOperation::S12Vmall,
+    vmid: VMID,
+    asid: 0,
+    address: 0,
+    leaf: false,
+});
+
+/// A step of a stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Step {
+    Configure,
+    Enable,
+    Disable,
+    Release,
+}
+use Step::{Configure, Disable, Enable, Release};
+
+fn step_of(machine: &Machine, stream: u32, step: Step) -> Result<(), StreamError> {
+    let (psmmu, tables) = (machine.psmmu(), Tables(&machine.world));
+    let clock: &Steps = machine.world.clock();
+    match step {
+        Configure => psmmu.configure_stream(stream, STAGE_2, &tables, clock),
+        Enable => psmmu.enable_stream(stream, &tables, clock),
+        Disable => psmmu.disable_stream(stream, &tables, clock),
+        Release => psmmu.release_stream(stream, &tables, clock),
+    }
+}
+
+fn step(machine: &Machine, step: Step) -> Result<(), StreamError> {
+    step_of(machine, STREAM, step)
+}
+
+fn with_table() -> Machine {
+    let machine = active();
+    assert_eq!(create(&machine, TABLE), x0::SUCCESS);
+    let _ = machine.device().take_commands();
+    machine
+}
+
+fn outcome(machine: &Machine) -> Outcome {
+    let transaction = Transaction::write(STREAM, 0x7000).with(Walk::Translates);
+    machine.device().transaction(&transaction)
+}
+
+#[test]
+fn a_stream_is_led_from_rest_to_rest_and_translates_in_between_alone() {
+    let machine = with_table();
+    for _ in 0..2 {
+        for (next, commands, expected) in [
+            (Configure, &[][..], Outcome::Aborted),
+            (Enable, &[CFGI, SYNC], Outcome::Translated),
+            (Disable, &[CFGI, SYNC], Outcome::Aborted),
+            (Disable, &[CFGI, SYNC], Outcome::Aborted),
+            (Enable, &[CFGI, SYNC], Outcome::Translated),
+            (Disable, &[CFGI, SYNC], Outcome::Aborted),
+            (Release, &[CFGI, TLBI, SYNC], Outcome::Aborted),
+        ] {
+            assert_eq!(step(&machine, next), Ok(()));
+            assert_eq!(machine.device().take_commands(), commands, "{next:?}");
+            assert_eq!(outcome(&machine), expected, "{next:?}");
+            assert_eq!(machine.notify(2), [0; 6], "what aborts is not recorded");
+        }
+    }
+    assert_eq!(destroy(&machine, TABLE), x0::SUCCESS);
+    assert_eq!(deactivate(&machine), x0::SUCCESS);
+    machine.check_at_rest();
+}
+
+#[test]
+fn a_step_that_does_not_begin_where_the_stream_is_changes_nothing() {
+    for (before, wrong) in [
+        (&[][..], &[Enable, Disable, Release][..]),
+        (&[Configure], &[Configure]),
+        (&[Configure, Enable], &[Configure, Enable, Release]),
+        (&[Configure, Enable, Disable], &[Configure]),
+        (&[Configure, Release], &[Enable, Disable, Release]),
+    ] {
+        let machine = with_table();
+        before.iter().for_each(|&next| assert_eq!(step(&machine, next), Ok(())));
+        let translates = outcome(&machine);
+        let _ = machine.device().take_commands();
+        for &wrong in wrong {
+            assert_eq!(step(&machine, wrong), Err(StreamError::State), "{wrong:?} at {before:?}");
+            assert_eq!(outcome(&machine), translates);
+        }
+        assert_eq!(machine.device().take_commands(), []);
+    }
+}
+
+#[test]
+fn streams_of_one_table_are_led_apart() {
+    let machine = with_table();
+    assert_eq!(step(&machine, Configure), Ok(()));
+    assert_eq!(step(&machine, Enable), Ok(()));
+    for other in [64, 69, 71, 127] {
+        assert_eq!(step_of(&machine, other, Enable), Err(StreamError::State));
+        assert_eq!(step_of(&machine, other, Configure), Ok(()));
+    }
+    assert_eq!(outcome(&machine), Outcome::Translated);
+}
+
+#[test]
+fn a_table_with_a_configured_stream_is_in_use_until_the_last_is_released() {
+    let machine = with_table();
+    let in_use = || machine.status(fid::ST_L2_DESTROY, [PSMMU, TABLE, 0]);
+    assert_eq!(step_of(&machine, 127, Configure), Ok(()));
+    assert_eq!(in_use(), x0::TABLE);
+    for next in [Configure, Enable, Disable] {
+        assert_eq!(step(&machine, next), Ok(()));
+        assert_eq!(in_use(), x0::TABLE, "{next:?}");
+    }
+    assert_eq!(step_of(&machine, 127, Release), Ok(()));
+    assert_eq!(in_use(), x0::TABLE);
+    assert_eq!(machine.status(fid::PSMMU_DEACTIVATE, [PSMMU, 0, 0]), x0::INPUT);
+    assert_eq!(step(&machine, Release), Ok(()));
+    assert_eq!(destroy(&machine, TABLE), x0::SUCCESS);
+    assert_eq!(step(&machine, Configure), Err(StreamError::NoTable));
+    assert_eq!(deactivate(&machine), x0::SUCCESS);
+    machine.check_at_rest();
+}
+
+#[test]
+fn a_stream_without_a_table_or_a_psmmu_takes_no_step() {
+    let machine = started();
+    let all = [Configure, Enable, Disable, Release];
+    let not_active = Err(StreamError::Refused(Refusal::NotActive));
+    all.map(|next| assert_eq!(step(&machine, next), not_active)).into_iter().for_each(drop);
+    assert_eq!(crate::rig::activate(&machine), x0::SUCCESS);
+    for stream in [STREAM, 0, 0xFFFF, 1 << 16, u32::MAX] {
+        for next in all {
+            assert_eq!(step_of(&machine, stream, next), Err(StreamError::NoTable), "{stream}");
+        }
+    }
+    let (handle, _) = machine.begin_create(TABLE);
+    assert_eq!(step(&machine, Configure), Err(StreamError::NoTable), "it is being made");
+    assert_eq!(machine.finish(handle), x0::SUCCESS);
+    machine.device().set_gone(true);
+    let _ = machine.notify(2);
+    machine.device().forget_accesses();
+    for next in [Configure, Enable] {
+        assert_eq!(step(&machine, next), Err(StreamError::Refused(Refusal::Failed)));
+    }
+    for next in [Disable, Release] {
+        assert_eq!(step(&machine, next), Err(StreamError::State));
+    }
+    assert_eq!(machine.device().accesses(), (0, 0));
+}
+
+#[test]
+fn a_stage_2_that_the_device_would_not_take_is_refused() {
+    let machine = with_table();
+    let configure = |stage_2| {
+        let (tables, clock) = (Tables(&machine.world), machine.world.clock());
+        machine.psmmu().configure_stream(STREAM, stage_2, &tables, clock)
+    };
+    for bad in [
+        Stage2 { table: 0x8020_0800, ..STAGE_2 },
+        Stage2 { table: 1 << 52, ..STAGE_2 },
+        Stage2 { t0sz: 15, ..STAGE_2 },
+        Stage2 { t0sz: 40, ..STAGE_2 },
+        Stage2 { sl0: 3, ..STAGE_2 },
+        Stage2 { ps: 7, ..STAGE_2 },
+    ] {
+        assert_eq!(configure(bad), Err(StreamError::Stage2), "{bad:x?}");
+    }
+    assert_eq!(outcome(&machine), Outcome::Aborted);
+    for good in [
+        Stage2 { t0sz: 24, ..STAGE_2 },
+        Stage2 { t0sz: 16, sl0: 2, ps: 5, ..STAGE_2 },
+        Stage2 { t0sz: 34, sl0: 0, ..STAGE_2 },
+        Stage2 { vmid: !0, ..STAGE_2 },
+    ] {
+        assert_eq!(configure(good), Ok(()), "{good:x?}");
+        assert_eq!(step(&machine, Enable), Ok(()));
+        assert_eq!(outcome(&machine), Outcome::Translated, "the device takes {good:x?}");
+        assert_eq!(step(&machine, Disable), Ok(()));
+        assert_eq!(step(&machine, Release), Ok(()));
+    }
+}
+
+#[test]
+fn a_vmid_has_only_the_bits_that_the_device_tags_with() {
+    const VMID16: u32 = 1 << 18;
+    let mut device = smmu_model::Config::default();
+    device.idr0 &= !VMID16;
+    let machine = Machine::with_device(Options::default(), device).with_active_rmm();
+    assert_eq!(crate::rig::activate(&machine), x0::SUCCESS);
+    assert_eq!(create(&machine, TABLE), x0::SUCCESS);
+    let configure = |vmid| {
+        let (tables, clock) = (Tables(&machine.world), machine.world.clock());
+        let stage_2 = Stage2 { vmid, ..STAGE_2 };
+        machine.psmmu().configure_stream(STREAM, stage_2, &tables, clock)
+    };
+    assert_eq!(configure(256), Err(StreamError::Stage2));
+    assert_eq!(configure(u16::MAX), Err(StreamError::Stage2));
+    assert_eq!(configure(255), Ok(()));
+}
+
+#[test]
+fn a_step_that_the_device_refuses_can_be_tried_again() {
+    let machine = with_table();
+    let refused = |next| {
+        machine.device().spoil_next_command([0xFF, 0]);
+        assert_eq!(step(&machine, next), Err(StreamError::CommandRefused), "{next:?}");
+        // Nobody else is any the worse for it.
+        let _ = machine.service(psmmu_abi::IrqSet::GERROR);
+    };
+    assert_eq!(step(&machine, Configure), Ok(()));
+    refused(Enable);
+    assert_eq!(outcome(&machine), Outcome::Aborted);
+    assert_eq!(step(&machine, Enable), Ok(()));
+    refused(Disable);
+    assert_eq!(step(&machine, Disable), Ok(()));
+    assert_eq!(outcome(&machine), Outcome::Aborted);
+    refused(Release);
+    assert_eq!(machine.status(fid::ST_L2_DESTROY, [PSMMU, TABLE, 0]), x0::TABLE);
+    assert_eq!(step(&machine, Release), Ok(()));
+    assert_eq!(destroy(&machine, TABLE), x0::SUCCESS);
+}
+
+#[test]
+fn a_device_that_takes_no_commands_fails_and_its_streams_with_it() {
+    for next in [Enable, Disable, Release] {
+        let machine = with_table();
+        assert_eq!(step(&machine, Configure), Ok(()));
+        if next == Disable {
+            assert_eq!(step(&machine, Enable), Ok(()));
+        }
+        machine.device().set_deaf(true);
+        assert_eq!(step(&machine, next), Err(StreamError::TimedOut), "{next:?}");
+        let failed = Err(StreamError::Refused(Refusal::Failed));
+        assert_eq!([Configure, Enable].map(|next| step(&machine, next)), [failed; 2]);
+    }
+}
+
+#[test]
+fn streams_of_a_psmmu_that_has_failed_are_released_once_the_device_is_off() {
+    for before in [&[Configure][..], &[Configure, Enable]] {
+        let machine = with_table();
+        before.iter().for_each(|&next| assert_eq!(step(&machine, next), Ok(())));
+        assert_eq!(step_of(&machine, 127, Configure), Ok(()));
+        machine.device().set_deaf(true);
+        assert_eq!(step_of(&machine, 127, Enable), Err(StreamError::TimedOut));
+        // As long as nobody knows what it does, its tables stay as they are.
+        for stream in [STREAM, 127] {
+            assert_eq!(step_of(&machine, stream, Disable), Err(StreamError::TimedOut));
+            assert_eq!(step_of(&machine, stream, Release), Err(StreamError::TimedOut));
+        }
+        assert_eq!(machine.status(fid::ST_L2_DESTROY, [PSMMU, TABLE, 0]), x0::TABLE);
+        machine.device().set_deaf(false);
+        for stream in [STREAM, 127] {
+            assert_eq!(step_of(&machine, stream, Disable), Ok(()));
+            assert_eq!(machine.device().cr0ack() & 1, 0, "it looks at no stream");
+            assert_eq!(step_of(&machine, stream, Release), Ok(()));
+        }
+        assert_eq!(destroy(&machine, TABLE), x0::SUCCESS);
+        assert_eq!(deactivate(&machine), x0::SUCCESS);
+        crate::rig::live(&machine);
+    }
+}
+
+#[test]
+fn streams_may_translate_at_rest_where_the_platform_says_so() {
+    let machine = active();
+    let own = Stage2 { vmid: 1, ..STAGE_2 };
+    machine.world.set_at_rest(STREAM, StreamTableEntry::stage_2(own));
+    assert_eq!(create(&machine, TABLE), x0::SUCCESS);
+    assert_eq!(outcome(&machine), Outcome::Translated);
+    for wrong in [Enable, Disable, Release] {
+        assert_eq!(step(&machine, wrong), Err(StreamError::State), "{wrong:?}");
+    }
+    let _ = machine.device().take_commands();
+    assert_eq!(step(&machine, Configure), Ok(()));
+    assert_eq!(outcome(&machine), Outcome::Aborted);
+    assert_eq!(machine.device().take_commands(), [CFGI, SYNC], "it must stop to translate first");
+    assert_eq!(step(&machine, Enable), Ok(()));
+    assert_eq!(outcome(&machine), Outcome::Translated);
+    assert_eq!(step(&machine, Disable), Ok(()));
+    assert_eq!(machine.status(fid::ST_L2_DESTROY, [PSMMU, TABLE, 0]), x0::TABLE);
+    assert_eq!(step(&machine, Release), Ok(()));
+    assert_eq!(outcome(&machine), Outcome::Translated);
+    assert_eq!(destroy(&machine, TABLE), x0::SUCCESS);
+}

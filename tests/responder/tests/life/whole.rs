@@ -1,0 +1,158 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! Whole lives, one after the other in the same boot.
+
+use psmmu::{Delivery, Stage2};
+use psmmu_abi::{IrqSet, MsiMessage, PsmmuParamsFlags};
+use responder_tests::raw::x0;
+use responder_tests::{Faults, HEAP, Machine, Options, STREAM, Tables, inputs};
+use rmm::Environment;
+use smmu_model::{Outcome, PageRequest, Register, Transaction};
+
+use crate::rig::{activate, create, deactivate, destroy, live, started, started_with};
+
+const LIVES: u64 = 100;
+
+/// Where messages go.
+const DOORBELL: u64 = 0x0808_0040;
+
+fn lead_a_life(machine: &Machine, messages: &[MsiMessage], life: u64) {
+    let flags = machine.flags();
+    let msi = if messages.is_empty() { PsmmuParamsFlags::empty() } else { PsmmuParamsFlags::MSI };
+    machine.write_params(flags | msi, messages);
+    assert_eq!(activate(machine), x0::SUCCESS);
+    let table = u64::from(STREAM) & !63;
+    assert_eq!(create(machine, table), x0::SUCCESS);
+    assert_eq!(create(machine, table + 64), x0::SUCCESS);
+
+    let (tables, clock) = (Tables(&machine.world), machine.world.clock());
+    let stage_2 = Stage2 { table: 0x8020_0000, vmid: life as u16, t0sz: 25, sl0: 1, ps: 2 };
+    let psmmu = machine.psmmu();
+    assert_eq!(psmmu.configure_stream(STREAM, stage_2, &tables, clock), Ok(()));
+    assert_eq!(psmmu.enable_stream(STREAM, &tables, clock), Ok(()));
+    let address = 0x7000 + (life << 12);
+    let outcome = machine.device().transaction(&Transaction::write(STREAM, address));
+    assert!(matches!(outcome, Outcome::Recorded(_)), "{outcome:?}");
+    machine.device().fault(address + 1);
+    assert_eq!(inputs(&machine.service(IrqSet::EVENTQ)), [address, address + 1]);
+    if flags.contains(PsmmuParamsFlags::PRI) {
+        machine.device().page_request(PageRequest::last_of(STREAM, 3, address));
+        assert_eq!(machine.service(IrqSet::PRIQ).len(), 1);
+        assert_eq!(machine.device().take_answers().len(), 1);
+    }
+    if !messages.is_empty() {
+        let sent = machine.device().take_messages();
+        assert!(sent.iter().any(|sent| sent.address == DOORBELL && sent.data == 2), "{sent:?}");
+    }
+    assert_eq!(psmmu.disable_stream(STREAM, &tables, clock), Ok(()));
+    assert_eq!(psmmu.release_stream(STREAM, &tables, clock), Ok(()));
+
+    assert_eq!(destroy(machine, table + 64), x0::SUCCESS);
+    assert_eq!(destroy(machine, table), x0::SUCCESS);
+    assert_eq!(deactivate(machine), x0::SUCCESS);
+    machine.check_at_rest();
+}
+
+fn lead_lives(options: Options, messages: &[MsiMessage]) {
+    let machine = started_with(options);
+    machine.device().add_doorbell(DOORBELL, true);
+    (0..LIVES).for_each(|life| lead_a_life(&machine, messages, life));
+    let counters = machine.psmmu().counters();
+    assert_eq!(counters.events.dropped.get(), 0);
+    assert_eq!(counters.trace.iter().count(), 0, "nothing worth knowing has happened");
+}
+
+#[test]
+fn a_hundred_lives_with_wires_lose_nothing() {
+    lead_lives(Options::default(), &[]);
+    lead_lives(Options { pri_queue: Some(5), ..Options::default() }, &[]);
+}
+
+#[test]
+fn a_hundred_lives_with_messages_lose_nothing() {
+    let messages = [1, 2, 3].map(|data| MsiMessage { address: DOORBELL, data });
+    let options = Options {
+        delivery: Delivery::Messages,
+        messages: true,
+        event_queue: 9,
+        ..Options::default()
+    };
+    lead_lives(options, &messages[..2]);
+    lead_lives(Options { pri_queue: Some(9), ..options }, &messages);
+}
+
+#[test]
+fn a_hundred_lives_of_a_host_that_polls_lose_nothing() {
+    lead_lives(Options { delivery: Delivery::Disabled, ..Options::default() }, &[]);
+}
+
+#[test]
+fn the_host_is_asked_for_each_part_in_one_piece_of_its_size() {
+    let machine =
+        started_with(Options { event_queue: 9, pri_queue: Some(9), ..Options::default() });
+    let (handle, mut request) = machine.begin_activate();
+    let mut asked = Vec::new();
+    let end = loop {
+        asked.push(request);
+        match machine.give(handle, request) {
+            (x0::DONATE, next, _) => request = next,
+            (x0, x2, _) => break (x0, x2),
+        }
+    };
+    // 2^16 streams, 2^8 commands, 2^9 events, 2^9 page requests.
+    assert_eq!(asked, [0x1_0008, 0x1_0004, 0x1_0010, 0x1_0008]);
+    assert_eq!(end, (x0::CONTINUE, 0));
+    assert_eq!(machine.finish(handle), x0::SUCCESS);
+    let device = machine.device();
+    // Each where the host gave it: 2, 1, 4 and 2 granules, each aligned to its size.
+    let base = |register| device.peek(register) & 0x000F_FFFF_FFFF_F000;
+    assert_eq!(base(Register::StrtabBase), HEAP);
+    assert_eq!(base(Register::CmdqBase), HEAP + 0x2000);
+    assert_eq!(base(Register::EventqBase), HEAP + 0x4000);
+    assert_eq!(base(Register::PriqBase), HEAP + 0x8000);
+}
+
+#[test]
+fn the_largest_queues_that_a_platform_allows_can_be_asked_for() {
+    let options = Options { event_queue: 19, pri_queue: Some(19), ..Options::default() };
+    let machine = started_with(options);
+    lead_a_life(&machine, &[], 1);
+}
+
+#[test]
+fn a_life_of_the_host_driver_loses_nothing() {
+    let machine = started();
+    for _ in 0..10 {
+        machine.write_params(PsmmuParamsFlags::empty(), &[]);
+        assert_eq!(machine.activate(), Ok(()));
+        assert_eq!(machine.create_table(STREAM), Ok(()));
+        assert_eq!(machine.destroy_table(STREAM), Ok(()));
+        assert_eq!(machine.deactivate(), Ok(()));
+        machine.check_at_rest();
+    }
+}
+
+#[test]
+fn events_that_nobody_consumed_are_dropped_and_counted_and_not_told_in_the_next_life() {
+    let machine =
+        started_with(Options { event_queue: 6, pri_queue: Some(4), ..Options::default() });
+    assert_eq!(activate(&machine), x0::SUCCESS);
+    (0..70).for_each(|address| machine.device().fault(address));
+    // Some are staged, the first is told, the rest are in hardware, six are lost.
+    let [flags, ..] = machine.notify(IrqSet::EVENTQ.bits());
+    assert_ne!(flags, 0);
+    machine.device().page_request(PageRequest::last_of(STREAM, 3, 0x7000));
+    machine.device().raise(1 << 5);
+    assert_ne!(machine.notify(IrqSet::GERROR.bits())[0], 0);
+    assert_eq!(deactivate(&machine), x0::SUCCESS);
+    machine.check_at_rest();
+    let counters = machine.psmmu().counters();
+    assert_eq!(counters.events.dropped.get(), 65, "64 records and a loss");
+    assert_eq!(counters.page_requests.dropped.get(), 1);
+
+    machine.write_params(machine.flags(), &[]);
+    assert_eq!(activate(&machine), x0::SUCCESS);
+    assert_eq!(machine.notify(IrqSet::all().bits()), [0; 6], "nothing of the life before");
+    assert_eq!(deactivate(&machine), x0::SUCCESS);
+    live(&machine);
+}
