@@ -81,7 +81,11 @@ impl Shared {
     /// Returns what to give back.
     #[must_use]
     pub const fn into_piece(self) -> Piece {
-        Piece { va: self.words.as_ptr().cast(), pa: self.address, bytes: self.count as u64 * 8 }
+        Piece {
+            va: self.words.as_ptr().cast(),
+            pa: self.address,
+            bytes: (self.count as u64).wrapping_mul(8),
+        }
     }
 
     /// Zeroes it.

@@ -113,7 +113,7 @@ pub unsafe extern "C" fn psmmu_run_commands(
         let (set, unit) = unsafe { set::unit(set, name) }?;
         let mut own = [Command::SYNC; MOST];
         let own = own.get_mut(..count).ok_or(Error::Argument)?;
-        for (index, command) in own.iter_mut().enumerate() {
+        for (command, index) in own.iter_mut().zip(0..count) {
             if commands.is_null() {
                 return Err(Error::Argument);
             }

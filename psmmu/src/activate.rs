@@ -151,7 +151,7 @@ impl Activation {
     pub fn needs(&self) -> Needs {
         let Sizes { streams, commands, events, requests } = self.device.sizes;
         let granules = |log2: u8, entry_words: usize| {
-            let bytes = (entry_words * 8) << log2;
+            let bytes = (entry_words * 8).wrapping_shl(log2.into());
             (bytes / GRANULE_SIZE).max(1) as u16
         };
         let tables = streams.saturating_sub(stream_table::SPLIT as u8);

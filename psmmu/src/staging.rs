@@ -119,12 +119,12 @@ impl<M: DeviceMemory, E: Entry> Queue<M, E> {
         let prod = registers.read32(E::PROD);
         let shown = self.shown(prod).unwrap_or(0);
         let announced = self.loss.is_none() && self.has_overflowed(prod);
-        self.held() + u64::from(shown) + u64::from(announced)
+        self.held().saturating_add(shown.into()).saturating_add(announced.into())
     }
 
     /// Returns how many entries of the ring nobody has consumed, with a loss that is to come into it.
     pub(crate) fn held(&self) -> u64 {
-        self.staged.len() as u64 + u64::from(self.loss.is_some())
+        (self.staged.len() as u64).saturating_add(self.loss.is_some().into())
     }
 
     /// Returns whether the hardware queue was given up.

@@ -248,7 +248,7 @@ impl<M: DeviceMemory> StreamTables<M> {
 
     /// Returns whether `stream` is within the table.
     pub(crate) const fn covers(&self, stream: u32) -> bool {
-        (stream as u64) >> self.sid_bits == 0
+        (stream as u64).wrapping_shr(self.sid_bits) == 0
     }
 
     /// Returns whether the device tags translations with all bits of `vmid`.
