@@ -15,7 +15,7 @@ limit := timeout --foreground -k 10
 
 FUZZ_SECONDS ?= 60
 
-.PHONY: help run test fuzz bench image setup host-test boot-test no-panic fmt clippy doc clean
+.PHONY: help run test fuzz bench image capi setup host-test boot-test no-panic fmt clippy doc clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-11s %s\n", $$1, $$2 }' Makefile
@@ -35,6 +35,7 @@ test: ## everything: format, lints, host tests, images, boot tests
 	@$(limit) 1800 tools/host-cargo test
 	@$(limit) 1800 tools/host-cargo test -p thread-tests
 	@tools/no-panic
+	@tools/capi -q test
 	@tools/image
 	@$(limit) 1800 tools/host-cargo test -p boot-runner
 
@@ -50,6 +51,10 @@ bench: ## count instructions and register accesses, compare with goals and peers
 image: ## build build/qemu/flash.bin and build/qemu-plain/flash.bin, print the RMM's size
 	@tools/setup
 	@tools/image
+
+capi: ## build libpsmmu.a and psmmu.h for RMMs in C, in build/capi/
+	@tools/setup
+	@tools/capi
 
 setup: ## install what is missing (asks for root only if something is)
 	@tools/setup test
