@@ -405,7 +405,7 @@ bool psmmu_rmi(struct psmmu_set *set, uint64_t regs[8]);
  *
  * PSMMU_E_ARGUMENT, PSMMU_E_UNKNOWN, PSMMU_E_STATE, PSMMU_E_PAGE_REQUESTS, PSMMU_E_MESSAGES,
  * PSMMU_E_NOT_RUNNING, PSMMU_E_MEMORY, PSMMU_E_TIMED_OUT. Then nothing has changed, but that the
- * interrupts may be off.
+ * interrupts may be off; or the SMMU has failed, as its interrupts did not come on, and is to be detached.
  */
 int32_t psmmu_attach(struct psmmu_set *set, uint64_t name, const struct psmmu_running *running,
 		     const struct psmmu_messages *messages);

@@ -212,15 +212,16 @@ impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
         };
         // Before the device is at rest it must not even see the addresses.
         if self.quiesce(clock).is_err() {
-            self.set_failed();
-            return Err(NotActivated { error: ActivateError::TimedOut, memory: Some(memory) });
+            self.fail_claimed();
+            let memory = Some(memory);
+            return Err(NotActivated { error: ActivateError::TimedOut, memory });
         }
         let Err(error) = self.bring_up(&activation, memory, &sizes, clock) else {
             self.set_state(State::Active);
             return Ok(());
         };
         if error == ActivateError::TimedOut || self.quiesce(clock).is_err() {
-            self.set_failed();
+            self.fail_claimed();
             return Err(NotActivated { error: ActivateError::TimedOut, memory: None });
         }
         let memory = self.take_memory();
@@ -348,10 +349,16 @@ impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
     }
 
     /// Stops translation and interrupts, each acknowledged. The queues run on.
+    ///
+    /// What is changed must have been acknowledged before. Whoever has given the device up has not
+    /// waited for that.
     pub(crate) fn stop_translation(&self, clock: &impl Clock) -> Result<(), TimedOut> {
         let queues = Cr0::CMDQEN | Cr0::EVENTQEN | Cr0::PRIQEN;
         let on = Cr0::from_bits_truncate(self.registers.read32(Register32::CR0));
+        self.acknowledged(Register32::CR0ACK, Cr0::all().bits(), on.bits(), clock)?;
         self.set_cr0(on & queues, clock)?;
+        let (mask, on) = (IrqCtrl::all().bits(), self.registers.read32(Register32::IRQ_CTRL));
+        self.acknowledged(Register32::IRQ_CTRLACK, mask, on & mask, clock)?;
         self.set_irq_ctrl(IrqCtrl::empty(), clock)
     }
 

@@ -73,7 +73,8 @@ impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
     /// once after this, as after an activation.
     ///
     /// # Errors
-    /// [`AttachError`]. Nothing has changed, but that the interrupts may be off.
+    /// [`AttachError`]. Nothing has changed, but that the interrupts may be off; or the PSMMU has failed,
+    /// if its interrupts did not come on, and is to be detached.
     pub fn attach(
         &self,
         running: Running<M>,
@@ -82,12 +83,22 @@ impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
     ) -> Result<(), AttachError> {
         self.claim(State::Inactive, State::Activating).map_err(AttachError::State)?;
         let wanted = Wanted { page_requests: running.pri_queue.is_some(), messages };
-        let attached = self.take_over(running, &wanted, clock);
-        if attached.is_err() {
+        if let Err(error) = self.take_over(running, &wanted, clock) {
             self.let_queues_go();
             self.set_state(State::Inactive);
+            return Err(error);
         }
-        attached
+        // Whom the first interrupt brings here must find the PSMMU active.
+        self.set_state(State::Active);
+        if !self.interrupts(&wanted) {
+            return Ok(());
+        }
+        let mut interrupts = IrqCtrl::GERROR | IrqCtrl::EVENTQ;
+        interrupts.set(IrqCtrl::PRIQ, wanted.page_requests);
+        self.set_irq_ctrl(interrupts, clock).map_err(|timed_out| {
+            self.set_failed();
+            timed_out.into()
+        })
     }
 
     fn take_over(
@@ -142,16 +153,7 @@ impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
             let cons = registers.read32(Register32::PRIQ_CONS);
             PriQueue::resumed(memory, size, cons)
         });
-
-        if !self.interrupts(wanted) {
-            self.set_state(State::Active);
-            return Ok(());
-        }
-        let mut interrupts = IrqCtrl::GERROR | IrqCtrl::EVENTQ;
-        interrupts.set(IrqCtrl::PRIQ, wanted.page_requests);
-        // Whom the first interrupt brings here must find the PSMMU active.
-        self.set_state(State::Active);
-        self.set_irq_ctrl(interrupts, clock).map_err(Into::into)
+        Ok(())
     }
 
     /// Returns the size of the queue that a base register says, which must be that of `queue`, and at
@@ -187,7 +189,7 @@ impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
             .map_err(AttachError::State)?;
         let _turn = self.turn.lock();
         if self.set_irq_ctrl(IrqCtrl::empty(), clock).is_err() {
-            self.set_failed();
+            self.fail_claimed();
             return Err(AttachError::TimedOut);
         }
         if let Some(events) = self.events.lock().as_ref() {

@@ -357,25 +357,22 @@ impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
         if !look_at_registers {
             return None;
         }
-        self.repair_commands();
-        if self.state() == State::Failed {
+        if self.repair_commands() == Some(Repair::Hopeless) || self.state() == State::Failed {
             return Some(Err(CommandError::TimedOut));
         }
         self.commands.lock().as_mut()?.ended(&self.registers)
     }
 
     /// Makes the command queue run again if it stands still because of an error, and keeps the error
-    /// to be told. One register read if it does not. Says whether there is a command queue: of one that
-    /// is somebody else's, the errors are his to repair.
-    pub(crate) fn repair_commands(&self) -> bool {
+    /// to be told. One register read if it does not. If it is hopeless, the PSMMU is given up. `None`
+    /// without a command queue: of one that is somebody else's, the errors are his to repair.
+    pub(crate) fn repair_commands(&self) -> Option<Repair> {
         let mut commands = self.commands.lock();
-        let Some(commands) = commands.as_mut() else {
-            return false;
-        };
+        let commands = commands.as_mut()?;
         let mut errors = self.errors.lock();
         let active = errors.active(&self.registers);
         if !active.contains(Gerror::CMDQ_ERR) {
-            return true;
+            return Some(Repair::Done);
         }
         let (repair, cons) = commands.repair(&self.registers);
         self.counters.trace.push(Trouble::CommandRefused(cons));
@@ -384,7 +381,7 @@ impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
         if repair == Repair::Hopeless {
             self.give_up(Gerror::CMDQ_ERR);
         }
-        true
+        Some(repair)
     }
 }
 

@@ -38,10 +38,10 @@ impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
         let was_active = self.claim_deactivation()?;
         let _turn = self.turn.lock();
         if self.bring_to_rest(was_active, clock).is_err() {
-            self.give_up(Gerror::CMDQ_ERR);
+            self.errors.lock().keep(Gerror::CMDQ_ERR);
+            self.fail_claimed();
             return Err(DeactivateError::TimedOut);
         }
-        self.set_state(State::Deactivating);
         self.drop_events(&self.events, &self.counters.events);
         self.drop_events(&self.requests, &self.counters.page_requests);
         let memory = self.take_memory();

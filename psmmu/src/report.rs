@@ -117,7 +117,7 @@ impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
         let mut active = read(&errors);
         if active.contains(Gerror::CMDQ_ERR) {
             drop(errors);
-            let is_repaired = self.repair_commands();
+            let is_repaired = self.repair_commands().is_some();
             errors = self.errors.lock();
             active = read(&errors);
             if is_repaired {

@@ -234,19 +234,29 @@ impl<R: Registers, M> Psmmu<R, M> {
         self.state.store(state as u8, Ordering::Release);
     }
 
-    /// Gives the PSMMU up. What is staged can still be told. Called by whoever brings it up or to rest,
-    /// or with the lock of a queue that it still has: so it is not at rest, and does not come to be.
+    /// Gives the PSMMU up if it is active. What is staged can still be told.
+    ///
+    /// While it is brought up or to rest it is in the hands of who does that. He finds out himself, and
+    /// nobody must be led to take it from him.
     #[cold]
     pub(crate) fn set_failed(&self) {
-        self.set_state(State::Failed);
-        self.counters.trace.push(Trouble::Failed);
+        if self.claim(State::Active, State::Failed).is_ok() {
+            self.counters.trace.push(Trouble::Failed);
+        }
     }
 
-    /// Gives the PSMMU up because of `error`, which is told once.
+    /// As [`set_failed`](Self::set_failed), because of `error`, which is told once.
     #[cold]
     pub(crate) fn give_up(&self, error: Gerror) {
         self.errors.lock().keep(error);
         self.set_failed();
+    }
+
+    /// Gives up the PSMMU that the caller has claimed.
+    #[cold]
+    pub(crate) fn fail_claimed(&self) {
+        self.set_state(State::Failed);
+        self.counters.trace.push(Trouble::Failed);
     }
 
     /// Refuses what a failed PSMMU cannot do.

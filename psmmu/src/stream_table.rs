@@ -159,7 +159,7 @@ impl StreamTableEntry {
     /// Reads the entry of `stream` from its level-2 table.
     pub(crate) fn load(table: &impl DeviceMemory, stream: u32) -> Self {
         let first = Self::first_word(stream);
-        Self(core::array::from_fn(|word| table.load(first + word)))
+        Self(core::array::from_fn(|word| table.load(first.wrapping_add(word))))
     }
 
     /// Writes the first word of the entry of `stream`, by which the device takes all of it.
@@ -169,11 +169,10 @@ impl StreamTableEntry {
 
     /// Writes the other words of the entry of `stream`.
     pub(crate) fn store_rest(self, table: &impl DeviceMemory, stream: u32) {
-        // (Not `skip`, which may panic for all that the compiler knows.)
+        let first = Self::first_word(stream);
         let [_, rest @ ..] = self.0;
-        let second = Self::first_word(stream) + 1;
         for (word, value) in rest.into_iter().enumerate() {
-            table.store(second + word, value);
+            table.store(first.wrapping_add(1).wrapping_add(word), value);
         }
     }
 

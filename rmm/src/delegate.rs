@@ -71,16 +71,16 @@ impl<E: Environment> Rmm<'_, E> {
         if !aligned || top <= base {
             return (Status::ErrorInput.into(), [base, 0, 0]);
         }
-        let count = ((top - base) / GRANULE).min(BATCH);
-        for done in 0..count {
-            let granule = base + done * GRANULE;
+        let end = top.min(base.saturating_add(BATCH * GRANULE));
+        let mut granule = base;
+        while granule < end {
             match step(granule) {
-                Ok(()) => {}
-                Err(status) if done == 0 => return (status.into(), [base, 0, 0]),
-                Err(_) => return (ResultWord::SUCCESS, [granule, 0, 0]),
+                Ok(()) => granule = granule.wrapping_add(GRANULE),
+                Err(status) if granule == base => return (status.into(), [base, 0, 0]),
+                Err(_) => break,
             }
         }
-        (ResultWord::SUCCESS, [base + count * GRANULE, 0, 0])
+        (ResultWord::SUCCESS, [granule, 0, 0])
     }
 
     /// `RMI_GRANULE_TRACKING_GET`: says how the memory from PA `base` on is tracked, X1 and X2, and up

@@ -245,13 +245,14 @@ impl<'a> Tracker<'a> {
 
     /// Returns for each bank, as far as it is tracked, its first region, base and end.
     fn tracked_banks(&self) -> impl Iterator<Item = (u64, u64, u64)> {
-        let mut next = 0;
+        let mut next = 0_u64;
         self.dram.banks().iter().filter_map(move |bank| {
             let first = next;
-            next += bank.size().div_ceil(REGION_SIZE);
+            next = first.wrapping_add(bank.size().div_ceil(REGION_SIZE));
             let room = (self.regions.len() as u64).saturating_sub(first);
             let size = bank.size().min(room.saturating_mul(REGION_SIZE));
-            (size != 0).then(|| (first, bank.base(), bank.base() + size))
+            // A bank ends within the address space.
+            (size != 0).then(|| (first, bank.base(), bank.base().wrapping_add(size)))
         })
     }
 
@@ -272,11 +273,11 @@ impl<'a> Tracker<'a> {
             let count = (PER_WORD - offset).min(behind.checked_sub(next).filter(|&n| n != 0)?);
             let mask = if count == PER_WORD { u64::MAX } else { (1 << (count * BITS)) - 1 };
             let part = Part {
-                region: (first_region + next / GRANULES) as usize,
+                region: first_region.wrapping_add(next / GRANULES) as usize,
                 word: (next % GRANULES / PER_WORD) as usize,
                 lowest: (LOWEST & mask) << (offset * BITS),
             };
-            next += count;
+            next = next.wrapping_add(count);
             Some(part)
         }))
     }

@@ -100,18 +100,38 @@ pub struct Operation<'a, R, M> {
     needs: Vec<u16, MAX_REGIONS>,
     /// What it has: the first of what it needs, or what is to be given back.
     pub regions: Vec<Region, MAX_REGIONS>,
+    /// How many of them were given back.
+    given: usize,
 }
 
 impl<'a, R, M> Operation<'a, R, M> {
     /// Begins one that needs memory.
     pub fn needing(purpose: Purpose<'a, R, M>, needs: impl IntoIterator<Item = u16>) -> Self {
-        Self { purpose, needs: needs.into_iter().take(MAX_REGIONS).collect(), regions: Vec::new() }
+        Self {
+            purpose,
+            needs: needs.into_iter().take(MAX_REGIONS).collect(),
+            regions: Vec::new(),
+            given: 0,
+        }
     }
 
     /// Begins one that gives memory back.
     pub fn giving(purpose: Purpose<'a, R, M>, regions: impl IntoIterator<Item = Region>) -> Self {
         let regions = regions.into_iter().take(MAX_REGIONS).collect();
-        Self { purpose, needs: Vec::new(), regions }
+        Self { purpose, needs: Vec::new(), regions, given: 0 }
+    }
+
+    /// Returns what is still to be given back.
+    #[must_use]
+    pub fn left(&self) -> &[Region] {
+        self.regions.get(self.given..).unwrap_or(&[])
+    }
+
+    /// Takes out the first of what is still to be given back.
+    pub fn give(&mut self) -> Option<Region> {
+        let region = self.left().first().copied();
+        self.given = self.given.saturating_add(region.is_some().into());
+        region
     }
 
     /// Returns what it waits for.
@@ -124,7 +144,7 @@ impl<'a, R, M> Operation<'a, R, M> {
                     None => Wants::Nothing,
                 }
             }
-            Purpose::Deactivate(_) | Purpose::GiveBack(_) if !self.regions.is_empty() => {
+            Purpose::Deactivate(_) | Purpose::GiveBack(_) if !self.left().is_empty() => {
                 Wants::Reclaim
             }
             Purpose::Deactivate(_) | Purpose::GiveBack(_) => Wants::Nothing,

@@ -87,7 +87,7 @@ impl<'a, E: Environment> Rmm<'a, E> {
             });
             let regions = regions.map(|memory| Region {
                 address: memory.address(),
-                granules: (memory.words() * 8 / GRANULE_SIZE) as u16,
+                granules: (memory.words() / AddressRange::MAX_ENTRIES) as u16,
             });
             Ok(OperationOf::<E>::giving(Purpose::Deactivate(psmmu), regions))
         })
@@ -254,7 +254,7 @@ impl<'a, E: Environment> Rmm<'a, E> {
         let mut offer = Offer::Nothing;
         let mut words = [0; CHUNK];
         for start in (0..entries).step_by(CHUNK) {
-            let words = &mut words[..CHUNK.min(entries - start)];
+            let (words, _) = words.split_at_mut(CHUNK.min(entries.saturating_sub(start)));
             let host = self.responder.host();
             host.read(granule, first + start, words).map_err(|_| Status::ErrorInput)?;
             for &word in &*words {
@@ -296,15 +296,16 @@ impl<'a, E: Environment> Rmm<'a, E> {
         entries: u64,
     ) -> Result<usize, Status> {
         let List { granule, first, entries } = List::new(list, entries)?;
-        let words: heapless::Vec<u64, { operation::MAX_REGIONS }> = operation
-            .regions
-            .iter()
-            .take(entries)
-            .map(|region| AddressRange::region(region.address, region.granules).word())
-            .collect();
-        self.responder.host().write(granule, first, &words).map_err(|_| Status::ErrorInput)?;
-        for region in operation.regions.drain(..words.len()) {
-            self.let_go(region);
+        let mut words = [0; operation::MAX_REGIONS];
+        for (word, region) in words.iter_mut().zip(operation.left()) {
+            *word = AddressRange::region(region.address, region.granules).word();
+        }
+        let (words, _) = words.split_at(entries.min(operation.left().len()).min(words.len()));
+        self.responder.host().write(granule, first, words).map_err(|_| Status::ErrorInput)?;
+        for _ in words {
+            if let Some(region) = operation.give() {
+                self.let_go(region);
+            }
         }
         Ok(words.len())
     }

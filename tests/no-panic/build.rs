@@ -3,12 +3,14 @@
 //! Has the linker keep what the roots reach and nothing else, and leave open what is not defined.
 
 /// The functions of `main.rs` that the rest must be reachable from.
-const ROOTS: [&str; 6] = [
+const ROOTS: [&str; 8] = [
     "event_path_notify",
     "event_path_consume",
     "event_path_info",
     "event_path_irq_notify",
     "event_path_event_consume",
+    "event_path_handle",
+    "event_path_streams",
     // With the feature of that name only.
     "event_path_can_panic",
 ];

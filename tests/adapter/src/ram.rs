@@ -42,6 +42,8 @@ impl Default for Granule {
 struct Inner {
     banks: Vec<Range<u64>>,
     granules: HashMap<u64, Granule>,
+    /// Accesses by the door until one faults.
+    until_fault: Option<u32>,
 }
 
 impl Inner {
@@ -51,6 +53,19 @@ impl Inner {
 
     fn pas(&self, address: u64) -> Pas {
         self.granules.get(&address).map_or(Pas::NonSecure, |granule| granule.pas)
+    }
+
+    /// Finds a granule for an access by the door.
+    fn by_door(&mut self, granule: HostGranule) -> Result<&mut [u64; WORDS], HostFault> {
+        match &mut self.until_fault {
+            Some(0) => {
+                self.until_fault = None;
+                return Err(HostFault);
+            }
+            Some(left) => *left -= 1,
+            None => {}
+        }
+        self.of_host(granule.address())
     }
 
     /// Finds a granule for an access from the Non-secure world.
@@ -74,7 +89,7 @@ impl Ram {
     #[must_use]
     pub fn new(banks: &[Bank]) -> Self {
         let banks = banks.iter().map(|bank| bank.base()..bank.base() + bank.size()).collect();
-        Self(Arc::new(Mutex::new(Inner { banks, granules: HashMap::new() })))
+        Self(Arc::new(Mutex::new(Inner { banks, ..Inner::default() })))
     }
 
     /// Makes the memory of `dram`.
@@ -133,6 +148,12 @@ impl Ram {
         self.with(granule, |words| words.fill(value));
     }
 
+    /// Makes the door fault once, after so many accesses that do not: another CPU of the host has moved
+    /// the granule away, and brings it back. `None` ends that.
+    pub fn fault_after(&self, accesses: Option<u32>) {
+        self.inner().until_fault = accesses;
+    }
+
     /// Gives a granule to the Realm world as EL3 does: refuses what is not the host's.
     #[must_use]
     pub fn delegate(&self, granule: u64) -> bool {
@@ -189,7 +210,7 @@ impl Ram {
 impl HostMemory for Ram {
     fn read(&self, granule: HostGranule, first: usize, words: &mut [u64]) -> Result<(), HostFault> {
         let mut inner = self.inner();
-        let page = inner.of_host(granule.address())?;
+        let page = inner.by_door(granule)?;
         let part = page.get(first..first + words.len()).ok_or(HostFault)?;
         words.copy_from_slice(part);
         Ok(())
@@ -197,7 +218,7 @@ impl HostMemory for Ram {
 
     fn write(&self, granule: HostGranule, first: usize, words: &[u64]) -> Result<(), HostFault> {
         let mut inner = self.inner();
-        let page = inner.of_host(granule.address())?;
+        let page = inner.by_door(granule)?;
         let part = page.get_mut(first..first + words.len()).ok_or(HostFault)?;
         part.copy_from_slice(words);
         Ok(())
@@ -205,7 +226,7 @@ impl HostMemory for Ram {
 
     fn replace(&self, granule: HostGranule, words: &[u64]) -> Result<(), HostFault> {
         let mut inner = self.inner();
-        let page = inner.of_host(granule.address())?;
+        let page = inner.by_door(granule)?;
         page.get_mut(..words.len()).ok_or(HostFault)?.copy_from_slice(words);
         page[words.len()..].fill(0);
         Ok(())

@@ -124,6 +124,7 @@ impl<H: Hook> Environment for World<H> {
     }
 
     fn wipe(&self, region: Region) -> bool {
+        self.hook.step();
         let mut opened = self.inner.opened.lock().unwrap_or_else(PoisonError::into_inner);
         for granule in Ram::granules(region.address, region.bytes()) {
             self.inner.ram.wipe(granule);
@@ -136,6 +137,7 @@ impl<H: Hook> Environment for World<H> {
     }
 
     fn open(&self, region: Region) -> ModelMemory {
+        self.hook.step();
         let mut opened = self.inner.opened.lock().unwrap_or_else(PoisonError::into_inner);
         let words = region.bytes() as usize / 8;
         if let Some(&device) = opened.get(&region.address) {

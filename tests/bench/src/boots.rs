@@ -5,22 +5,27 @@
 //! QEMU counts instructions (`-icount`), and the host test image reads the counter before and after an
 //! SMC. The same boot with `null-rmm`, which answers each call at once, shows what EL3 spends on the
 //! same call; function numbers of the second range cost EL3 more than those of the first, so each call
-//! has its own share.
+//! has its own share. Where the RMM calls EL3 in turn, to give a granule to the Realm world or to take it
+//! back, the null RMM makes the same call, so that what EL3 spends on that is EL3's too. What takes more
+//! than one call is the sum of its calls.
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::path::PathBuf;
 
 use boot_runner::{Boot, BootError, Outcome, place};
 
-/// Instructions of `null-rmm` for a call: `b`, `ldr`, `smc`.
-const NULL: u64 = 3;
+/// Instructions of `null-rmm` for a call: `b`, `tbnz`, `ldr`, `smc`.
+const NULL: u64 = 4;
+/// Instructions of `null-rmm` more when it calls EL3: `mov`, `smc`, `mov`, `b`.
+const NULL_CALL: u64 = 4;
 /// Instructions of the host between the two reads of the counter, the second one among them: `smc`,
 /// `mrs`.
 const HOST: u64 = 2;
 /// StreamID 8.
 const EDU: u32 = 1;
 
-/// What the host prints before a name and two counts.
+/// What the host prints before a name and four counts.
 const PREFIX: &str = "host: BENCH ";
 
 /// Instructions for one call. What a call costs may depend on where in a ring it finds its events; the
@@ -38,8 +43,21 @@ pub struct Instructions {
 /// Counts by the names that the host prints.
 pub type Calls = BTreeMap<String, Instructions>;
 
-/// Lowest and highest count, by the same names, EL3's and the host's own among them.
-type Totals = BTreeMap<String, (u64, u64)>;
+/// A line of the host.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Total {
+    /// The lowest count, EL3's instructions and the host's own among them.
+    lowest: u64,
+    /// The highest count.
+    highest: u64,
+    /// How many calls were made.
+    calls: u64,
+    /// How many times the RMM has called EL3 meanwhile.
+    calls_to_el3: u64,
+}
+
+/// Lines of the host, by name.
+type Totals = BTreeMap<String, Total>;
 
 /// Why there is no count.
 #[derive(Debug)]
@@ -84,20 +102,38 @@ impl fmt::Display for CountError {
 
 impl std::error::Error for CountError {}
 
-/// Boots the RMM twice and the null RMM once, and counts.
+/// What was counted.
+#[derive(Clone, Debug)]
+pub struct Counted {
+    /// With one PSMMU.
+    pub one: Calls,
+    /// With 16 PSMMUs.
+    pub many: Calls,
+}
+
+/// Boots the RMM twice, one with 16 PSMMUs and the null RMM once, and counts.
 ///
 /// # Errors
 /// [`CountError`].
-pub fn count() -> Result<Calls, CountError> {
+pub fn count() -> Result<Counted, CountError> {
     let flash = place::flash().map_err(BootError::from)?;
+    let many = place::many_flash().map_err(BootError::from)?;
     let null = place::null_flash().map_err(BootError::from)?;
-    let with_rmm = |name| totals(&Boot::new(name, flash.clone()).scenario("bench").edus(&[EDU]));
-    let total = with_rmm("bench")?;
-    let again = with_rmm("bench-again")?;
+    let with_rmm = |name, flash: &PathBuf| {
+        totals(&Boot::new(name, flash.clone()).scenario("bench").edus(&[EDU]))
+    };
+    let total = with_rmm("bench", &flash)?;
+    let again = with_rmm("bench-again", &flash)?;
     if total != again {
         return Err(CountError::Differs(Box::new([total, again])));
     }
     let without = totals(&Boot::new("bench-null", null).scenario("bench null"))?;
+    let many = with_rmm("bench-many", &many)?;
+    Ok(Counted { one: shares(total, &without)?, many: shares(many, &without)? })
+}
+
+/// Parts the RMM's shares from EL3's.
+fn shares(total: Totals, without: &Totals) -> Result<Calls, CountError> {
     total
         .into_iter()
         .map(|(what, total)| match share(total, without.get(&what).copied()) {
@@ -108,13 +144,18 @@ pub fn count() -> Result<Calls, CountError> {
 }
 
 /// Parts the RMM's share from EL3's.
-fn share((lowest, highest): (u64, u64), without: Option<(u64, u64)>) -> Option<Instructions> {
-    let (without, _) = without.filter(|(lowest, highest)| lowest == highest)?;
-    let others = without.checked_sub(NULL)?;
+fn share(total: Total, without: Option<Total>) -> Option<Instructions> {
+    let Total { lowest, highest, calls, calls_to_el3 } = total;
+    let alike = |without: &Total| {
+        without.lowest == without.highest
+            && (without.calls, without.calls_to_el3) == (calls, calls_to_el3)
+    };
+    let without = without.filter(alike)?;
+    let others = without.lowest.checked_sub(NULL * calls + NULL_CALL * calls_to_el3)?;
     Some(Instructions {
         lowest: lowest.checked_sub(others)?,
         highest: highest.checked_sub(others)?,
-        el3: others.checked_sub(HOST)?,
+        el3: others.checked_sub(HOST * calls)?,
     })
 }
 
@@ -127,34 +168,52 @@ fn totals(boot: &Boot) -> Result<Totals, CountError> {
 }
 
 /// Reads a line with counts.
-fn parse(line: &str) -> Option<(String, (u64, u64))> {
+fn parse(line: &str) -> Option<(String, Total)> {
     let mut words = line.strip_prefix(PREFIX)?.split_whitespace();
     let what = words.next()?;
     let mut count = || words.next()?.parse().ok();
-    Some((what.into(), (count()?, count()?)))
+    let (lowest, highest, calls, calls_to_el3) = (count()?, count()?, count()?, count()?);
+    Some((what.into(), Total { lowest, highest, calls, calls_to_el3 }))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    const fn total(lowest: u64, highest: u64, calls: u64, calls_to_el3: u64) -> Total {
+        Total { lowest, highest, calls, calls_to_el3 }
+    }
+
     #[test]
     fn counts_are_read_from_among_what_else_is_printed() {
         assert_eq!(
-            parse("host: BENCH version 1188 1190\r"),
-            Some(("version".into(), (1188, 1190)))
+            parse("host: BENCH version 1188 1190 1 0\r"),
+            Some(("version".into(), total(1188, 1190, 1, 0)))
         );
-        for line in ["rmm: BENCH version 1 1", "host: BENCH version 1", "host: version 1 1", ""] {
+        for line in ["rmm: BENCH version 1 1 1 0", "host: BENCH version 1 1 1", "host: x 1 1", ""] {
             assert_eq!(parse(line), None);
         }
     }
 
     #[test]
     fn what_the_null_rmm_and_the_host_spend_themselves_is_nobodys_share() {
+        let call = total(1190, 1192, 1, 0);
         let shares = Instructions { lowest: 78, highest: 80, el3: 1110 };
-        assert_eq!(share((1190, 1192), Some((1115, 1115))), Some(shares));
-        for without in [None, Some((1115, 1116)), Some((1200, 1200)), Some((1, 1))] {
-            assert_eq!(share((1190, 1192), without), None);
+        assert_eq!(share(call, Some(total(1116, 1116, 1, 0))), Some(shares));
+        for (lowest, highest, calls) in
+            [(1115, 1116, 1), (1200, 1200, 1), (1, 1, 1), (1116, 1116, 2)]
+        {
+            assert_eq!(share(call, Some(total(lowest, highest, calls, 0))), None);
         }
+        assert_eq!(share(call, None), None);
+    }
+
+    #[test]
+    fn several_calls_and_calls_to_el3_are_parted_each_on_its_own() {
+        let shares = Instructions { lowest: 1000, highest: 1000, el3: 3000 };
+        let without = total(3000 + 3 * (NULL + HOST), 3000 + 3 * (NULL + HOST), 3, 0);
+        assert_eq!(share(total(4006, 4006, 3, 0), Some(without)), Some(shares));
+        let without = total(3000 + 10, 3000 + 10, 1, 1);
+        assert_eq!(share(total(4002, 4002, 1, 1), Some(without)), Some(shares));
     }
 }

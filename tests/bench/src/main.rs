@@ -17,7 +17,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use boot_runner::{BootError, place};
-use boots::{Calls, Instructions};
+use boots::{Calls, Counted, Instructions};
 use report::{Goal, Grouped, Report};
 
 /// The file in the build folder that has the numbers.
@@ -41,7 +41,9 @@ fn run() -> Result<(), Box<dyn Error>> {
 
     let mut report = Report::default();
     add_bursts(&mut report)?;
-    add_calls(&mut report, &boots::count()?)?;
+    let counted = boots::count()?;
+    add_calls(&mut report, &counted.one)?;
+    add_growth(&mut report, &counted)?;
     add_sizes(&mut report, &build)?;
 
     print!("{report}");
@@ -77,7 +79,7 @@ fn add_bursts(report: &mut Report) -> Result<(), Box<dyn Error>> {
 }
 
 /// The calls: what people read, the host's name, the goal, the peer.
-const CALLS: [(&str, &str, Goal, &str); 15] = [
+const CALLS: [(&str, &str, Goal, &str); 20] = [
     ("NOTIFY, event staged", "notify_staged", Goal::AtMost(130), "132 (VERSION)"),
     ("NOTIFY, last event staged", "notify_last", Goal::None, ""),
     ("NOTIFY, repeated", "notify_repeated", Goal::None, ""),
@@ -88,7 +90,12 @@ const CALLS: [(&str, &str, Goal, &str); 15] = [
     ("CONSUME", "consume", Goal::AtMost(110), "132 (VERSION)"),
     ("CONSUME, nothing told", "consume_nothing", Goal::None, ""),
     ("PSMMU_INFO", "info", Goal::AtMost(900), "3,386 (CONFIG_GET)"),
-    ("PSMMU_ACTIVATE", "activate", Goal::None, ""),
+    ("PSMMU_ACTIVATE, 5 calls", "activate", Goal::None, ""),
+    ("PSMMU_ST_L2_CREATE, 3 calls", "create_table", Goal::None, ""),
+    ("PSMMU_ST_L2_DESTROY, 3 calls", "destroy_table", Goal::None, ""),
+    ("PSMMU_DEACTIVATE, 3 calls", "deactivate", Goal::None, ""),
+    ("GRANULE_RANGE_DELEGATE, 1 granule", "delegate", Goal::None, ""),
+    ("GRANULE_RANGE_UNDELEGATE, 1 granule", "undelegate", Goal::None, ""),
     ("RMM_CONFIG_GET", "config_get", Goal::None, "3,386"),
     ("VERSION", "version", Goal::None, "132"),
     ("FEATURES", "features", Goal::None, "221"),
@@ -108,6 +115,24 @@ fn add_calls(report: &mut Report, calls: &Calls) -> Result<(), Box<dyn Error>> {
     }
     let el3 = of("notify_staged")?.el3;
     report.add("EL3's instructions around a NOTIFY", "el3_instructions", el3, Goal::None, "");
+    Ok(())
+}
+
+/// What an event costs with 16 PSMMUs: no more than with one.
+fn add_growth(report: &mut Report, counted: &Counted) -> Result<(), Box<dyn Error>> {
+    for (what, name) in [("NOTIFY, event staged", "notify_staged"), ("CONSUME", "consume")] {
+        let of = |calls: &Calls| {
+            let instructions = calls.get(name).ok_or_else(|| format!("{name} was not counted"))?;
+            Ok::<u64, String>(instructions.highest)
+        };
+        report.add(
+            &format!("RMM's instructions, {what}, 16 PSMMUs"),
+            &format!("{name}_16_psmmus_instructions"),
+            of(&counted.many)?,
+            Goal::AtMost(of(&counted.one)?),
+            "",
+        );
+    }
     Ok(())
 }
 

@@ -1,23 +1,31 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The event path and nothing else, as an RMM would embed it: with registers that are mapped and with
-//! the memory door left open. It is linked and never run. Whatever panics calls
+//! All that a host can reach, as an RMM would embed it: with registers that are mapped and with the
+//! doors to memory and to EL3 left open. It is linked and never run. Whatever panics calls
 //! `the_event_path_can_panic`, which does not exist; `tools/no-panic` looks who names it.
 
 #![no_std]
 #![no_main]
 
 use core::panic::PanicInfo;
+use core::sync::atomic::AtomicU64;
 
 use psmmu::{
-    Granules, HostFault, HostGranule, HostMemory, MmioRegisters, Psmmu, Responder, StreamOwners,
+    Clock, Granules, HostFault, HostGranule, HostMemory, MmioRegisters, Psmmu, Responder, Stage2,
+    StreamOwners, TableMemory,
 };
 use psmmu_abi::{IrqSet, Notification};
+use rmm::{Environment, Region, Rmm};
 
 unsafe extern "C" {
-    fn host_memory_read(address: u64, words: *mut u64, count: usize) -> bool;
-    fn host_memory_write(address: u64, words: *const u64, count: usize) -> bool;
+    fn host_memory_read(address: u64, first: usize, words: *mut u64, count: usize) -> bool;
+    fn host_memory_write(address: u64, first: usize, words: *const u64, count: usize) -> bool;
+    fn host_memory_replace(address: u64, words: *const u64, count: usize) -> bool;
     fn owns_stream(stream: u32) -> bool;
+    fn microseconds() -> u64;
+    fn change_world(granule: u64, to_realm: bool) -> bool;
+    fn wipe_region(address: u64, bytes: u64) -> bool;
+    fn open_region(address: u64, bytes: u64) -> *const AtomicU64;
     fn the_event_path_can_panic(info: *const u8) -> !;
 }
 
@@ -25,17 +33,82 @@ unsafe extern "C" {
 #[derive(Debug)]
 pub struct Door;
 
+fn fault_unless(done: bool) -> Result<(), HostFault> {
+    if done { Ok(()) } else { Err(HostFault) }
+}
+
 impl HostMemory for Door {
-    fn read(&self, granule: HostGranule, words: &mut [u64]) -> Result<(), HostFault> {
+    fn read(&self, granule: HostGranule, first: usize, words: &mut [u64]) -> Result<(), HostFault> {
+        let (to, count) = (words.as_mut_ptr(), words.len());
         // SAFETY: never run.
-        let read = unsafe { host_memory_read(granule.address(), words.as_mut_ptr(), words.len()) };
-        if read { Ok(()) } else { Err(HostFault) }
+        fault_unless(unsafe { host_memory_read(granule.address(), first, to, count) })
     }
 
-    fn write(&self, granule: HostGranule, words: &[u64]) -> Result<(), HostFault> {
+    fn write(&self, granule: HostGranule, first: usize, words: &[u64]) -> Result<(), HostFault> {
+        let (from, count) = (words.as_ptr(), words.len());
         // SAFETY: never run.
-        let written = unsafe { host_memory_write(granule.address(), words.as_ptr(), words.len()) };
-        if written { Ok(()) } else { Err(HostFault) }
+        fault_unless(unsafe { host_memory_write(granule.address(), first, from, count) })
+    }
+
+    fn replace(&self, granule: HostGranule, words: &[u64]) -> Result<(), HostFault> {
+        let (from, count) = (words.as_ptr(), words.len());
+        // SAFETY: never run.
+        fault_unless(unsafe { host_memory_replace(granule.address(), from, count) })
+    }
+}
+
+/// Some embedder's machine.
+#[derive(Debug)]
+pub struct Machine;
+
+impl Clock for Machine {
+    fn microseconds(&self) -> u64 {
+        // SAFETY: never run.
+        unsafe { microseconds() }
+    }
+}
+
+impl TableMemory for Machine {
+    type Memory = Granules<'static>;
+
+    fn open(&self, address: u64) -> Granules<'static> {
+        Environment::open(self, Region::granule(address))
+    }
+}
+
+impl Environment for Machine {
+    type Registers = MmioRegisters;
+    type Memory = Granules<'static>;
+    type Host = Door;
+    type Owners = Owners;
+    type Clock = Self;
+
+    fn clock(&self) -> &Self {
+        self
+    }
+
+    fn delegate(&self, granule: u64) -> bool {
+        // SAFETY: never run.
+        unsafe { change_world(granule, true) }
+    }
+
+    fn undelegate(&self, granule: u64) {
+        // SAFETY: never run.
+        unsafe { change_world(granule, false) };
+    }
+
+    fn wipe(&self, region: Region) -> bool {
+        // SAFETY: never run.
+        unsafe { wipe_region(region.address, region.bytes()) }
+    }
+
+    fn open(&self, region: Region) -> Granules<'static> {
+        let words = region.bytes() as usize / 8;
+        // SAFETY: never run.
+        let words = unsafe {
+            core::slice::from_raw_parts(open_region(region.address, region.bytes()), words)
+        };
+        Granules::new(words, region.address)
     }
 }
 
@@ -90,6 +163,22 @@ pub extern "C" fn event_path_irq_notify(
 #[unsafe(no_mangle)]
 pub extern "C" fn event_path_event_consume(responder: &ThisResponder, name: u64, set: u64) -> u64 {
     responder.event_consume(name, set).x0()
+}
+
+/// [`Rmm::handle`]: every command of the host.
+#[unsafe(no_mangle)]
+pub extern "C" fn event_path_handle(rmm: &Rmm<'static, Machine>, x: &mut [u64; 8]) {
+    rmm.handle(x);
+}
+
+/// All steps of a stream of a Realm's device.
+#[unsafe(no_mangle)]
+pub extern "C" fn event_path_streams(psmmu: &ThisPsmmu, stream: u32, table: u64) -> bool {
+    let stage_2 = Stage2 { table, vmid: stream as u16, t0sz: table as u8, sl0: 1, ps: 2 };
+    psmmu.configure_stream(stream, stage_2, &Machine, &Machine).is_ok()
+        && psmmu.enable_stream(stream, &Machine, &Machine).is_ok()
+        && psmmu.disable_stream(stream, &Machine, &Machine).is_ok()
+        && psmmu.release_stream(stream, &Machine, &Machine).is_ok()
 }
 
 /// What the check must see.

@@ -25,6 +25,7 @@ mod config;
 mod hand;
 mod life;
 mod life_faults;
+mod life_smp;
 mod linux;
 mod overflow;
 mod peek;
@@ -49,7 +50,7 @@ const fn scenario(name: &'static str, code: u8, run: fn(&Arguments)) -> Scenario
 }
 
 /// All scenarios, with their exit codes. The first one runs when none is named.
-static SCENARIOS: [Scenario; 17] = [
+static SCENARIOS: [Scenario; 18] = [
     scenario("story", 10, story::run),
     scenario("burst", 11, burst::run),
     scenario("two-devices", 12, two_devices::run),
@@ -67,6 +68,7 @@ static SCENARIOS: [Scenario; 17] = [
     scenario("life-faults", 24, life_faults::run),
     scenario("tfa-tests", 25, tfa_tests::run),
     scenario("linux", 26, linux::run),
+    scenario("life-smp", 27, life_smp::run),
 ];
 
 /// Runs the scenario that the command line names, and ends QEMU.

@@ -13,6 +13,7 @@ use psmmu_abi::Event;
 use smmu_model::{Device, Record};
 
 mod heap;
+pub mod hostile;
 mod machine;
 pub mod raw;
 pub mod walk;

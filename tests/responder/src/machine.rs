@@ -18,6 +18,7 @@ use psmmu_host::{
 use rmm::{Bank, Dram, Features, Leaf, Rmm, Tracker};
 use smmu_model::{Guard, Smmu};
 
+use crate::raw::continued;
 use crate::{HEAP, HOST_PAGE, Heap, LIST_PAGE, ModelMemory, ModelRegisters, Owners, PSMMU};
 use crate::{PSMMU_STEP, RMM, Ram, RamPage, STREAM, World};
 
@@ -31,6 +32,8 @@ const COMPLETION: u64 = RMM;
 /// What a [`Machine`] is made of.
 #[derive(Clone, Copy, Debug)]
 pub struct Options {
+    /// Bits of a StreamID.
+    pub streams: u8,
     /// Log2 of the event queue's entries.
     pub event_queue: u8,
     /// Log2 of the PRI queue's entries, if page requests are taken.
@@ -46,6 +49,7 @@ pub struct Options {
 impl Default for Options {
     fn default() -> Self {
         Self {
+            streams: 16,
             event_queue: 7,
             pri_queue: None,
             messages: false,
@@ -102,6 +106,8 @@ impl Machine {
         let smmus: Vec<_> = devices.into_iter().map(Smmu::new).collect();
         // An earlier user has left an error active.
         smmus.iter().for_each(|smmu| smmu.device().raise(1 << 2));
+        // It reads the words of a stream table entry in whatever order it likes.
+        smmus.iter().for_each(|smmu| smmu.device().set_strict_entries(true));
         let names = (0..).map(|index| PSMMU + index * PSMMU_STEP);
         let devices: Vec<_> = names.zip(smmus.iter().cloned()).collect();
 
@@ -115,7 +121,7 @@ impl Machine {
             delivery: options.delivery,
             abort: options.abort,
             sizes: Sizes {
-                streams: 16,
+                streams: options.streams,
                 commands: 8,
                 events: options.event_queue,
                 requests: options.pri_queue.unwrap_or(4),
@@ -308,7 +314,7 @@ impl Machine {
             }
             Function::OpContinue => {
                 // With the arguments swapped, as TF-A-Tests does.
-                let handle = if x1 == 0 && x2 & 0xFF == 0 { x2 } else { x1 };
+                let handle = continued(x1, x2);
                 (Some(handle), *handles.get(&handle)?)
             }
             _ => return None,

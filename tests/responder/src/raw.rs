@@ -64,17 +64,18 @@ pub const ONE_GRANULE: u64 = 0x1_0004;
 /// When it asks for something else.
 #[must_use]
 pub fn wanted(x2: u64) -> u64 {
-    // Granules of 4 KiB, contiguous, delegated.
-    assert_eq!(x2 & !(0x3FFF << 2), 1 << 16, "X2 {x2:#x}");
-    let granules = x2 >> 2 & 0x3FFF;
-    assert!(granules.is_power_of_two() && granules <= 512, "X2 {x2:#x}");
-    granules
+    // Blocks of 4 KiB or 2 MiB, contiguous, delegated.
+    assert_eq!(x2 & !(0x3FFF << 2 | 1), 1 << 16, "X2 {x2:#x}");
+    let (count, in_a_block) = (x2 >> 2 & 0x3FFF, if x2 & 1 == 0 { 1 } else { 512 });
+    assert!(count.is_power_of_two() && count < 1024, "X2 {x2:#x}");
+    count * in_a_block
 }
 
-/// Returns the entry of a list for `granules` delegated granules at `address`.
+/// Returns the entry of a list for `granules` delegated granules at `address`, in blocks of 2 MiB if
+/// they are too many to be counted.
 #[must_use]
 pub const fn entry(address: u64, granules: u64) -> u64 {
-    address | granules << 2
+    if granules < 1024 { address | granules << 2 } else { address | (granules / 512) << 2 | 1 }
 }
 
 /// Returns address and number of granules of an entry that the RMM wrote.
@@ -83,8 +84,17 @@ pub const fn entry(address: u64, granules: u64) -> u64 {
 /// When it is not one of delegated granules.
 #[must_use]
 pub fn range(entry: u64) -> (u64, u64) {
-    assert_eq!(entry & (0xFFF << 52 | 3), 0, "entry {entry:#x}");
-    (entry & 0x000F_FFFF_FFFF_F000, entry >> 2 & 0x3FF)
+    assert_eq!(entry & (0xFFF << 52 | 2), 0, "entry {entry:#x}");
+    let in_a_block = if entry & 1 == 0 { 1 } else { 512 };
+    (entry & 0x000F_FFFF_FFFF_F000, (entry >> 2 & 0x3FF) * in_a_block)
+}
+
+/// Returns the handle that X1 and X2 of `OP_CONTINUE` mean: TF-A-Tests has it in X2. A handle is 48
+/// bits, of which the lowest eight are zero.
+#[must_use]
+pub const fn continued(x1: u64, x2: u64) -> u64 {
+    let is_handle = x2 & 0xFF == 0 && x2 >> 48 == 0;
+    if x1 == 0 && is_handle { x2 } else { x1 }
 }
 
 impl Machine {

@@ -49,6 +49,14 @@ pub fn null_flash() -> Result<PathBuf, NoWorkspace> {
     Ok(build()?.join("qemu-null/flash.bin"))
 }
 
+/// Returns the flash image of the RMM that believes in 16 PSMMUs.
+///
+/// # Errors
+/// As [`build`].
+pub fn many_flash() -> Result<PathBuf, NoWorkspace> {
+    Ok(build()?.join("qemu-many/flash.bin"))
+}
+
 /// Returns the QEMU to run.
 #[must_use]
 pub fn qemu() -> PathBuf {

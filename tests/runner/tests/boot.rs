@@ -139,6 +139,11 @@ fn whatever_goes_wrong_in_a_life_gets_its_status_and_loses_nothing() {
 }
 
 #[test]
+fn four_cpus_delegate_donate_and_ask_at_once_and_nothing_is_lost() {
+    passes(&faulting("life-smp").cpus(4).edus(&[FIRST, SECOND]));
+}
+
+#[test]
 fn the_client_of_tf_a_tests_is_served() {
     passes(&faulting("tfa-tests"));
 }

@@ -7,6 +7,8 @@
 //! of the SMMU and the memory have ordinary locks; no switch of threads happens while one is held. Each
 //! register access, and each granule that changes worlds, is a point where shuttle may switch.
 
+mod monitor;
+
 use std::sync::Arc;
 
 use model_adapter::{Hook, ModelMemory, ModelRegisters, Steps};
@@ -14,6 +16,8 @@ use psmmu::{
     AbortBehaviour, ActivateError, Config, Delivery, Interface, Memory, Psmmu, Sizes, Wanted,
 };
 use smmu_model::{Guard, Smmu};
+
+pub use monitor::{Monitor, Reply};
 
 /// Lets another thread run before each access.
 #[derive(Clone, Copy, Debug)]

@@ -4,14 +4,18 @@
 //! `-icount shift=0`, under which the counter counts instructions.
 //!
 //! With `null` the same calls go to an RMM that answers nothing of meaning, and no device faults. Each
-//! call is made several times, but for `PSMMU_ACTIVATE`, which succeeds once in a boot; the lowest and
-//! the highest count are printed.
+//! call is made several times; the lowest and the highest count are printed, then how many calls it took
+//! and how many of them have the RMM call EL3 in turn. Of what takes more than one call, from the command
+//! that begins it to the `OP_CONTINUE` that ends it, the sum is counted; granules are delegated for it
+//! and undelegated behind it, which counts by itself.
 
 use core::arch::asm;
 
+use heapless::Vec;
 use psmmu_abi::result::SMCCC_NOT_SUPPORTED;
 use psmmu_abi::{Function, IrqSet, Notification, Version};
 
+use super::hand::{self, DONATE, LIST, NOTHING, PARAMS, RECLAIM, Region};
 use super::{Arguments, usage};
 use crate::arch::Masked;
 use crate::edu::{Access, Dma, Edu};
@@ -39,7 +43,10 @@ pub fn run(arguments: &Arguments) {
         _ => usage("bench [null]"),
     };
     expect_that_instructions_are_counted();
-    let mut bench = (!is_null).then(bring_up::all);
+    let mut bench = (!is_null).then(|| {
+        let lender = bring_up::activate_rmm();
+        bring_up::interrupts_and_devices(&bring_up::topology(), lender)
+    });
     let page = PAGE.address();
     // To the end: the interrupts' handler would consume.
     let masked = Masked::new();
@@ -50,6 +57,8 @@ pub fn run(arguments: &Arguments) {
     calls.repeat("unknown_fid", UNKNOWN_FUNCTION, [0, 0], SMCCC_NOT_SUPPORTED);
     calls.repeat("config_get", Function::RmmConfigGet.id(), [page, 0], 0);
     calls.repeat("info", Function::PsmmuInfo.id(), [SMMU, page], 0);
+    calls.granules();
+    calls.lives();
 
     calls.repeat("notify_nothing", NOTIFY, [SMMU, EVENTQ], 0);
     calls.repeat("notify_gerror_nothing", NOTIFY, [SMMU, IrqSet::GERROR.bits()], 0);
@@ -71,12 +80,28 @@ struct Calls<'a> {
 impl Calls<'_> {
     /// Makes a call, checks that X0 is `wanted`, and returns X1 to X6.
     fn make(&self, count: &mut Count, function: u64, [x1, x2]: [u64; 2], wanted: u64) -> [u64; 6] {
-        let (instructions, [x0, outputs @ .., _]) = timed([function, x1, x2, 0, 0, 0, 0, 0]);
-        // An RMM that does nothing leaves X1 alone, which is passed on as the answer's X0.
-        let wanted = if self.edu.is_some() { wanted } else { x1 };
-        expect_eq!(x0, wanted, "{}: X0", count.name);
+        let (instructions, outputs) = self.step(count.name, function, [x1, x2, 0], wanted);
         count.add(instructions);
         outputs
+    }
+
+    /// Makes a call that may be one of several. Returns its count and X1 to X6.
+    fn step(
+        &self,
+        name: &str,
+        function: u64,
+        [x1, x2, x3]: [u64; 3],
+        wanted: u64,
+    ) -> (u64, [u64; 6]) {
+        let (instructions, [x0, outputs @ .., _]) = timed([function, x1, x2, x3, 0, 0, 0, 0]);
+        // An RMM that does nothing leaves X1 alone, which is passed on as the answer's X0.
+        let wanted = if self.is_null() { x1 } else { wanted };
+        expect_eq!(x0, wanted, "{name}: X0");
+        (instructions, outputs)
+    }
+
+    fn is_null(&self) -> bool {
+        self.edu.is_none()
     }
 
     /// Makes the same call again and again.
@@ -86,6 +111,96 @@ impl Calls<'_> {
             self.make(&mut count, function, arguments, wanted);
         }
         count.print();
+    }
+
+    /// One granule to the Realm world and back.
+    fn granules(&self) {
+        // An RMM that does nothing else is told which call to EL3 to make.
+        const TO_REALM: u64 = 0xC400_01B0;
+        const FROM_REALM: u64 = 0xC400_01B1;
+        let mut delegate = Count::calling_el3("delegate");
+        let mut undelegate = Count::calling_el3("undelegate");
+        // The first granule of a block costs EL3 more than the others: it is none that is counted.
+        let mut first = Count::calling_el3("first");
+        for round in 0..=ROUNDS {
+            let region = Region::new(1);
+            for (count, function, to_el3) in [
+                (&mut delegate, Function::GranuleRangeDelegate, TO_REALM),
+                (&mut undelegate, Function::GranuleRangeUndelegate, FROM_REALM),
+            ] {
+                let [x6, x7] = if self.is_null() { [to_el3, 1] } else { [0, 0] };
+                let x = [function.id(), region.address, region.end(), 0, 0, 0, x6, x7];
+                let (instructions, [x0, ..]) = timed(x);
+                expect_eq!(x0, 0, "{}: X0", count.name);
+                let count = if round == 0 { &mut first } else { count };
+                count.add(instructions);
+            }
+            region.free();
+        }
+        delegate.print();
+        undelegate.print();
+    }
+
+    /// The life of a PSMMU, several times; the last time it stays active.
+    fn lives(&self) {
+        let mut activate = Count::of_calls("activate", 5);
+        let mut create = Count::of_calls("create_table", 3);
+        let mut destroy = Count::of_calls("destroy_table", 3);
+        let mut deactivate = Count::of_calls("deactivate", 3);
+        PARAMS.fill(0);
+        for round in 1..=ROUNDS {
+            let params = PARAMS.address();
+            let regions = self.take(&mut activate, Function::PsmmuActivate, params, 3);
+            let table = self.take(&mut create, Function::PsmmuStL2Create, 0, 1);
+            if round != ROUNDS {
+                self.give(&mut destroy, Function::PsmmuStL2Destroy, &table);
+                self.give(&mut deactivate, Function::PsmmuDeactivate, &regions);
+            }
+        }
+        for count in [activate, create, destroy, deactivate] {
+            count.print();
+        }
+    }
+
+    /// Carries out a command that asks for `regions` regions. Returns them.
+    fn take(
+        &self,
+        count: &mut Count,
+        function: Function,
+        argument: u64,
+        regions: usize,
+    ) -> Regions {
+        let mut all = Regions::new();
+        let (mut sum, [handle, mut request, ..]) =
+            self.step(count.name, function.id(), [SMMU, argument, 0], DONATE);
+        for left in (0..regions).rev() {
+            if !self.is_null() {
+                let request = psmmu_abi::DonateRequest::from_x2(request);
+                let region = hand::Operation { handle, request }.find();
+                LIST.set_word(0, region.entry());
+                require!(all.push(region).is_ok(), "{}: too many regions", count.name);
+            }
+            let wanted = if left == 0 { NOTHING } else { DONATE };
+            let arguments = [handle, LIST.address(), 1];
+            let donate = Function::OpMemDonate.id();
+            let (instructions, outputs) = self.step(count.name, donate, arguments, wanted);
+            sum += instructions;
+            [_, request, ..] = outputs;
+        }
+        let end = Function::OpContinue.id();
+        let (instructions, _) = self.step(count.name, end, [handle, 0, 0], 0);
+        count.add(sum + instructions);
+        all
+    }
+
+    /// Carries out a command that gives `regions` back.
+    fn give(&self, count: &mut Count, function: Function, regions: &Regions) {
+        let (begin, [handle, ..]) = self.step(count.name, function.id(), [SMMU, 0, 0], RECLAIM);
+        let list = [handle, LIST.address(), 512];
+        let (reclaim, _) = self.step(count.name, Function::OpMemReclaim.id(), list, NOTHING);
+        let (end, _) = self.step(count.name, Function::OpContinue.id(), [handle, 0, 0], 0);
+        count.add(begin + reclaim + end);
+        regions.iter().for_each(|region| region.take_back());
     }
 
     /// NOTIFY, which must tell `wanted`.
@@ -165,11 +280,26 @@ struct Count {
     name: &'static str,
     lowest: u64,
     highest: u64,
+    /// Calls that it takes.
+    calls: u64,
+    /// Calls to EL3 that the RMM makes for it.
+    calls_to_el3: u64,
 }
+
+/// What a PSMMU runs on.
+type Regions = Vec<Region, 4>;
 
 impl Count {
     const fn new(name: &'static str) -> Self {
-        Self { name, lowest: u64::MAX, highest: 0 }
+        Self::of_calls(name, 1)
+    }
+
+    const fn of_calls(name: &'static str, calls: u64) -> Self {
+        Self { name, lowest: u64::MAX, highest: 0, calls, calls_to_el3: 0 }
+    }
+
+    const fn calling_el3(name: &'static str) -> Self {
+        Self { calls_to_el3: 1, ..Self::new(name) }
     }
 
     fn add(&mut self, instructions: u64) {
@@ -179,7 +309,8 @@ impl Count {
 
     /// Prints a line for the program that booted this.
     fn print(&self) {
-        say!("BENCH {} {} {}", self.name, self.lowest, self.highest);
+        let Self { name, lowest, highest, calls, calls_to_el3 } = self;
+        say!("BENCH {name} {lowest} {highest} {calls} {calls_to_el3}");
     }
 }
 

@@ -7,26 +7,31 @@
 use std::sync::atomic::Ordering;
 
 use psmmu::State;
-use responder_tests::Machine;
 use responder_tests::raw::{fid, x0};
+use responder_tests::{Machine, Options};
 
-use crate::rig::{active, create, deactivate, deafen, destroy, live, revive, started};
+use crate::rig::{
+    activate, active, create, deactivate, deafen, destroy, live, revive, started, started_with,
+};
 
 /// How long the device is deaf: for good, or for so many accesses.
 const DURATIONS: [u64; 6] = [u64::MAX, 1, 5, 12, 25, 40];
 
 /// Has the device go deaf at each access of `action` in turn, for each of [`DURATIONS`]. `action` is
-/// given a machine that `prepare` made; behind it `check` is given the machine, whose device hears
+/// given a machine and what `prepare` made of it; behind it `check` is given the machine, whose device hears
 /// again, and the answer.
 fn at_each_access(
-    prepare: impl Fn() -> (Machine, u64),
+    prepare: impl Fn(&Machine) -> u64,
     action: impl Fn(&Machine, u64) -> u64,
     check: impl Fn(&Machine, u64, &str),
 ) {
-    for duration in DURATIONS {
+    // With and without messages that say when commands are done.
+    let all = DURATIONS.map(|duration| [false, true].map(|messages| (duration, messages)));
+    for (duration, messages) in all.into_iter().flatten() {
         let mut failed = 0;
         for access in 0.. {
-            let (machine, handle) = prepare();
+            let machine = started_with(Options { messages, ..Options::default() });
+            let handle = prepare(&machine);
             let count = deafen(&machine, access, access.saturating_add(duration));
             let x0 = action(&machine, handle);
             let context = format!("deaf from access {access} for {duration}: {x0:#x}");
@@ -70,13 +75,12 @@ fn check_kept(machine: &Machine) {
 #[test]
 fn an_activation_keeps_its_memory_exactly_as_long_as_the_device_may_use_it() {
     at_each_access(
-        || {
-            let machine = started();
+        |machine| {
             let (handle, mut request) = machine.begin_activate();
             while let (x0::DONATE, next, _) = machine.give(handle, request) {
                 request = next;
             }
-            (machine, handle)
+            handle
         },
         |machine, handle| {
             let x0 = machine.finish(handle);
@@ -100,7 +104,7 @@ fn an_activation_keeps_its_memory_exactly_as_long_as_the_device_may_use_it() {
 #[test]
 fn a_deactivation_that_the_device_does_not_hear_keeps_all_and_can_be_tried_again() {
     at_each_access(
-        || (active(), 0),
+        activate,
         |machine, _| {
             let x0 = deactivate(machine);
             check_kept(machine);
@@ -120,11 +124,11 @@ fn a_deactivation_that_the_device_does_not_hear_keeps_all_and_can_be_tried_again
 #[test]
 fn a_table_that_the_device_may_know_is_kept_until_it_has_forgotten_it() {
     at_each_access(
-        || {
-            let machine = active();
+        |machine| {
+            assert_eq!(activate(machine), x0::SUCCESS);
             let (handle, request) = machine.begin_create(64);
             machine.give(handle, request);
-            (machine, handle)
+            handle
         },
         |machine, handle| {
             let x0 = machine.finish(handle);
@@ -150,10 +154,9 @@ fn a_table_that_the_device_may_know_is_kept_until_it_has_forgotten_it() {
 #[test]
 fn a_table_that_the_device_has_not_forgotten_stays() {
     at_each_access(
-        || {
-            let machine = active();
-            assert_eq!(create(&machine, 64), x0::SUCCESS);
-            (machine, 0)
+        |machine| {
+            assert_eq!(activate(machine), x0::SUCCESS);
+            create(machine, 64)
         },
         |machine, _| {
             let x0 = destroy(machine, 64);
