@@ -15,7 +15,7 @@ limit := timeout --foreground -k 10
 
 FUZZ_SECONDS ?= 60
 
-.PHONY: help run test fuzz bench image capi setup host-test boot-test no-panic fmt clippy doc clean
+.PHONY: help run fvp test fuzz bench image fvp-image capi setup host-test boot-test no-panic fmt clippy doc clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-11s %s\n", $$1, $$2 }' Makefile
@@ -28,15 +28,21 @@ run: ## boot the RMM and a host that takes a device's fault through it; BL33=<ra
 	fi; \
 	tools/setup; tools/image -q qemu; $(limit) 300 tools/host-cargo run -q -p boot-runner -- story
 
-test: ## everything: format, lints, host tests, images, boot tests
+fvp: ## the same on Arm's FVP; FVP=<model>, SCENARIO=<words>; DRY_RUN=1 prints the command
+	@read -r -a words <<<"$${SCENARIO-}"; code=0; tools/fvp "$${words[@]}" || code=$$?; \
+	((code == 0)) || echo "fvp: exit status $$code (make's own is 2)" >&2; \
+	exit "$$code"
+
+test: ## everything: format, lints, documentation, host tests, images, boot tests
 	@tools/setup test
 	@tools/host-cargo fmt --all --check
 	@tools/lint
+	@tools/doc
 	@$(limit) 1800 tools/host-cargo test
 	@$(limit) 1800 tools/host-cargo test -p thread-tests
 	@tools/no-panic
 	@tools/capi -q test
-	@tools/image
+	@tools/image qemu plain c fvp
 	@$(limit) 1800 tools/host-cargo test -p boot-runner
 
 fuzz: ## random walks with fresh seeds for FUZZ_SECONDS (60)
@@ -56,6 +62,10 @@ capi: ## build libpsmmu.a and psmmu.h for RMMs in C, in build/capi/
 	@tools/setup
 	@tools/capi
 
+fvp-image: ## build build/fvp/bl1.bin and build/fvp/fip.bin, for Arm's FVP
+	@tools/setup
+	@tools/image fvp
+
 setup: ## install what is missing (asks for root only if something is)
 	@tools/setup test
 
@@ -66,7 +76,7 @@ host-test: ## the tests that need only cargo
 
 boot-test: ## the tests that boot QEMU
 	@tools/setup
-	@tools/image -q
+	@tools/image -q qemu plain fvp
 	@$(limit) 1800 tools/host-cargo test -p boot-runner
 
 no-panic: ## check that no panic can be reached from the event path
@@ -83,7 +93,7 @@ clippy: ## lints, for the build machine and for the firmware's target
 
 doc: ## the crates' documentation, in target/doc
 	@tools/setup
-	@RUSTDOCFLAGS="-D warnings" tools/host-cargo doc -q --no-deps
+	@tools/doc
 	@echo "target/doc/"
 
 clean: ## remove what was built (downloads in build/setup stay)

@@ -12,7 +12,12 @@
 //! call. [`event`] names what an SMMU reports.
 //!
 //! Every number's source and the revision of the specification that it belongs to are listed in
-//! `docs/abi.md`.
+//! `docs/abi.md`. `docs/event.md` follows one event through all crates.
+//!
+//! | side | crate |
+//! |---|---|
+//! | RMM | [`psmmu`](../psmmu/index.html), the module that answers |
+//! | host | [`psmmu_host`](../psmmu_host/index.html), which asks |
 //!
 //! All addresses are physical addresses (PA), all structures little-endian, all sizes in bytes.
 

@@ -2,6 +2,8 @@
 
 //! How often what happened: for a kernel's statistics, which must not grow with what a device does.
 
+use core::fmt;
+
 use psmmu_abi::{Event, IrqSet};
 
 use crate::service::EventSink;
@@ -18,6 +20,14 @@ pub struct SourceCounts {
     pub vsmmu: u64,
     /// Those of the last that nobody took.
     pub untaken: u64,
+}
+
+impl fmt::Display for SourceCounts {
+    /// Writes them on one line.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { errors, psmmu, vsmmu, untaken } = self;
+        write!(f, "errors {errors}, events {psmmu}, for virtual SMMUs {vsmmu}, untaken {untaken}")
+    }
 }
 
 /// Counts of one PSMMU, for `STREAMS` streams by themselves.
@@ -63,7 +73,10 @@ impl<const STREAMS: usize> Counters<STREAMS> {
     }
 
     /// Returns a sink that counts what goes through it to `sink`.
-    pub const fn counting<S>(&mut self, sink: S) -> Counting<'_, S, STREAMS> {
+    pub const fn counting<'a, S: ?Sized>(
+        &'a mut self,
+        sink: &'a mut S,
+    ) -> Counting<'a, S, STREAMS> {
         Counting { counters: self, sink }
     }
 
@@ -94,12 +107,12 @@ const fn add(count: &mut u64) {
 
 /// A sink that counts, then hands on.
 #[derive(Debug)]
-pub struct Counting<'a, S, const STREAMS: usize> {
+pub struct Counting<'a, S: ?Sized, const STREAMS: usize> {
     counters: &'a mut Counters<STREAMS>,
-    sink: S,
+    sink: &'a mut S,
 }
 
-impl<S: EventSink, const STREAMS: usize> EventSink for Counting<'_, S, STREAMS> {
+impl<S: EventSink + ?Sized, const STREAMS: usize> EventSink for Counting<'_, S, STREAMS> {
     fn event(&mut self, source: IrqSet, event: &Event) {
         self.counters.each(source, |counts| match event {
             Event::None => {}
@@ -125,6 +138,9 @@ impl<S: EventSink, const STREAMS: usize> EventSink for Counting<'_, S, STREAMS> 
 
 #[cfg(test)]
 mod tests {
+    extern crate std;
+    use std::string::ToString;
+
     use psmmu_abi::{ErrorCause, Syndrome};
 
     use super::*;
@@ -145,7 +161,8 @@ mod tests {
     #[test]
     fn events_are_counted_by_source_and_kind() {
         let mut counters = Counters::<4>::new();
-        let mut sink = counters.counting(Even);
+        let mut even = Even;
+        let mut sink = counters.counting(&mut even);
         let (number, syndrome) = (0x10, Syndrome::from_bits(0));
         let fault = Event::Psmmu { number, fetch_address: 0, input_address: 0, syndrome };
         sink.event(IrqSet::GERROR, &Event::Error(ErrorCause::CMDQ_ERR));
@@ -156,13 +173,16 @@ mod tests {
         let none = SourceCounts::default();
         assert_eq!(counters.source(Source::Gerror), SourceCounts { errors: 1, ..none });
         assert_eq!(counters.source(Source::Eventq), SourceCounts { psmmu: 2, ..none });
-        assert_eq!(counters.source(Source::Priq), SourceCounts { vsmmu: 2, untaken: 1, ..none });
+        let priq = SourceCounts { vsmmu: 2, untaken: 1, ..none };
+        assert_eq!(counters.source(Source::Priq), priq);
+        assert_eq!(priq.to_string(), "errors 0, events 0, for virtual SMMUs 2, untaken 1");
     }
 
     #[test]
     fn streams_are_counted_one_by_one_until_the_table_is_full_and_then_together() {
         let mut counters = Counters::<2>::new();
-        let mut sink = counters.counting(Even);
+        let mut even = Even;
+        let mut sink = counters.counting(&mut even);
         for stream in [8, 9, 8, 10, 11, 9, 8] {
             sink.vsmmu(IrqSet::EVENTQ, stream);
         }

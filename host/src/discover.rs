@@ -209,7 +209,6 @@ mod tests {
     }
 
     fn topology(x0: u64, idr0: u32, words: [u64; 5]) -> Topology {
-        // What an earlier use of the page left behind must not be taken for an answer.
         let page = Cell::new([0x0101_0101_0101_0101; 512]);
         discover(&Rmi::new(Answers { x0, words, page: &page }), PSMMU, idr0, &mut Shared(&page))
     }
@@ -222,6 +221,22 @@ mod tests {
             found.interrupts,
             Interrupts::Wired { gerror: Some(IntId(109)), eventq: Some(IntId(106)), priq: None }
         );
+    }
+
+    /// Says that it has answered, and has not.
+    struct Silent;
+
+    impl Conduit for Silent {
+        fn call(&self, _: [u64; 8]) -> [u64; 8] {
+            [0; 8]
+        }
+    }
+
+    #[test]
+    fn what_an_earlier_use_of_the_page_left_is_not_taken_for_an_answer() {
+        let page = Cell::new([0x0101_0101_0101_0101; 512]);
+        let found = discover(&Rmi::new(Silent), PSMMU, IDR0_RME_IMPL, &mut Shared(&page));
+        assert_eq!(found.interrupts, Interrupts::Polled);
     }
 
     #[test]

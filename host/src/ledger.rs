@@ -100,6 +100,11 @@ impl<const N: usize> Ledger<N> {
         self.note(Entry { range, psmmu, fresh: true })
     }
 
+    /// Notes `range` as held for good. Returns false if there is no room.
+    pub fn keep(&mut self, range: Range, psmmu: u64) -> bool {
+        self.note(Entry { range, psmmu, fresh: false })
+    }
+
     fn note(&mut self, new: Entry) -> bool {
         if self.entries.iter_mut().flatten().any(|entry| entry.join(&new)) {
             return true;

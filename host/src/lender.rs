@@ -9,7 +9,8 @@
 //! - Memory is the host's again when the RMM undelegates it, or gives it back as undelegated, and by
 //!   nothing less. So whatever becomes doubtful, by a failure, by a count that cannot be or by an RMM
 //!   that never ends, is undelegated granule by granule: what works is freed, the rest is lost and never
-//!   used again.
+//!   used again. Only when an operation on a PSMMU has ended with a failure does the rest stay lent: the
+//!   RMM may need it while the device does not answer, and gives it back at deactivation.
 //!
 //! The loop is in `lender/run.rs`.
 
@@ -80,8 +81,8 @@ impl<M: Memory, P: Page, const RANGES: usize> Lender<M, P, RANGES> {
     ///
     /// # Errors
     /// [`OperationError`]: what the RMM refused, what the host did not have, or what made no sense. The
-    /// host then has all memory of this operation again, but for what is lost. Memory of earlier ones
-    /// is still held, but for what came back.
+    /// host then has all memory of this operation again, but for what the RMM keeps until the PSMMU is
+    /// deactivated, and for what is lost. Memory of earlier ones is still held, but for what came back.
     pub fn run<C: Conduit>(
         &mut self,
         rmi: &Rmi<C>,

@@ -7,6 +7,10 @@
 //! half, and lends them memory. This crate does the asking and the lending, and nothing that a kernel
 //! does itself: no interrupt controller, no allocation, no printing.
 //!
+//! The numbers of the calls are those of [`psmmu_abi`]; who answers them in the RMM is
+//! [`psmmu`](../psmmu/index.html). `docs/event.md` follows one event through all crates, and
+//! `examples/realm-smmu` is a whole driver to be lifted: `cargo run -p psmmu-host --example realm-smmu`.
+//!
 //! Read it in the order of use:
 //!
 //! | module | what it does |

@@ -56,6 +56,9 @@ pub struct Traffic {
     pub donated: u64,
     /// Granules that came back from it, of this operation or of earlier ones.
     pub returned: u64,
+    /// Granules of an operation on a PSMMU that failed, which the RMM did not let go, as when a device
+    /// does not answer and may still use them. They stay lent until that PSMMU is deactivated.
+    pub kept: u64,
     /// Granules that the RMM neither holds by its own word nor let go;
     /// [`Memory::lose`](crate::Memory::lose) was told which.
     pub lost: u64,
@@ -109,7 +112,8 @@ impl fmt::Display for Cause {
     }
 }
 
-/// An operation failed. The memory that it was given is the host's again, but for what is lost.
+/// An operation failed. The memory that it was given is the host's again, but for what the RMM keeps
+/// and what is lost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct OperationError {
     /// What was to be done.
@@ -130,6 +134,9 @@ impl fmt::Display for OperationError {
         }
         if self.alive {
             f.write_str("; the RMM may still be at it, only a reset helps")?;
+        }
+        if self.traffic.kept != 0 {
+            write!(f, "; {} granules stay lent until deactivation", self.traffic.kept)?;
         }
         if self.traffic.lost != 0 {
             let lost = self.traffic.lost;
@@ -170,13 +177,13 @@ mod tests {
         let error = OperationError {
             cause: Cause::NoRoom,
             alive: false,
-            traffic: Traffic { refused: 3, ..Traffic::default() },
+            traffic: Traffic { kept: 4, refused: 3, ..Traffic::default() },
             ..error
         };
         assert_eq!(
             error.to_string(),
-            "PsmmuDeactivate: no room to note one more region: make the Lender larger; 3 impossible \
-             entries in the RMM's lists"
+            "PsmmuDeactivate: no room to note one more region: make the Lender larger; 4 granules stay \
+             lent until deactivation; 3 impossible entries in the RMM's lists"
         );
         assert_eq!(
             Cause::NoMemory(4).to_string(),

@@ -17,6 +17,10 @@
 //! 5. [`report`]: the event is told to the host, as often as it asks.
 //! 6. [`consume`]: the host is done and the event is dropped.
 //!
+//! The numbers on both ends are those of [`psmmu_abi`]; a host's half is
+//! [`psmmu_host`](../psmmu_host/index.html). `docs/event.md` goes the whole way with one event, through
+//! all crates.
+//!
 //! Beside the way lie [`page_request`] (what the PRI queue holds; it is staged, reported and consumed
 //! by the same code), [`gerror`] (errors of the SMMU itself), [`command`] (the command queue),
 //! [`responder`] (the commands as the host sees them), [`directory`] (which PSMMU is meant) and

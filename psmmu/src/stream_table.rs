@@ -207,6 +207,13 @@ pub(crate) fn fill<T: TableMemory>(tables: &T, memory: &T::Memory, first_stream:
     }
 }
 
+/// Returns whether `stream` is configured. One load for a stream that is at rest and aborts.
+pub(crate) fn is_configured<T: TableMemory>(tables: &T, memory: &T::Memory, stream: u32) -> bool {
+    let control = memory.load(StreamTableEntry::first_word(stream).wrapping_add(2));
+    control & StreamTableEntry::AA64 != 0
+        && StreamTableEntry::load(memory, stream) != tables.at_rest(stream)
+}
+
 /// What a level-1 descriptor says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Descriptor {

@@ -11,7 +11,7 @@ use crate::command::{Command, CommandError};
 use crate::queue::DeviceMemory;
 use crate::registers::{Clock, Registers};
 use crate::smmu::{Psmmu, Refusal, State};
-use crate::stream_table::{Descriptor, STREAMS, StreamTableEntry, StreamTables, TableMemory, fill};
+use crate::stream_table::{Descriptor, STREAMS, StreamTables, TableMemory, fill, is_configured};
 
 /// Why a level-2 table was not made or not taken away.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -144,9 +144,7 @@ impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
             };
             let entries = memory.open(address);
             let mut streams = first_stream..=first_stream | (STREAMS - 1);
-            if streams
-                .any(|stream| StreamTableEntry::load(&entries, stream) != memory.at_rest(stream))
-            {
+            if streams.any(|stream| is_configured(memory, &entries, stream)) {
                 return Err(TableError::InUse);
             }
             // From here on nobody finds it; the device may still have it.

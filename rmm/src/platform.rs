@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Platforms: what the boot manifest does not say. A platform is data and nothing else.
+//! Platforms: what the boot manifest does not say. A platform is data and nothing else, and the image is
+//! one source for all of them: it looks at [`THIS`] alone, which the feature `fvp` chooses.
 
 use core::ops::Range;
 
@@ -9,9 +10,15 @@ use psmmu::{AbortBehaviour, Config, Delivery, Interface, Sizes};
 
 use crate::manifest::{MAX_SMMUS, Manifest, Smmu};
 
+mod fvp;
+mod place;
 mod qemu;
 
+pub use fvp::FVP;
 pub use qemu::QEMU;
+
+/// The platform that is built for.
+pub const THIS: Platform = if cfg!(feature = "fvp") { FVP } else { QEMU };
 
 /// From page 0 of a programming interface to its page 1.
 const PAGE_1: u64 = 0x1_0000;
@@ -46,13 +53,22 @@ pub struct ListedPsmmus {
     pub sizes: Sizes,
 }
 
+/// A PL011.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Console {
+    /// PA of its registers.
+    pub base: u64,
+    /// Its clock in Hz, if nobody has switched it on before the RMM.
+    pub clock: Option<u32>,
+}
+
 /// A platform.
 #[derive(Clone, Debug)]
 pub struct Platform {
     /// Its name, for the boot log.
     pub name: &'static str,
-    /// PA of a PL011 console, for a manifest without one.
-    pub console: u64,
+    /// The console for the boot log.
+    pub console: Console,
     /// Memory of the Realm world from the start on, the RMM's own, whatever the manifest says of it.
     pub realm_memory: Range<u64>,
     /// Bytes of DRAM that are tracked at most, a multiple of 2 MiB: the RMM has 1 KiB for each GiB.
@@ -104,7 +120,32 @@ mod tests {
 
     #[test]
     fn a_manifest_without_smmus_leaves_them_to_the_platform() {
-        assert_eq!(QEMU.find_psmmus(&manifest(&[])), QEMU.psmmus);
+        for platform in [QEMU, FVP] {
+            assert_eq!(platform.find_psmmus(&manifest(&[])), platform.psmmus);
+        }
+    }
+
+    #[test]
+    fn the_fvp_has_the_same_psmmu_whether_the_manifest_lists_it_or_not() {
+        let listed = Smmu { non_secure: 0x2B40_0000, realm: 0x2B44_0000 };
+        assert_eq!(FVP.find_psmmus(&manifest(&[listed])), FVP.psmmus);
+    }
+
+    #[test]
+    fn each_platform_keeps_its_image_and_its_devices_apart_from_the_memory_of_the_host() {
+        for Platform { name, console, realm_memory, tracked_dram, psmmus, .. } in [QEMU, FVP] {
+            // What the page tables and the linker script count on.
+            assert!(realm_memory.end <= 1 << 39, "{name}");
+            assert!(realm_memory.start.is_multiple_of(0x1000), "{name}");
+            assert!(tracked_dram.is_multiple_of(crate::granules::REGION_SIZE), "{name}");
+            let pages = psmmus
+                .iter()
+                .flat_map(|psmmu| [psmmu.config.name, psmmu.realm_page_0, psmmu.realm_page_1()]);
+            for device in pages.chain([console.base]) {
+                assert!(!realm_memory.contains(&device), "{name}: {device:#x}");
+                assert!(device.is_multiple_of(0x1000), "{name}: {device:#x}");
+            }
+        }
     }
 
     #[test]

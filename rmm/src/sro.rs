@@ -16,6 +16,9 @@ use crate::dispatch::{Environment, Outputs, Rmm};
 use crate::granules::{GranuleState, Region};
 use crate::operation::{self, Handle, Offer, Purpose, Wants};
 
+/// Flag of `OP_CONTINUE`: the host would rather not go on.
+const STOP: u64 = 1;
+
 /// Entries of a list that are read at once: it is copied in pieces, each word once.
 const CHUNK: usize = 16;
 
@@ -122,8 +125,9 @@ impl<'a, E: Environment> Rmm<'a, E> {
     /// `RMI_OP_CONTINUE`: goes on with the operation `handle`, ends it if it wants nothing, and says
     /// what it wants otherwise. X1 is the handle then.
     ///
-    /// `ErrorInput` when there is no such operation, or another CPU works on it. The flag by which a
-    /// host says that it is in a hurry is not looked at: no call takes long.
+    /// `ErrorInput` when there is no such operation, or another CPU works on it. By the flag STOP a host
+    /// says that it has no memory for an operation that asks for some: that fails as by a donation that
+    /// is wrong. Otherwise the flag is not looked at: no call takes long.
     #[inline(never)]
     pub(crate) fn op_continue(&self, handle: u64, flags: u64) -> Answer {
         // TF-A-Tests has the two the other way round. What can be a handle is no flags, so the first
@@ -133,6 +137,10 @@ impl<'a, E: Environment> Rmm<'a, E> {
         let Some((handle, mut operation)) = self.operations.take(handle) else {
             return only(Status::ErrorInput);
         };
+        // A handle in the place of the flags has this bit clear.
+        if flags & STOP != 0 && matches!(operation.wants(), Wants::Donation(_)) {
+            operation = self.fail(operation, Status::ErrorInput);
+        }
         if operation.wants() == Wants::Nothing {
             let OperationOf::<E> { purpose, regions, .. } = operation;
             match self.finish(purpose, &regions) {

@@ -351,17 +351,24 @@ impl<'a, C: Conduit, M: Memory, P: Page, const RANGES: usize> Run<'a, C, M, P, R
     /// Takes `range` from the Realm world and gives it back to the allocator, as far as the RMM lets it
     /// go. Returns how many granules it did.
     fn undelegate(&mut self, range: Range) -> u64 {
+        self.undelegate_or_keep(range, None)
+    }
+
+    /// As [`undelegate`](Self::undelegate); what the RMM does not let go stays lent to the PSMMU `keeper`,
+    /// if there is one.
+    fn undelegate_or_keep(&mut self, range: Range, keeper: Option<u64>) -> u64 {
         let Self { rmi, lender, clearing, traffic, .. } = self;
         let Range { address, granules } = range;
-        let back = granules::undelegate(
-            rmi,
-            address,
-            granules,
-            clearing,
-            &mut |address, granules, fate| {
-                settle(lender, traffic, Range { address, granules }, fate);
-            },
-        );
+        let mut fate = |address, granules, fate| {
+            let range = Range { address, granules };
+            let keeper = keeper.filter(|_| fate == Fate::Lost);
+            if keeper.is_some_and(|psmmu| lender.ledger.keep(range, psmmu)) {
+                traffic.kept += granules;
+            } else {
+                settle(lender, traffic, range, fate);
+            }
+        };
+        let back = granules::undelegate(rmi, address, granules, clearing, &mut fate);
         granules - back.map_or_else(|error| error.lost, |()| 0)
     }
 
@@ -384,8 +391,10 @@ impl<'a, C: Conduit, M: Memory, P: Page, const RANGES: usize> Run<'a, C, M, P, R
             End::Failure(cause) => (cause, false),
             End::Alive(cause) => (cause, true),
         };
+        // Of an RMM that is still at it, or of its own memory, nothing ever comes back.
+        let keeper = Some(self.command.psmmu()).filter(|&psmmu| psmmu != 0 && !alive);
         while let Some(doubtful) = self.lender.ledger.take_fresh() {
-            self.traffic.returned += self.undelegate(doubtful);
+            self.traffic.returned += self.undelegate_or_keep(doubtful, keeper);
         }
         let Self { command, traffic, .. } = self;
         Err(OperationError { command, cause: self.cause.unwrap_or(cause), alive, traffic })

@@ -200,8 +200,9 @@ fn a_granule_that_cannot_be_undelegated_is_lost_and_named_and_nothing_else_is() 
 
 #[test]
 fn a_refused_donation_is_followed_by_continue_and_all_memory_comes_back() {
-    for donation in 2..5 {
-        let kind = Kind { refuses_donation: Some(donation), ..Kind::stateful() };
+    for (donation, can_cancel) in [2, 3, 4].into_iter().flat_map(|n| [(n, false), (n, true)]) {
+        let refuses_donation = Some(donation);
+        let kind = Kind { refuses_donation, can_cancel, ..Kind::stateful() };
         let mut host = Host::started(kind);
         let refused = Cause::Rmi(RmiError::Status(Function::OpMemDonate, Status::ErrorInput));
         assert_eq!(cause(host.activate()), refused);

@@ -10,7 +10,7 @@ use psmmu::directory::MAX_PSMMUS;
 use psmmu::{Config, Directory, Interface, MmioRegisters, NoOwners, Psmmu, Responder};
 use psmmu_abi::Version;
 use rmm::granules::REGION_SIZE;
-use rmm::platform::{PsmmuDescription, QEMU};
+use rmm::platform::{PsmmuDescription, THIS};
 use rmm::{
     BootArguments, BootCode, Dram, Environment, Features, Manifest, Region, Rmm, Tracker, manifest,
 };
@@ -23,7 +23,7 @@ use super::memory::{LEAVES, REGIONS, Shared};
 use super::{el3, mmu};
 
 /// Most PSMMUs that this image serves.
-const PSMMUS: usize = if cfg!(feature = "many-psmmus") { MAX_PSMMUS } else { QEMU.max_psmmus };
+const PSMMUS: usize = if cfg!(feature = "many-psmmus") { MAX_PSMMUS } else { THIS.max_psmmus };
 
 pub type ThisPsmmu = Psmmu<MmioRegisters, Shared>;
 
@@ -109,7 +109,7 @@ pub struct BootResult {
 /// Boots the RMM on the first CPU.
 pub extern "C" fn rmm_cold_boot(arguments: &BootArguments) -> BootResult {
     // SAFETY: the platform says that a PL011 is here, and it was mapped as a device.
-    unsafe { console::open(device(QEMU.console)) };
+    unsafe { console::open(device(THIS.console.base), THIS.console.clock) };
     match cold_boot(arguments) {
         Ok(token) => BootResult { code: BootCode::Success as i64, token },
         Err(code) => {
@@ -166,7 +166,7 @@ fn cold_boot(arguments: &BootArguments) -> Result<u64, BootCode> {
         log!("the manifest's list of consoles has a wrong checksum; used all the same");
     }
     if let Some(console) = manifest.console
-        && console.base != QEMU.console
+        && console.base != THIS.console.base
     {
         log!("the manifest's console at {:#x} is not the platform's; not used", console.base);
     }
@@ -196,7 +196,7 @@ fn cold_boot(arguments: &BootArguments) -> Result<u64, BootCode> {
 /// on, and what cannot be mapped.
 fn track(manifest: &Manifest) -> Dram {
     let mut tracked = Dram::default();
-    for bank in manifest.dram.without(QEMU.realm_memory).banks() {
+    for bank in manifest.dram.without(THIS.realm_memory).banks() {
         match mmu::map_dram(bank) {
             // As many banks as there are fit.
             Ok(()) => drop(tracked.add(*bank)),
@@ -212,7 +212,7 @@ fn track(manifest: &Manifest) -> Dram {
 
 /// Puts the PSMMUs of this machine into their places.
 fn psmmus(manifest: &Manifest) -> impl Iterator<Item = &'static ThisPsmmu> {
-    let found = QEMU.find_psmmus(manifest);
+    let found = THIS.find_psmmus(manifest);
     if found.len() > PSMMUS {
         log!("{} PSMMUs; the first {PSMMUS} are used", found.len());
     }
@@ -235,7 +235,7 @@ fn psmmus(manifest: &Manifest) -> impl Iterator<Item = &'static ThisPsmmu> {
             log!("PSMMU {name:#x}: its registers cannot be mapped; not used");
             return None;
         }
-        log!("PSMMU {name:#x} of {}: {delivery}; {abort}", QEMU.name);
+        log!("PSMMU {name:#x} of {}: {delivery}; {abort}", THIS.name);
         if interface == Interface::StandIn {
             log!("PSMMU {name:#x}: {}", description.remark);
         }
@@ -281,6 +281,6 @@ fn features() -> Features {
         address_bits: ADDRESS_BITS.get(range).copied().unwrap_or(48),
         breakpoints: (dfr0 >> 12 & 0xF) as u8,
         watchpoints: (dfr0 >> 20 & 0xF) as u8,
-        protected_size: QEMU.protected_size,
+        protected_size: THIS.protected_size,
     }
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The log: lines on a PL011 that EL3 has set up and that the host writes to as well.
+//! The log: lines on a PL011, which may be one that EL3 has set up and that the host writes to as well.
 //!
 //! Nothing that a host or a device can cause is printed, so nobody can flood it; only boot and the end
 //! are.
@@ -8,7 +8,7 @@
 use core::fmt::{self, Write};
 use core::ptr::NonNull;
 
-use arm_pl011_uart::{PL011Registers, Uart};
+use arm_pl011_uart::{DataBits, LineConfig, PL011Registers, Parity, StopBits, Uart};
 use psmmu::Clock;
 use safe_mmio::UniqueMmioPointer;
 use spin::Once;
@@ -35,12 +35,23 @@ unsafe impl Send for Address {}
 // SAFETY: as above.
 unsafe impl Sync for Address {}
 
-/// Logs to the PL011 at `base` from now on.
+/// Rate of a console that the RMM itself switches on: what TF-A's manifests say.
+const BAUD: u32 = 115_200;
+
+/// Logs to the PL011 at `base` from now on, after switching it on if it has a `clock`, in Hz.
 ///
 /// # Safety
 /// The registers at `base` stay mapped as device memory, writable, and no other part of the RMM uses
 /// them.
-pub unsafe fn open(base: NonNull<PL011Registers>) {
+pub unsafe fn open(base: NonNull<PL011Registers>, clock: Option<u32>) {
+    if let Some(clock) = clock {
+        let (data_bits, parity, stop_bits) = (DataBits::Bits8, Parity::None, StopBits::One);
+        // SAFETY: the registers are mapped (condition of this function), and nobody logs yet.
+        let registers = unsafe { UniqueMmioPointer::new(base) };
+        // A clock that is no good leaves the console as it is: there is nowhere to say so.
+        let _ =
+            Uart::new(registers).enable(LineConfig { data_bits, parity, stop_bits }, BAUD, clock);
+    }
     CONSOLE.call_once(|| Address(base));
 }
 

@@ -10,7 +10,7 @@ use core::sync::atomic::{AtomicU16, AtomicU64, Ordering};
 
 use psmmu::DeviceMemory;
 use rmm::granules::REGION_SIZE;
-use rmm::platform::QEMU;
+use rmm::platform::THIS;
 use rmm::{Leaf, MAX_CPUS, Region};
 
 /// Bytes of a page, and of the stack of a CPU.
@@ -28,8 +28,8 @@ unsafe impl<const N: usize> Sync for Pages<N> {}
 pub static STACKS: Pages<MAX_CPUS> = Pages(UnsafeCell::new([[0; PAGE_SIZE]; MAX_CPUS]));
 
 /// Regions of DRAM that are tracked.
-pub static REGIONS: [AtomicU16; (QEMU.tracked_dram / REGION_SIZE) as usize] =
-    [const { AtomicU16::new(0) }; (QEMU.tracked_dram / REGION_SIZE) as usize];
+pub static REGIONS: [AtomicU16; (THIS.tracked_dram / REGION_SIZE) as usize] =
+    [const { AtomicU16::new(0) }; (THIS.tracked_dram / REGION_SIZE) as usize];
 
 /// Regions of which granules may be delegated at the same time.
 pub static LEAVES: [Leaf; 80] = [const { Leaf::new() }; 80];

@@ -17,7 +17,7 @@ use core::sync::atomic::{AtomicPtr, AtomicU64, AtomicUsize, Ordering};
 
 use aarch64_paging::descriptor::{El23Attributes, PhysicalAddress};
 use aarch64_paging::paging::{Constraints, El2, MemoryRegion, PageTable, RootTable, Translation};
-use rmm::platform::QEMU;
+use rmm::platform::THIS;
 use rmm::{Bank, MAX_CPUS};
 
 use super::boot::cpu;
@@ -127,7 +127,7 @@ pub extern "C" fn build() {
     let text = address(&raw const text_start)..address(&raw const text_end);
     let rodata = text.end..address(&raw const rodata_end);
     let data = rodata.end..address(&raw const bss_end);
-    let console = QEMU.console as usize;
+    let console = THIS.console.base as usize;
     let read_only = El23Attributes::READ_ONLY;
     map(text.start, text, NORMAL | read_only);
     map(rodata.start, rodata, NORMAL | read_only | NO_EXECUTE);

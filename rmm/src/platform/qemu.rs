@@ -7,7 +7,7 @@
 
 use psmmu::{AbortBehaviour, Config, Delivery, Interface, Sizes};
 
-use super::{ListedPsmmus, Platform, PsmmuDescription};
+use super::{Console, ListedPsmmus, Platform, PsmmuDescription, place};
 
 /// PA of the SMMU's page 0; page 1 follows 64 KiB behind.
 const SMMU: u64 = 0x0905_0000;
@@ -15,9 +15,9 @@ const SMMU: u64 = 0x0905_0000;
 /// QEMU's `virt` machine.
 pub const QEMU: Platform = Platform {
     name: "QEMU virt",
-    console: 0x0900_0000,
-    // Its last page is the buffer that is shared with EL3.
-    realm_memory: 0x4010_0000..0x4190_0000,
+    // EL3 and the host write to it too.
+    console: Console { base: 0x0900_0000, clock: None },
+    realm_memory: place::QEMU,
     // What the manifest says, whatever the machine has; and two for what the RMM's own region splits.
     tracked_dram: (3 << 30) + (2 << 21),
     // TF-A sets 40 bits: an access of the Realm world above 1 TiB is taken to EL3 and stops the

@@ -8,7 +8,7 @@ use core::fmt::Display;
 
 use heapless::Vec;
 use psmmu_abi::{IrqSet, Version};
-use psmmu_host::psmmu::{self, QUIET, Table};
+use psmmu_host::psmmu::{self, Table};
 use psmmu_host::{IntId, Interrupts, Topology, Traffic, discover, rmm};
 
 use crate::edu::Edu;
@@ -123,7 +123,7 @@ pub fn interrupts_and_devices(topology: &Topology, lender: Lender) -> Bench {
 /// before.
 pub fn activate_psmmu(lender: &mut Lender) {
     let before = events::count();
-    must(psmmu::activate(&RMI, lender, SMMU, &mut Lent(&PAGE), &QUIET));
+    must(psmmu::activate(&RMI, lender, SMMU, &mut Lent(&PAGE), events::parameters()));
     events::poll(IrqSet::GERROR);
     events::poll(IrqSet::EVENTQ);
     expect_eq!(events::count(), before, "events before any device did anything");

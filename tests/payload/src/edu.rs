@@ -1,37 +1,18 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! QEMU's `edu` device: DMA at any address, and so a fault of any stream at any address.
+//! A device: DMA at any address, and so a fault of any stream at any address. Its registers are
+//! [`device`]'s; on QEMU it is an `edu`.
 
 use core::sync::atomic::{AtomicU64, Ordering};
 
 use psmmu_abi::{Event, EventNumber, FaultClass, Syndrome};
-use safe_mmio::fields::ReadPureWrite;
-use safe_mmio::{UniqueMmioPointer, field, field_shared};
+use safe_mmio::UniqueMmioPointer;
 
+use crate::device::{self, MAX_WORDS, Registers};
 use crate::platform::{DMA_TARGET, DMA_TARGET_SIZE};
 use crate::time;
 
-/// Registers, from the start of BAR0.
-#[repr(C)]
-pub struct Registers {
-    _identification_to_interrupts: [u32; 32],
-    /// 0x80.
-    source: ReadPureWrite<u64>,
-    /// 0x88.
-    destination: ReadPureWrite<u64>,
-    /// 0x90: bytes.
-    count: ReadPureWrite<u64>,
-    /// 0x98.
-    command: ReadPureWrite<u64>,
-}
-
-const RUN: u64 = 1 << 0;
-const TO_MEMORY: u64 = 1 << 1;
-/// Where the device has its own end of a transfer.
-const BUFFER: u64 = 0x4_0000;
-/// A longer transfer overruns the device's buffer, which QEMU does not check.
-const MAX_WORDS: u32 = 1024;
-/// The device begins 100 ms after it was told to.
+/// An `edu` begins 100 ms after it was told to.
 const LIMIT: u32 = 5000;
 
 /// What a device does to memory.
@@ -140,23 +121,16 @@ impl Edu {
         Self { stream, registers }
     }
 
-    /// Has the device begin `dma` in 100 ms.
+    /// Has the device begin `dma` within 100 ms.
     pub fn start(&mut self, dma: Dma) {
         require!(dma.words <= MAX_WORDS, "{} words are too many for one DMA", dma.words);
         require!(!self.is_busy(), "stream {} is still busy with its last DMA", self.stream);
-        let (source, destination, command) = match dma.access {
-            Access::Read => (dma.at, BUFFER, RUN),
-            Access::Write => (BUFFER, dma.at, RUN | TO_MEMORY),
-        };
-        field!(self.registers, source).write(source);
-        field!(self.registers, destination).write(destination);
-        field!(self.registers, count).write(u64::from(dma.words) * 4);
-        field!(self.registers, command).write(command);
+        device::start(&mut self.registers, dma.access, dma.at, dma.words);
     }
 
     /// Returns whether the last DMA has still to end.
     pub fn is_busy(&self) -> bool {
-        field_shared!(self.registers, command).read() & RUN != 0
+        device::is_busy(&self.registers)
     }
 
     /// Waits until the last DMA has ended: its records are in the queue then.

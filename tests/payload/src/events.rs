@@ -5,14 +5,15 @@
 use core::num::NonZeroU32;
 
 use heapless::Vec;
-use psmmu_abi::{Event, IrqSet};
-use psmmu_host::{Described, Interrupts, Serviced, service};
+use psmmu_abi::{Event, IrqSet, MsiMessage, PsmmuParamsFields, PsmmuParamsFlags};
+use psmmu_host::psmmu::QUIET;
+use psmmu_host::{Described, Interrupts, Serviced, Source, Vector, Vectors, World, service};
 use spin::Once;
 
 use crate::edu::Dma;
 use crate::gic;
 use crate::lock::Locked;
-use crate::platform::SMMU;
+use crate::platform::{MESSAGES, SMMU};
 use crate::smc::RMI;
 use crate::{arch, time};
 
@@ -58,14 +59,47 @@ pub struct Wires {
 
 static WIRES: Once<Wires> = Once::new();
 
-/// Wires the handler up as discovery found it, and enables its interrupts.
+/// What `PSMMU_ACTIVATE` is told of messages.
+static PARAMETERS: Once<PsmmuParamsFields> = Once::new();
+
+/// Wires the handler up as discovery found it, and enables its interrupts. Messages without a doorbell
+/// for them are left out, and the sources are polled.
 pub fn connect(interrupts: Interrupts) {
-    let Interrupts::Wired { gerror: Some(gerror), eventq: Some(eventq), .. } = interrupts else {
-        fail!("wired interrupts for GERROR and EVENTQ were expected, came {interrupts:?}")
-    };
-    WIRES.call_once(|| Wires { gerror: gerror.0, eventq: eventq.0 });
-    gic::enable(gerror.0);
-    gic::enable(eventq.0);
+    match interrupts {
+        Interrupts::Wired { gerror: Some(gerror), eventq: Some(eventq), .. } => {
+            enable(Wires { gerror: gerror.0, eventq: eventq.0 });
+        }
+        Interrupts::Msi => match gic::doorbell().zip(MESSAGES) {
+            Some((address, [eventq, gerror])) => {
+                let vectors = Vectors::new(false, &interrupts);
+                let message = |index| {
+                    let Vector { world: World::Realm, source } = vectors.vector(index)? else {
+                        return None;
+                    };
+                    let number = if source == Source::Eventq { eventq } else { gerror };
+                    Some(MsiMessage { address, data: number.into() })
+                };
+                let parameters = vectors.parameters(message, PsmmuParamsFlags::empty());
+                let parameters = parameters.unwrap_or_else(|error| fail!("{error}"));
+                PARAMETERS.call_once(|| parameters);
+                enable(Wires { gerror, eventq });
+                say!("messages to {address:#x}, GERROR {gerror}, EVENTQ {eventq}");
+            }
+            None => say!("there is no doorbell for messages: polling"),
+        },
+        other => fail!("interrupts for GERROR and EVENTQ were expected, came {other:?}"),
+    }
+}
+
+fn enable(wires: Wires) {
+    WIRES.call_once(|| wires);
+    gic::enable(wires.gerror);
+    gic::enable(wires.eventq);
+}
+
+/// Returns what `PSMMU_ACTIVATE` is to be told.
+pub fn parameters() -> &'static PsmmuParamsFields {
+    PARAMETERS.get().unwrap_or(&QUIET)
 }
 
 /// Returns the interrupt numbers.
@@ -180,7 +214,14 @@ pub fn entry(index: usize) -> Entry {
 
 /// Waits until `wanted` events were logged in all.
 pub fn wait_for(wanted: usize) {
-    if !time::wait(LIMIT, || count() >= wanted) {
+    let came = || {
+        if WIRES.get().is_none() {
+            poll(IrqSet::GERROR);
+            poll(IrqSet::EVENTQ);
+        }
+        count() >= wanted
+    };
+    if !time::wait(LIMIT, came) {
         let (came, eventq, gerror) =
             LOG.with(|log| (log.entries.len(), log.eventq_interrupts, log.gerror_interrupts));
         fail!(

@@ -59,9 +59,18 @@ pub fn set_up() -> Vec<u64, MAX_CPUS> {
     affinities
 }
 
+/// Returns the address to which a device writes the number of a shared interrupt to raise it, if the
+/// controller has one.
+pub fn doorbell() -> Option<u64> {
+    let has_one = GIC.with(|gic| gic.as_ref().is_some_and(|gic| gic.typer().mpis_supported()));
+    let offset = core::mem::offset_of!(Gicd, setspi_nsr);
+    has_one.then_some((platform::GICD + offset) as u64)
+}
+
 /// Delivers the shared interrupt `number` to this CPU.
 ///
-/// By edge: the SMMU pulses its wires, and a pulse on a level-sensitive input is lost.
+/// By edge: the SMMU pulses its wires, and a pulse on a level-sensitive input is lost. A message is a
+/// pulse too.
 pub fn enable(number: u32) {
     let intid = match IntId::try_from(number) {
         Ok(intid) if intid.is_spi() => intid,

@@ -7,7 +7,7 @@
 //! with an exit code (the table is in [`scenario`]).
 //!
 //! Read it from the machine up: [`platform`] says where things are, [`arch`], [`time`], [`gic`],
-//! [`pci`], [`edu`] and [`smmu`] touch them, [`smc`] calls the RMM, [`pool`] is the memory that it is
+//! [`pci`], [`edu`], [`device`] and [`smmu`] touch them, [`smc`] calls the RMM, [`pool`] is the memory that it is
 //! lent, [`events`] is the interrupt handler and its log, [`bring_up`] starts the RMM's PSMMU,
 //! [`scenario`] is what a boot is for.
 
@@ -23,6 +23,7 @@ mod console;
 mod arch;
 mod bring_up;
 mod cpus;
+mod device;
 mod edu;
 mod events;
 mod exit;

@@ -30,15 +30,15 @@ pub struct Boot {
 /// What came of a boot.
 #[derive(Clone, Debug)]
 pub struct Outcome {
-    /// QEMU's exit code, which is the host's; 128 and the signal's number if a signal ended it.
+    /// The machine's exit code, which is the host's; 128 and the signal's number if a signal ended it.
     pub code: i32,
     /// The time limit ended it.
     pub timed_out: bool,
-    /// All that came out of the UART.
+    /// All that came out of the UART, or of several.
     pub serial: String,
     /// The file with the same.
     pub log: PathBuf,
-    /// What EL3 said on the secure UART, and QEMU on standard error.
+    /// What EL3 said on a UART of its own, and the machine on standard error.
     pub asides: String,
     /// From start to end.
     pub took: Duration,
@@ -216,7 +216,7 @@ impl fmt::Display for Outcome {
             write!(f, " (exit code {})", self.code)?;
         }
         writeln!(f)?;
-        for (what, text) in [("serial log", &self.serial), ("EL3 and QEMU", &self.asides)] {
+        for (what, text) in [("serial log", &self.serial), ("EL3 and the machine", &self.asides)] {
             let lines: Vec<&str> = text.lines().collect();
             let shown = &lines[lines.len().saturating_sub(LINES)..];
             if !shown.is_empty() {
@@ -262,7 +262,8 @@ impl Logs {
     }
 }
 
-fn text(path: &Path) -> Result<String, BootError> {
+/// Reads a log; one that is not there is empty.
+pub(crate) fn text(path: &Path) -> Result<String, BootError> {
     match fs::read(path) {
         Ok(bytes) => Ok(String::from_utf8_lossy(&bytes).into_owned()),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(String::new()),

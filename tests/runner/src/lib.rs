@@ -4,12 +4,14 @@
 //! it went.
 //!
 //! [`machine`] is the command line, [`boot`] starts it and ends it in time, [`story`] makes a boot
-//! readable, [`place`] knows where images and logs are. The boot tests are in `tests/boot.rs`.
+//! readable, [`told`] does that for a boot that somebody else has made, [`place`] knows where images and
+//! logs are. The boot tests are in `tests/boot.rs`.
 
 pub mod boot;
 pub mod machine;
 pub mod place;
 pub mod story;
+pub mod told;
 
 pub use boot::{Boot, BootError, Outcome};
 pub use machine::Machine;

@@ -1,20 +1,25 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! `boot-runner story`, and `boot-runner raw` for images of other people.
+//! `boot-runner story`, `boot-runner raw` for images of other people, and `boot-runner tell` for boots of
+//! other machines.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use boot_runner::story::{self, EDUS, Story};
-use boot_runner::{Boot, BootError};
+use boot_runner::told::Told;
+use boot_runner::{Boot, BootError, Outcome};
 
 const USAGE: &str = "\
 usage: boot-runner story
            boots the host test image and tells what happened
        boot-runner raw --flash FILE [--smp CPUS] [--limit SECONDS]
            boots FILE with the same devices and semihosting; its serial port is this
-           program's standard input and output, QEMU's exit code this program's";
+           program's standard input and output, QEMU's exit code this program's
+       boot-runner tell --machine NAME [--version TEXT] [--code CODE] [--seconds SECONDS]
+                        --log FILE... [--aside FILE...]
+           tells what happened in a boot of another machine, from what it left behind";
 
 /// Exit code of a boot that lasted too long, as `timeout` has it.
 const TIMED_OUT: u8 = 124;
@@ -33,11 +38,15 @@ fn main() -> ExitCode {
             Ok(boot) => raw(&boot),
             Err(why) => return usage(&why),
         },
+        ["tell", options @ ..] => match Told::parse(options) {
+            Ok(told) => tell(&told),
+            Err(why) => return usage(&why),
+        },
         ["help" | "--help" | "-h"] => {
             println!("{USAGE}");
             return ExitCode::SUCCESS;
         }
-        _ => return usage("story or raw?"),
+        _ => return usage("story, raw or tell?"),
     };
     result.unwrap_or_else(|error| {
         eprintln!("boot-runner: {error}");
@@ -52,13 +61,25 @@ fn usage(why: &str) -> ExitCode {
 
 fn tell_story() -> Result<ExitCode, BootError> {
     let outcome = story::boot()?.run()?;
-    println!("{}", Story { qemu: &story::qemu_version(), outcome: &outcome });
-    Ok(match outcome {
-        ref outcome if outcome.passed() => ExitCode::SUCCESS,
-        outcome if outcome.timed_out => ExitCode::from(TIMED_OUT),
+    println!("{}", Story { machine: ("QEMU", &story::qemu_version()), outcome: &outcome });
+    Ok(verdict(&outcome))
+}
+
+fn tell(told: &Told) -> Result<ExitCode, BootError> {
+    let outcome = told.outcome()?;
+    println!("{}", Story { machine: (&told.machine, &told.version), outcome: &outcome });
+    Ok(verdict(&outcome))
+}
+
+fn verdict(outcome: &Outcome) -> ExitCode {
+    if outcome.passed() {
+        ExitCode::SUCCESS
+    } else if outcome.timed_out {
+        ExitCode::from(TIMED_OUT)
+    } else {
         // A host that ends with 0 and without PASS has not passed.
-        outcome => exit_code(outcome.code.max(1)),
-    })
+        exit_code(outcome.code.max(1))
+    }
 }
 
 fn raw_options(options: &[&str]) -> Result<Boot, String> {

@@ -21,8 +21,8 @@ pub fn boot() -> Result<Boot, BootError> {
 
 /// A boot, made readable.
 pub struct Story<'a> {
-    /// The first line of `qemu-system-aarch64 --version`.
-    pub qemu: &'a str,
+    /// What it ran on: a short name, and its version.
+    pub machine: (&'a str, &'a str),
     /// What came of the boot.
     pub outcome: &'a Outcome,
 }
@@ -56,7 +56,7 @@ impl fmt::Display for Story<'_> {
         let is_verdict = |line: &&str| line.starts_with("PASS ") || line.starts_with("FAIL ");
         let facts = |line: &&str| !is_event(line) && !is_verdict(line);
         let parts: [(&str, Vec<&str>); 4] = [
-            ("QEMU", vec![self.qemu]),
+            (self.machine.0, vec![self.machine.1]),
             ("TF-A", vec![self.tf_a()]),
             ("RMM", self.lines_of("rmm: ").collect()),
             ("host", self.lines_of("host: ").filter(facts).collect()),
@@ -105,7 +105,7 @@ mod tests {
 
     #[test]
     fn a_boot_that_passed_is_told_from_the_machine_up_and_ends_with_the_verdict() {
-        let story = Story { qemu: "10.0.2", outcome: &outcome(SERIAL, 0) }.to_string();
+        let story = Story { machine: ("QEMU", "10.0.2"), outcome: &outcome(SERIAL, 0) }.to_string();
         let lines: Vec<&str> = story.lines().collect();
         assert_eq!(
             lines,
@@ -126,7 +126,8 @@ mod tests {
 
     #[test]
     fn a_boot_that_failed_shows_the_exit_code_the_last_lines_and_the_log() {
-        let story = Story { qemu: "", outcome: &outcome("ERROR:   no RMM\r\n", 1) }.to_string();
+        let story = Story { machine: ("QEMU", ""), outcome: &outcome("ERROR:   no RMM\r\n", 1) }
+            .to_string();
         assert!(story.contains("TF-A  did not start"), "{story}");
         assert!(story.contains("\n  ERROR:   no RMM\n"), "{story}");
         assert!(story.contains("\nserial log: /somewhere/story.log\n"), "{story}");

@@ -65,6 +65,7 @@ struct Inner {
     rmm: Rmm<'static, World<Switch>>,
     ram: Ram,
     smmu: Smmu,
+    world: World<Switch>,
 }
 
 /// An RMM that is active, and its one PSMMU. Copies are the same RMM.
@@ -105,8 +106,8 @@ impl Monitor {
         let features =
             Features { address_bits: 48, breakpoints: 5, watchpoints: 3, protected_size: 5 };
         let responder = Responder::new(directory, ram.clone(), Owners::default());
-        let rmm = Rmm::new(features, world, responder, tracker);
-        let monitor = Self(Arc::new(Inner { rmm, ram, smmu }));
+        let rmm = Rmm::new(features, world.clone(), responder, tracker);
+        let monitor = Self(Arc::new(Inner { rmm, ram, smmu, world }));
         assert!(monitor.call(Function::RmmActivate, [0; 3]).is_success());
         monitor
     }
@@ -135,6 +136,12 @@ impl Monitor {
     #[must_use]
     pub fn psmmu(&self) -> &'static Psmmu<ModelRegisters<Switch>, ModelMemory> {
         self.0.rmm.responder().psmmus()[0]
+    }
+
+    /// Returns what the RMM runs in.
+    #[must_use]
+    pub fn world(&self) -> &World<Switch> {
+        &self.0.world
     }
 
     /// Returns the device for a step. No call may be made while it is held.

@@ -3,8 +3,10 @@
 //! What several CPUs may do at once with the life of a PSMMU and with memory. Each test runs under many
 //! schedules.
 
-use psmmu::State;
+use model_adapter::Tables;
+use psmmu::{Stage2, State, StreamError};
 use psmmu_abi::{Event, Function, MemoryTransfer, Status};
+use rmm::Environment;
 use shuttle::thread::{self, JoinHandle};
 use smmu_model::Record;
 use thread_tests::{Monitor, Reply};
@@ -240,6 +242,35 @@ fn one_table_that_several_make_and_destroy_is_made_and_destroyed_by_one_at_a_tim
         if made != gone {
             assert_eq!(made, gone + 1);
             assert_eq!(monitor.run(0, Function::PsmmuStL2Destroy, 0, 8), Status::Success);
+        }
+        assert_eq!(monitor.deactivate(0), Status::Success);
+        monitor.check_at_rest();
+    });
+}
+
+#[test]
+fn a_table_does_not_go_under_a_stream_that_is_configured() {
+    const STAGE_2: Stage2 = Stage2 { table: 0x8020_0000, vmid: 7, t0sz: 25, sl0: 1, ps: 2 };
+    under_all_schedules(|| {
+        let monitor = Monitor::active();
+        assert_eq!(monitor.run(0, Function::PsmmuStL2Create, 0, 3), Status::Success);
+        let owner = spawn(&monitor, |monitor| {
+            let (tables, clock) = (Tables(monitor.world()), monitor.world().clock());
+            let psmmu = monitor.psmmu();
+            psmmu.configure_stream(8, STAGE_2, &tables, clock)?;
+            psmmu.enable_stream(8, &tables, clock)
+        });
+        let destroyer = spawn(&monitor, |monitor| monitor.run(0, Function::PsmmuStL2Destroy, 0, 8));
+        match (owner.join().unwrap(), destroyer.join().unwrap()) {
+            (Ok(()), Status::ErrorPsmmuSt) => {
+                let (tables, clock) = (Tables(monitor.world()), monitor.world().clock());
+                let psmmu = monitor.psmmu();
+                assert_eq!(psmmu.disable_stream(8, &tables, clock), Ok(()));
+                assert_eq!(psmmu.release_stream(8, &tables, clock), Ok(()));
+                assert_eq!(monitor.run(0, Function::PsmmuStL2Destroy, 0, 8), Status::Success);
+            }
+            (Err(StreamError::NoTable), Status::Success) => {}
+            other => panic!("{other:?}"),
         }
         assert_eq!(monitor.deactivate(0), Status::Success);
         monitor.check_at_rest();

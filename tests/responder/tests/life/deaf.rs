@@ -213,6 +213,19 @@ fn a_psmmu_that_failed_before_it_ran_is_deactivated_without_memory_and_lives_aga
 }
 
 #[test]
+fn a_psmmu_that_failed_before_it_ran_tells_nothing_of_the_life_before() {
+    let machine = active();
+    machine.device().raise(1 << 5);
+    assert_ne!(machine.notify(1), [0; 6]);
+    assert_eq!(deactivate(&machine), x0::SUCCESS);
+    let (handle, _) = machine.begin_activate();
+    machine.device().set_gone(true);
+    assert_eq!(machine.finish(handle), x0::DEVICE);
+    let notify = machine.call([fid::IRQ_NOTIFY, responder_tests::PSMMU, 7, 0, 0, 0, 0, 0]);
+    assert_eq!(notify, [x0::DEVICE, 0, 0, 0, 0, 0, 0, 0]);
+}
+
+#[test]
 fn a_device_that_is_gone_keeps_all_and_gives_it_back_when_it_returns() {
     let machine = active();
     assert_eq!(create(&machine, 0), x0::SUCCESS);

@@ -4,8 +4,8 @@
 
 use psmmu::{Delivery, Stage2};
 use psmmu_abi::{IrqSet, MsiMessage, PsmmuParamsFlags};
-use responder_tests::raw::x0;
-use responder_tests::{Faults, HEAP, Machine, Options, STREAM, Tables, inputs};
+use responder_tests::raw::{fid, x0};
+use responder_tests::{Faults, HEAP, HOST_PAGE, Machine, Options, PSMMU, STREAM, Tables, inputs};
 use rmm::Environment;
 use smmu_model::{Outcome, PageRequest, Register, Transaction};
 
@@ -117,6 +117,52 @@ fn the_largest_queues_that_a_platform_allows_can_be_asked_for() {
     let options = Options { event_queue: 19, pri_queue: Some(19), ..Options::default() };
     let machine = started_with(options);
     lead_a_life(&machine, &[], 1);
+}
+
+#[test]
+fn a_device_that_has_less_is_given_less() {
+    let options = Options { event_queue: 9, pri_queue: Some(9), ..Options::default() };
+    for (commands, events, requests) in [(2, 1, 0), (8, 7, 10), (19, 19, 19)] {
+        let device = smmu_model::Config::default().with_queue_limits(commands, events, requests);
+        let machine = Machine::with_device(options, device).with_active_rmm();
+        lead_a_life(&machine, &[], 1);
+    }
+    for streams in [7, 8, 16] {
+        let machine = started_with(Options { streams, ..options });
+        lead_a_life(&machine, &[], 1);
+    }
+    for streams in [6, 5, 1, 0] {
+        let mut device = smmu_model::Config::default();
+        device.idr1 = device.idr1 & !0x3F | streams;
+        let machine = Machine::with_device(Options::default(), device).with_active_rmm();
+        live(&machine);
+    }
+}
+
+#[test]
+fn a_device_that_lacks_what_is_needed_is_refused_and_stays_inactive() {
+    const COHACC: u32 = 1 << 4;
+    const ST_LEVEL: u32 = 3 << 27;
+    const PRESET: u32 = 3 << 29;
+    const RME_DA: u32 = 1 << 31;
+    type Change = fn(&mut smmu_model::Config);
+    let changes: [(&str, Change); 5] = [
+        ("coherent access", |device| device.idr0 &= !COHACC),
+        ("two levels of tables", |device| device.idr0 &= !ST_LEVEL),
+        ("bases that can be chosen", |device| device.idr1 |= PRESET),
+        ("a Realm side", |device| device.r_idr1 &= !RME_DA),
+        ("room for commands", |device| *device = device.clone().with_queue_limits(1, 7, 7)),
+    ];
+    for (what, change) in changes {
+        let mut device = smmu_model::Config::default();
+        change(&mut device);
+        let machine = Machine::with_device(Options::default(), device).with_active_rmm();
+        machine.write_params(PsmmuParamsFlags::empty(), &[]);
+        let status = machine.status(fid::PSMMU_ACTIVATE, [PSMMU, HOST_PAGE, 0]);
+        assert_eq!(status, x0::DEVICE, "{what}");
+        assert_eq!(machine.device().accesses().1, 0, "{what}");
+        machine.check_at_rest();
+    }
 }
 
 #[test]

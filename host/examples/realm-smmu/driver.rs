@@ -1,0 +1,197 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! The driver, and with `glue.rs` what to lift: put your kernel's names in place of [`kernel`]'s.
+//!
+//! [`Rmm`] is there once, under a mutex. [`RealmSmmu`] is there for each SMMU, under a lock that its
+//! handlers take: these need nothing of the former, so none waits for memory that changes hands.
+
+use core::num::NonZeroU32;
+
+use psmmu_abi::{Event, IrqSet, PsmmuParamsFields, PsmmuParamsFlags};
+use psmmu_host::psmmu::{self, DestroyError, Table};
+use psmmu_host::rmm::{self, Started, Unfit};
+use psmmu_host::{Counters, Described, EventSink, Interrupts, Lender, Limiter, OperationError};
+use psmmu_host::{Rmi, Source, Vectors, Verdict, discover, service};
+
+use crate::glue::{Pages, SharedPage, Smc};
+use crate::kernel::{self, Kernel};
+
+/// Bit 16 of SMMU_IDR0: page requests.
+const IDR0_PRI: u32 = 1 << 16;
+/// Events that one interrupt may take.
+const BUDGET: NonZeroU32 = NonZeroU32::new(64).expect("not zero");
+/// Lines that faults, and as many that errors may print in a second.
+const LINES: u32 = 5;
+
+macro_rules! info {
+    ($kernel:expr, $($text:tt)+) => {
+        $kernel.log(format_args!("realm-smmu: {}", format_args!($($text)+)))
+    };
+}
+
+/// The RMM, and what it holds of the kernel's memory.
+pub struct Rmm<'k> {
+    rmi: Rmi<Smc<'k>>,
+    lender: Lender<Pages<'k>, SharedPage<'k>>,
+    page: SharedPage<'k>,
+}
+
+impl<'k> Rmm<'k> {
+    /// Finds the RMM and makes it active.
+    pub fn start(kernel: &'k Kernel) -> Result<Self, Unfit> {
+        let rmi = Rmi::new(Smc(kernel));
+        let mut lender = Lender::new(Pages(kernel), SharedPage::new(kernel));
+        let mut page = SharedPage::new(kernel);
+        let Started { capabilities, traffic, .. } = rmm::start(&rmi, &mut lender, &mut page)?;
+        let (version, granules) = (capabilities.version, traffic.donated);
+        info!(kernel, "RMI {version} with device assignment, active on {granules} granules");
+        Ok(Self { rmi, lender, page })
+    }
+}
+
+/// The Realm side of one SMMU.
+pub struct RealmSmmu<'k> {
+    kernel: &'k Kernel,
+    rmi: Rmi<Smc<'k>>,
+    /// PA of its Non-secure register page 0, by which the RMM knows it.
+    name: u64,
+    pri: bool,
+    interrupts: Interrupts,
+    params: PsmmuParamsFields,
+    report: Report<'k>,
+    counters: Counters<16>,
+}
+
+impl<'k> RealmSmmu<'k> {
+    /// Finds out whether an SMMU has a Realm side that this driver can serve.
+    pub fn probe(kernel: &'k Kernel, rmm: &mut Rmm<'k>, name: u64) -> Option<Self> {
+        let idr0 = kernel.read_register(name);
+        let found = discover(&rmm.rmi, name, idr0, &mut rmm.page);
+        let interrupts = found.interrupts;
+        match found.failure {
+            Some(error) => info!(kernel, "{error}"),
+            None => info!(kernel, "Realm side of {name:#x}: {interrupts}"),
+        }
+        let pri = idr0 & IDR0_PRI != 0;
+        let flags = if pri { PsmmuParamsFlags::PRI } else { PsmmuParamsFlags::empty() };
+        let vectors = Vectors::new(pri, &interrupts);
+        let params = vectors
+            .parameters(|vector| kernel.message(vector), flags)
+            .inspect_err(|error| info!(kernel, "{error}"))
+            .ok()?;
+        let limit = Limiter::new(LINES, kernel::SECOND);
+        let report = Report { kernel, faults: limit, errors: limit };
+        let (rmi, counters) = (rmm.rmi, Counters::new());
+        found.rme.then_some(Self { kernel, rmi, name, pri, interrupts, params, report, counters })
+    }
+
+    /// Starts the Realm side, and looks once at what was there before its interrupts were.
+    pub fn activate(&mut self, rmm: &mut Rmm<'k>) -> Result<(), OperationError> {
+        for warning in self.interrupts.warnings(self.pri) {
+            info!(self.kernel, "{warning}");
+        }
+        for (source, line) in self.interrupts.wires(self.pri) {
+            self.kernel.request_irq(line.0, source);
+        }
+        let Rmm { rmi, lender, page } = rmm;
+        let traffic = psmmu::activate(rmi, lender, self.name, page, &self.params)?;
+        info!(self.kernel, "active, {} granules donated", traffic.donated);
+        Source::of(self.pri).for_each(|source| self.interrupt(source));
+        Ok(())
+    }
+
+    /// Handles the interrupt of `source`.
+    pub fn interrupt(&mut self, source: Source) {
+        let sink = &mut self.counters.counting(&mut self.report);
+        match service(&self.rmi, self.name, source, sink, BUDGET) {
+            Ok(serviced) if serviced.more => self.kernel.run_soon(source),
+            Ok(_) => {}
+            Err(error) => self.report.line(true, format_args!("{source}: {error}")),
+        }
+    }
+
+    /// Is called by a timer: tells what was held back, and asks where nothing interrupts.
+    pub fn on_timer(&mut self) {
+        if self.interrupts.must_be_polled() {
+            Source::of(self.pri).for_each(|source| self.interrupt(source));
+        }
+        self.report.flush();
+    }
+
+    /// Gives a stream to a device that is to be assigned.
+    pub fn attach(&self, rmm: &mut Rmm<'k>, stream: u32) -> Result<(), OperationError> {
+        match psmmu::create_table(&rmm.rmi, &mut rmm.lender, self.name, stream)? {
+            Table::Created => info!(self.kernel, "a level-2 table for stream {stream:#x}"),
+            Table::Exists => info!(self.kernel, "stream {stream:#x} is in a table that exists"),
+        }
+        Ok(())
+    }
+
+    /// Takes it away, with all streams of its table.
+    pub fn detach(&self, rmm: &mut Rmm<'k>, stream: u32) -> Result<(), DestroyError> {
+        psmmu::destroy_table(&rmm.rmi, &mut rmm.lender, self.name, stream)?;
+        info!(self.kernel, "no level-2 table for stream {stream:#x} any more");
+        Ok(())
+    }
+
+    /// Stops the Realm side, and takes all back that it was lent.
+    pub fn deactivate(&self, rmm: &mut Rmm<'k>) -> Result<(), OperationError> {
+        let traffic = psmmu::deactivate(&rmm.rmi, &mut rmm.lender, self.name)?;
+        for (_, line) in self.interrupts.wires(self.pri) {
+            self.kernel.free_irq(line.0);
+        }
+        let (back, lost) = (traffic.returned, rmm.lender.lost());
+        info!(self.kernel, "inactive, {back} granules back, {lost} lost");
+        Ok(())
+    }
+
+    /// Prints what happened so far.
+    pub fn print_counters(&self) {
+        for source in Source::of(self.pri) {
+            info!(self.kernel, "{source}: {}", self.counters.source(source));
+        }
+        for (stream, count) in self.counters.streams() {
+            info!(self.kernel, "stream {stream:#x}: {count} for its virtual SMMU");
+        }
+    }
+}
+
+/// Tells guests and the log.
+struct Report<'k> {
+    kernel: &'k Kernel,
+    faults: Limiter,
+    /// Apart, so that no device hides them behind its faults.
+    errors: Limiter,
+}
+
+impl Report<'_> {
+    fn line(&mut self, is_error: bool, text: core::fmt::Arguments<'_>) {
+        let limiter = if is_error { &mut self.errors } else { &mut self.faults };
+        match limiter.ask(self.kernel.uptime()) {
+            Verdict::Pass { held_back: 0 } => info!(self.kernel, "{text}"),
+            Verdict::Pass { held_back } => info!(self.kernel, "{text} ({held_back} held back)"),
+            Verdict::Hold => {}
+        }
+    }
+
+    fn flush(&mut self) {
+        let held_back = self.faults.take_held_back() + self.errors.take_held_back();
+        if held_back != 0 {
+            info!(self.kernel, "{held_back} held back");
+        }
+    }
+}
+
+impl EventSink for Report<'_> {
+    fn event(&mut self, _: IrqSet, event: &Event) {
+        self.line(matches!(event, Event::Error(_)), format_args!("{}", Described(event)));
+    }
+
+    fn vsmmu(&mut self, _: IrqSet, stream: u32) -> bool {
+        let is_taken = self.kernel.interrupt_guest(stream);
+        if !is_taken {
+            self.line(false, format_args!("stream {stream:#x} has an event and nobody to take it"));
+        }
+        is_taken
+    }
+}

@@ -1,0 +1,283 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! The driver lends to the project's own RMM, with a device that is a model: on each path every granule
+//! comes home. What the driver does with RMMs of other kinds is in `lending`; what the RMM does with
+//! hosts of other kinds is in `tests/responder`.
+
+use std::cell::Cell;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use psmmu_abi::{Function, IrqSet, PsmmuParamsFields, PsmmuParamsFlags, Status};
+use psmmu_host::psmmu::{self, DestroyError, Table};
+use psmmu_host::{Cause, Command, Conduit, Lender, Limits, Memory, OperationError, Rmi, RmiError};
+use psmmu_host::{Traffic, rmm};
+use responder_tests::{HOST_PAGE, Heap, LIST_PAGE, Machine, NO_MEMORY, Options, PSMMU};
+use responder_tests::{PSMMU_STEP, RamPage, STREAM};
+use smmu_model::Register;
+
+/// Granules that the machine's PSMMU needs: two of stream table, one of each queue.
+const NEEDS: u64 = 4;
+const RETRIES: u32 = 20;
+const LIMITS: Limits = Limits { retries: RETRIES, rounds: 50, ..Limits::DEFAULT };
+
+/// The machine as a host's calls reach it, and what another CPU does while this one waits.
+struct Cpu<'a> {
+    machine: &'a Machine,
+    meanwhile: Box<dyn Fn() + 'a>,
+}
+
+impl Conduit for Cpu<'_> {
+    fn call(&self, x: [u64; 8]) -> [u64; 8] {
+        self.machine.call(x)
+    }
+
+    fn pause(&self) {
+        (self.meanwhile)();
+    }
+}
+
+/// A heap that is empty after some allocations, or gives what is no memory.
+struct Purse<'a> {
+    heap: Heap,
+    left: &'a Cell<u32>,
+    last_is_bad: bool,
+}
+
+impl Memory for Purse<'_> {
+    fn allocate(&mut self, granules: u64) -> Option<u64> {
+        let left = self.left.get().checked_sub(1);
+        self.left.set(left.unwrap_or(0));
+        match left? {
+            0 if self.last_is_bad => Some(NO_MEMORY),
+            _ => self.heap.allocate(granules),
+        }
+    }
+
+    fn free(&mut self, address: u64, granules: u64) {
+        if address != NO_MEMORY {
+            self.heap.free(address, granules);
+        }
+    }
+
+    fn lose(&mut self, address: u64, granules: u64) {
+        self.heap.lose(address, granules);
+    }
+}
+
+/// A host on a machine.
+struct Host<'a> {
+    machine: &'a Machine,
+    rmi: Rmi<Cpu<'a>>,
+    lender: Lender<Purse<'a>, RamPage>,
+    page: RamPage,
+}
+
+impl<'a> Host<'a> {
+    fn new(machine: &'a Machine, left: &'a Cell<u32>, last_is_bad: bool) -> Self {
+        Self::with(machine, left, last_is_bad, Box::new(|| {}))
+    }
+
+    fn with(
+        machine: &'a Machine,
+        left: &'a Cell<u32>,
+        last_is_bad: bool,
+        meanwhile: Box<dyn Fn() + 'a>,
+    ) -> Self {
+        let purse = Purse { heap: machine.heap.clone(), left, last_is_bad };
+        let lender = Lender::with_limits(purse, RamPage(machine.host.clone(), LIST_PAGE), LIMITS);
+        let page = RamPage(machine.host.clone(), HOST_PAGE);
+        let mut host = Self { machine, rmi: Rmi::new(Cpu { machine, meanwhile }), lender, page };
+        rmm::start(&host.rmi, &mut host.lender, &mut host.page).expect("a fresh RMM");
+        host
+    }
+
+    fn activate(&mut self) -> Result<Traffic, OperationError> {
+        self.activate_with(&psmmu::QUIET)
+    }
+
+    fn activate_with(&mut self, params: &PsmmuParamsFields) -> Result<Traffic, OperationError> {
+        psmmu::activate(&self.rmi, &mut self.lender, PSMMU, &mut self.page, params)
+    }
+
+    fn deactivate(&mut self) -> Result<Traffic, OperationError> {
+        psmmu::deactivate(&self.rmi, &mut self.lender, PSMMU)
+    }
+
+    fn create_table(&mut self, stream: u32) -> Result<Table, OperationError> {
+        psmmu::create_table(&self.rmi, &mut self.lender, PSMMU, stream)
+    }
+
+    fn destroy_table(&mut self, stream: u32) -> Result<Traffic, DestroyError> {
+        psmmu::destroy_table(&self.rmi, &mut self.lender, PSMMU, stream)
+    }
+
+    /// Checks that the RMM holds so much, by its own word, by the driver's and by the allocator's, and
+    /// that nothing was lost.
+    fn check(&self, held: u64) {
+        assert_eq!(self.lender.held_for(PSMMU), held, "by the driver's word");
+        assert_eq!(self.machine.heap.used() as u64, held, "by the allocator's");
+        assert_eq!(self.machine.host.realm().len() as u64, held, "by EL3's");
+        assert_eq!((self.lender.lost(), self.machine.heap.lost()), (0, Vec::new()));
+    }
+
+    /// Leads a whole life, in which nothing goes wrong.
+    fn live(&mut self) {
+        self.activate().expect("an inactive PSMMU");
+        assert_eq!(self.create_table(STREAM), Ok(Table::Created));
+        self.check(NEEDS + 1);
+        self.destroy_table(STREAM).expect("a table that nobody uses");
+        self.deactivate().expect("an active PSMMU");
+        self.check(0);
+    }
+}
+
+fn refused(function: Function, status: Status) -> Cause {
+    Cause::Rmi(RmiError::Status(function, status))
+}
+
+/// Returns why an operation failed that is over and after which nothing is amiss.
+fn cause<T: std::fmt::Debug>(result: Result<T, OperationError>) -> Cause {
+    let error = result.expect_err("it cannot succeed");
+    assert_eq!((error.alive, error.traffic.lost, error.traffic.refused), (false, 0, 0), "{error}");
+    error.cause
+}
+
+#[test]
+fn lives_one_behind_the_other_give_every_granule_back() {
+    let (machine, left) = (Machine::new(Options::default()), Cell::new(u32::MAX));
+    let mut host = Host::new(&machine, &left, false);
+    for _ in 0..10 {
+        host.live();
+    }
+}
+
+#[test]
+fn a_host_that_runs_out_of_memory_gets_back_what_it_lent_and_can_try_again() {
+    for allocations in 0..3 {
+        let (machine, left) = (Machine::new(Options::default()), Cell::new(allocations));
+        let mut host = Host::new(&machine, &left, false);
+        let granules = if allocations == 0 { 2 } else { 1 };
+        assert_eq!(cause(host.activate()), Cause::NoMemory(granules), "after {allocations}");
+        host.check(0);
+        left.set(u32::MAX);
+        host.activate().expect("memory is there again");
+        left.set(0);
+        assert_eq!(cause(host.create_table(STREAM)), Cause::NoMemory(1));
+        host.check(NEEDS);
+        host.deactivate().expect("an active PSMMU");
+        left.set(u32::MAX);
+        host.live();
+    }
+}
+
+#[test]
+fn memory_that_cannot_be_delegated_ends_the_operation_and_the_rest_comes_back() {
+    for allocations in 1..4 {
+        let (machine, left) = (Machine::new(Options::default()), Cell::new(allocations));
+        let mut host = Host::new(&machine, &left, true);
+        match cause(host.activate()) {
+            Cause::Delegate(error) => assert_eq!((error.at, error.lost), (NO_MEMORY, 0)),
+            other => panic!("{other:?}"),
+        }
+        host.check(0);
+        left.set(u32::MAX);
+        host.live();
+    }
+}
+
+#[test]
+fn what_the_rmm_refuses_costs_nothing() {
+    let (machine, left) = (Machine::new(Options::default()), Cell::new(u32::MAX));
+    let mut host = Host::new(&machine, &left, false);
+    let ats = PsmmuParamsFields { flags: PsmmuParamsFlags::ATS, ..psmmu::QUIET };
+    let activate = refused(Function::PsmmuActivate, Status::ErrorInput);
+    assert_eq!(cause(host.activate_with(&ats)), activate);
+    let create = refused(Function::PsmmuStL2Create, Status::ErrorInput);
+    assert_eq!(cause(host.create_table(STREAM)), create, "not active");
+    host.check(0);
+
+    host.activate().expect("an inactive PSMMU");
+    assert_eq!(cause(host.activate()), activate, "twice");
+    assert_eq!(cause(host.create_table(1 << 16)), create, "no such stream");
+    assert_eq!(host.create_table(STREAM), Ok(Table::Created));
+    assert_eq!(host.create_table(STREAM + 1), Ok(Table::Exists));
+    let deactivate = refused(Function::PsmmuDeactivate, Status::ErrorInput);
+    assert_eq!(cause(host.deactivate()), deactivate, "with a table");
+    host.check(NEEDS + 1);
+    host.destroy_table(STREAM).expect("a table that nobody uses");
+    host.deactivate().expect("an active PSMMU");
+    host.check(0);
+}
+
+/// Begins as many operations as there can be, each on a PSMMU of its own.
+fn begin_all(machine: &Machine) -> Vec<u64> {
+    machine.write_params(PsmmuParamsFlags::empty(), &[]);
+    let begin = |index| {
+        let psmmu = PSMMU + index * PSMMU_STEP;
+        let answer = machine.rmi().begin(Command::PsmmuActivate { psmmu, params: HOST_PAGE });
+        answer.outputs[0]
+    };
+    (1..=8).map(begin).collect()
+}
+
+#[test]
+fn a_blocked_rmm_is_waited_for_as_long_as_the_limit_says() {
+    for turns in [1, 5, RETRIES, RETRIES + 1] {
+        let devices = vec![smmu_model::Config::default(); 9];
+        let machine = Machine::with_devices(Options::default(), devices);
+        let (left, waits) = (Cell::new(u32::MAX), AtomicU32::new(0));
+        let handles = std::cell::RefCell::new(Vec::new());
+        let meanwhile = || {
+            if waits.fetch_add(1, Ordering::Relaxed) + 1 == turns {
+                // The other CPU gives its operation up.
+                let handle = handles.borrow_mut().pop().expect("one of eight");
+                let _ = machine.rmi().op_continue(handle, true);
+            }
+        };
+        let mut host = Host::with(&machine, &left, false, Box::new(meanwhile));
+        handles.borrow_mut().extend(begin_all(&machine));
+        let result = host.activate();
+        if turns <= RETRIES {
+            result.expect("a place at last");
+            host.check(NEEDS);
+        } else {
+            assert_eq!(cause(result), refused(Function::PsmmuActivate, Status::Blocked));
+            host.check(0);
+        }
+    }
+}
+
+#[test]
+fn memory_that_a_deaf_device_may_still_use_stays_lent_until_it_hears_again() {
+    let (machine, left) = (Machine::new(Options::default()), Cell::new(u32::MAX));
+    let mut host = Host::new(&machine, &left, false);
+    // It acknowledges the queue and then goes deaf.
+    machine.device().before_write(Register::CmdqProd, |_| ());
+    machine.device().before_write(Register::CmdqProd, |device| device.set_deaf(true));
+    let error = host.activate().expect_err("a deaf device");
+    assert_eq!(error.cause, refused(Function::OpContinue, Status::ErrorDevice));
+    assert_eq!(error.traffic, Traffic { donated: NEEDS, kept: NEEDS, ..Traffic::default() });
+    host.check(NEEDS);
+    assert_eq!(cause(host.deactivate()), refused(Function::PsmmuDeactivate, Status::ErrorDevice));
+    host.check(NEEDS);
+
+    machine.device().set_deaf(false);
+    let traffic = host.deactivate().expect("it hears again");
+    assert_eq!(traffic, Traffic { returned: NEEDS, ..Traffic::default() });
+    host.check(0);
+    host.live();
+}
+
+#[test]
+fn events_that_nobody_took_keep_no_memory() {
+    let (machine, left) = (Machine::new(Options::default()), Cell::new(u32::MAX));
+    let mut host = Host::new(&machine, &left, false);
+    host.activate().expect("an inactive PSMMU");
+    for address in 0..200 {
+        machine.device().record(smmu_model::Record::stage_2_write(STREAM, address << 12));
+    }
+    let told = machine.rmi().irq_notify(PSMMU, IrqSet::EVENTQ).expect("active");
+    assert!(told.pending);
+    host.deactivate().expect("an active PSMMU");
+    host.check(0);
+}

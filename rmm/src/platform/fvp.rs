@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! Arm's FVP Base RevC (`FVP_Base_RevC-2xAEMvA`) with RME under TF-A.
+//!
+//! Its SMMUv3 has a Realm programming interface. Nobody has run this yet: `docs/fvp.md` says what to
+//! look at first.
+
+use psmmu::{AbortBehaviour, Config, Delivery, Interface, Sizes};
+
+use super::{Console, ListedPsmmus, Platform, PsmmuDescription, place};
+
+/// PA of the SMMU's Non-secure page 0.
+const SMMU: u64 = 0x2B40_0000;
+
+/// PA of its Realm page 0: 128 KiB behind the Non-secure one for the Root's page, and 64 KiB for each
+/// unit of `SMMU_ROOT_IDR0.BA_REALM`, which the model is told to have 2 of.
+const REALM_PAGE_0: u64 = SMMU + 0x2_0000 + 2 * 0x1_0000;
+
+/// By messages: which wires the Realm side has, nobody has published. A host without a doorbell polls.
+const DELIVERY: Delivery = Delivery::Messages;
+
+/// Nothing says that PROD stands still when a write is aborted.
+const ABORT: AbortBehaviour = AbortBehaviour::SpoilsQueue;
+
+/// Arm's FVP.
+pub const FVP: Platform = Platform {
+    name: "Arm FVP",
+    // UART 3, the one that TF-A's manifest names. EL3 does not touch it.
+    console: Console { base: 0x1C0C_0000, clock: Some(14_745_600) },
+    realm_memory: place::FVP,
+    // What the device tree in TF-A's image says: 2 GiB without the last 64 MiB, and 2 GiB more.
+    tracked_dram: (4 << 30) - (64 << 20),
+    // TF-A sets 36 bits.
+    protected_size: 1,
+    max_psmmus: 1,
+    // TF-A 2.12 lists none; from manifest 0.5 on it lists this one.
+    psmmus: &[PsmmuDescription {
+        config: Config {
+            name: SMMU,
+            interface: Interface::Realm,
+            delivery: DELIVERY,
+            abort: ABORT,
+            sizes: Sizes::DEFAULT,
+        },
+        realm_page_0: REALM_PAGE_0,
+        remark: "",
+    }],
+    listed: ListedPsmmus { delivery: DELIVERY, abort: ABORT, sizes: Sizes::DEFAULT },
+};
