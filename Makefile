@@ -76,7 +76,7 @@ host-test: ## the tests that need only cargo
 
 boot-test: ## the tests that boot QEMU
 	@tools/setup
-	@tools/image -q qemu plain fvp
+	@tools/image -q qemu plain c fvp
 	@$(limit) 1800 tools/host-cargo test -p boot-runner
 
 no-panic: ## check that no panic can be reached from the event path

@@ -62,8 +62,8 @@ uint64_t create_table(uint64_t name, uint64_t first_stream)
 		return PSMMU_RMI_BUSY;
 	}
 	result = psmmu_make_table(set, name, first_stream, (uint64_t)(uintptr_t)level_2[index], NULL);
-	/* Nobody assigns devices here: all streams begin to translate at once. */
-	for (; result == PSMMU_RMI_SUCCESS && stream < first_stream + 64; stream++) {
+	/* Nobody assigns devices here: function 0 of each device on this bus begins to translate at once. */
+	for (; result == PSMMU_RMI_SUCCESS && stream < first_stream + 64; stream += 8) {
 		if (psmmu_configure_stream(set, name, stream, &stage_2) != PSMMU_OK ||
 		    psmmu_enable_stream(set, name, stream) != PSMMU_OK)
 			result = PSMMU_RMI_ERROR_DEVICE;

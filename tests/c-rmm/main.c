@@ -119,9 +119,9 @@ int64_t cold_boot(uint64_t version, uint64_t max_cpus, uint64_t shared_buffer)
 		return -3;
 	if (shared_buffer == 0 || shared_buffer % GRANULE != 0)
 		return -5;
-	/* Words 3 and 4: how many banks of DRAM there are, and where they are listed. */
-	banks = (const struct dram *)(uintptr_t)manifest[4];
-	if (manifest[3] == 0 || (manifest[4] & ~(GRANULE - 1)) != shared_buffer)
+	/* Words 2 and 3: how many banks of DRAM there are, and where they are listed. */
+	banks = (const struct dram *)(uintptr_t)manifest[3];
+	if (manifest[2] == 0 || (manifest[3] & ~(GRANULE - 1)) != shared_buffer)
 		return -7;
 	host_open(&banks[0]);
 	print("rmm: an RMM in C at Realm EL2, RMM-EL3 interface #", version);
