@@ -357,6 +357,11 @@ impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
         let on = Cr0::from_bits_truncate(self.registers.read32(Register32::CR0));
         self.acknowledged(Register32::CR0ACK, Cr0::all().bits(), on.bits(), clock)?;
         self.set_cr0(on & queues, clock)?;
+        self.stop_interrupts(clock)
+    }
+
+    /// Stops interrupts, which is acknowledged, as must be what was changed before.
+    pub(crate) fn stop_interrupts(&self, clock: &impl Clock) -> Result<(), TimedOut> {
         let (mask, on) = (IrqCtrl::all().bits(), self.registers.read32(Register32::IRQ_CTRL));
         self.acknowledged(Register32::IRQ_CTRLACK, mask, on & mask, clock)?;
         self.set_irq_ctrl(IrqCtrl::empty(), clock)

@@ -139,7 +139,7 @@ impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
             return Err(AttachError::Memory);
         }
 
-        self.set_irq_ctrl(IrqCtrl::empty(), clock)?;
+        self.stop_interrupts(clock)?;
         self.program_messages(has_msi, has_pri, wanted);
         self.errors.lock().resume(registers);
         *self.commands.lock() = command_queue.zip(commands).map(|(memory, size)| {
@@ -188,7 +188,7 @@ impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
             .or_else(|_| self.claim(State::Failed, State::Deactivating))
             .map_err(AttachError::State)?;
         let _turn = self.turn.lock();
-        if self.set_irq_ctrl(IrqCtrl::empty(), clock).is_err() {
+        if self.stop_interrupts(clock).is_err() {
             self.fail_claimed();
             return Err(AttachError::TimedOut);
         }
