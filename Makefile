@@ -15,7 +15,7 @@ limit := timeout --foreground -k 10
 
 FUZZ_SECONDS ?= 60
 
-.PHONY: help run fvp test fuzz bench image fvp-image setup host-test boot-test no-panic fmt clippy doc clean
+.PHONY: help run fvp test fuzz bench image fvp-image capi setup host-test boot-test no-panic fmt clippy doc clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-11s %s\n", $$1, $$2 }' Makefile
@@ -41,7 +41,8 @@ test: ## everything: format, lints, documentation, host tests, images, boot test
 	@$(limit) 1800 tools/host-cargo test
 	@$(limit) 1800 tools/host-cargo test -p thread-tests
 	@tools/no-panic
-	@tools/image qemu plain fvp
+	@tools/capi -q test
+	@tools/image qemu plain c fvp
 	@$(limit) 1800 tools/host-cargo test -p boot-runner
 
 fuzz: ## random walks with fresh seeds for FUZZ_SECONDS (60)
@@ -57,6 +58,10 @@ image: ## build build/qemu/flash.bin and build/qemu-plain/flash.bin, print the R
 	@tools/setup
 	@tools/image
 
+capi: ## build libpsmmu.a and psmmu.h for RMMs in C, in build/capi/
+	@tools/setup
+	@tools/capi
+
 fvp-image: ## build build/fvp/bl1.bin and build/fvp/fip.bin, for Arm's FVP
 	@tools/setup
 	@tools/image fvp
@@ -71,7 +76,7 @@ host-test: ## the tests that need only cargo
 
 boot-test: ## the tests that boot QEMU
 	@tools/setup
-	@tools/image -q qemu plain fvp
+	@tools/image -q qemu plain c fvp
 	@$(limit) 1800 tools/host-cargo test -p boot-runner
 
 no-panic: ## check that no panic can be reached from the event path

@@ -151,7 +151,7 @@ impl Activation {
     pub fn needs(&self) -> Needs {
         let Sizes { streams, commands, events, requests } = self.device.sizes;
         let granules = |log2: u8, entry_words: usize| {
-            let bytes = (entry_words * 8) << log2;
+            let bytes = (entry_words * 8).wrapping_shl(log2.into());
             (bytes / GRANULE_SIZE).max(1) as u16
         };
         let tables = streams.saturating_sub(stream_table::SPLIT as u8);
@@ -239,7 +239,7 @@ impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
         let Activation { wanted, device } = activation;
         self.errors.lock().reset(&self.registers);
         self.program(&memory, sizes);
-        self.program_messages(activation);
+        self.program_messages(device.has_msi, device.has_pri, wanted);
 
         let Memory { stream_table, command_queue, event_queue, pri_queue, completion } = memory;
         let completion = completion.filter(|_| device.has_msi);
@@ -266,15 +266,19 @@ impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
             self.set_cr0(enables, clock)?;
             interrupts |= IrqCtrl::PRIQ;
         }
-        let interrupt = match self.config.delivery {
-            Delivery::Disabled => false,
-            Delivery::Wired { .. } => true,
-            Delivery::Messages => wanted.messages.is_some(),
-        };
-        if interrupt {
+        if self.interrupts(wanted) {
             self.set_irq_ctrl(interrupts, clock)?;
         }
         self.set_cr0(enables | Cr0::SMMUEN, clock).map_err(Into::into)
+    }
+
+    /// Returns whether the device is to interrupt.
+    pub(crate) const fn interrupts(&self, wanted: &Wanted) -> bool {
+        match self.config.delivery {
+            Delivery::Disabled => false,
+            Delivery::Wired { .. } => true,
+            Delivery::Messages => wanted.messages.is_some(),
+        }
     }
 
     /// Reads what the device has, and refuses one that cannot serve.
@@ -316,8 +320,13 @@ impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
         if wanted.page_requests && !device.has_pri {
             return Err(ActivateError::PageRequests);
         }
+        if self.can_send(wanted, device.has_msi) { Ok(()) } else { Err(ActivateError::Messages) }
+    }
+
+    /// Returns whether the device can send the messages that are wanted, which may be none.
+    pub(crate) fn can_send(&self, wanted: &Wanted, has_msi: bool) -> bool {
         let Some(messages) = &wanted.messages else {
-            return Ok(());
+            return true;
         };
         let bits = address_bits(self.registers.read32(Register32::NS_IDR5));
         let is_good = |message: &MsiMessage| {
@@ -330,11 +339,7 @@ impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
         let all_good = is_good(&messages.gerror)
             && is_good(&messages.eventq)
             && (!wanted.page_requests || is_good(&messages.priq));
-        if device.has_msi && self.config.delivery == Delivery::Messages && all_good {
-            Ok(())
-        } else {
-            Err(ActivateError::Messages)
-        }
+        has_msi && self.config.delivery == Delivery::Messages && all_good
     }
 
     /// Stops translation, interrupts and queues, in this order, each acknowledged.
@@ -352,6 +357,11 @@ impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
         let on = Cr0::from_bits_truncate(self.registers.read32(Register32::CR0));
         self.acknowledged(Register32::CR0ACK, Cr0::all().bits(), on.bits(), clock)?;
         self.set_cr0(on & queues, clock)?;
+        self.stop_interrupts(clock)
+    }
+
+    /// Stops interrupts, which is acknowledged, as must be what was changed before.
+    pub(crate) fn stop_interrupts(&self, clock: &impl Clock) -> Result<(), TimedOut> {
         let (mask, on) = (IrqCtrl::all().bits(), self.registers.read32(Register32::IRQ_CTRL));
         self.acknowledged(Register32::IRQ_CTRLACK, mask, on & mask, clock)?;
         self.set_irq_ctrl(IrqCtrl::empty(), clock)
@@ -405,9 +415,8 @@ impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
 
     /// Says where interrupts go. Without messages these registers do not exist; with them they hold
     /// anything after reset.
-    fn program_messages(&self, activation: &Activation) {
-        let Activation { wanted, device } = activation;
-        if !device.has_msi {
+    pub(crate) fn program_messages(&self, has_msi: bool, has_pri: bool, wanted: &Wanted) {
+        if !has_msi {
             return;
         }
         let registers = &self.registers;
@@ -433,7 +442,7 @@ impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
             Register64::EVENTQ_IRQ_CFG0,
             messages.map(|messages| messages.eventq),
         );
-        if device.has_pri {
+        if has_pri {
             // Its CFG2 also says when the wire is pulsed.
             put(
                 [Register32::PRIQ_IRQ_CFG1, Register32::PRIQ_IRQ_CFG2],
@@ -448,7 +457,11 @@ impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
         self.acknowledged(Register32::CR0ACK, Cr0::all().bits(), enables.bits(), clock)
     }
 
-    fn set_irq_ctrl(&self, enables: IrqCtrl, clock: &impl Clock) -> Result<(), TimedOut> {
+    pub(crate) fn set_irq_ctrl(
+        &self,
+        enables: IrqCtrl,
+        clock: &impl Clock,
+    ) -> Result<(), TimedOut> {
         self.registers.write32(Register32::IRQ_CTRL, enables.bits());
         self.acknowledged(Register32::IRQ_CTRLACK, IrqCtrl::all().bits(), enables.bits(), clock)
     }

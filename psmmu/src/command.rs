@@ -27,6 +27,12 @@ const FETCH_RETRIES: u8 = 8;
 pub struct Command([u64; WORDS]);
 
 impl Command {
+    /// Takes the two words of a command, the first one lowest.
+    #[must_use]
+    pub const fn new(words: [u64; WORDS]) -> Self {
+        Self(words)
+    }
+
     /// CMD_CFGI_ALL: drops all cached configuration.
     pub const CFGI_ALL: Self = Self([0x04, 0x1F]);
     /// CMD_CFGI_STE with Leaf = 0: drops what is cached of the entry of `stream`, and of the level-1
@@ -166,6 +172,14 @@ impl<M: DeviceMemory> CommandQueue<M> {
             awaited: 0,
             looks: 0,
         }
+    }
+
+    /// Goes on where somebody else has stopped, with CMDQ_PROD and CMDQ_CONS as the device has them.
+    pub(crate) fn resumed(memory: M, size: Log2Size, prod: u32, cons: u32) -> Self {
+        let mut queue = Self::new(memory, size, None);
+        queue.prod = size.pointer(prod);
+        queue.cons = size.pointer(cons);
+        queue
     }
 
     /// Gives back the memory of the queue, and that of the messages.
@@ -343,23 +357,22 @@ impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
         if !look_at_registers {
             return None;
         }
-        if self.repair_commands() == Repair::Hopeless || self.state() == State::Failed {
+        if self.repair_commands() == Some(Repair::Hopeless) || self.state() == State::Failed {
             return Some(Err(CommandError::TimedOut));
         }
         self.commands.lock().as_mut()?.ended(&self.registers)
     }
 
     /// Makes the command queue run again if it stands still because of an error, and keeps the error
-    /// to be told. One register read if it does not. If it is hopeless, the PSMMU is given up.
-    pub(crate) fn repair_commands(&self) -> Repair {
+    /// to be told. One register read if it does not. If it is hopeless, the PSMMU is given up. `None`
+    /// without a command queue: of one that is somebody else's, the errors are his to repair.
+    pub(crate) fn repair_commands(&self) -> Option<Repair> {
         let mut commands = self.commands.lock();
-        let Some(commands) = commands.as_mut() else {
-            return Repair::Done;
-        };
+        let commands = commands.as_mut()?;
         let mut errors = self.errors.lock();
         let active = errors.active(&self.registers);
         if !active.contains(Gerror::CMDQ_ERR) {
-            return Repair::Done;
+            return Some(Repair::Done);
         }
         let (repair, cons) = commands.repair(&self.registers);
         self.counters.trace.push(Trouble::CommandRefused(cons));
@@ -368,7 +381,7 @@ impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
         if repair == Repair::Hopeless {
             self.give_up(Gerror::CMDQ_ERR);
         }
-        repair
+        Some(repair)
     }
 }
 

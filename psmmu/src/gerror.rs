@@ -22,12 +22,21 @@ pub struct Errors {
     kept: Gerror,
     /// Told to the host.
     pub(crate) told: Gerror,
+    /// Told and consumed, but still active: a command error that somebody else is to repair.
+    consumed: Gerror,
 }
 
 impl Errors {
     /// Starts with nothing active and nothing told.
     pub(crate) const fn new() -> Self {
-        Self { acknowledged: 0, kept: Gerror::empty(), told: Gerror::empty() }
+        let none = Gerror::empty();
+        Self { acknowledged: 0, kept: none, told: none, consumed: none }
+    }
+
+    /// Goes on where somebody else has stopped: what he has not acknowledged is still to be told.
+    pub(crate) fn resume(&mut self, registers: &impl Registers) {
+        let acknowledged = registers.read32(Register32::GERRORN);
+        *self = Self { acknowledged, ..Self::new() };
     }
 
     /// Forgets all errors, those included that an earlier user of the device left active.
@@ -41,12 +50,28 @@ impl Errors {
     pub(crate) fn forget(&mut self) {
         self.kept = Gerror::empty();
         self.told = Gerror::empty();
+        self.consumed = Gerror::empty();
     }
 
-    /// Reads which errors are active. One register read.
+    /// Reads which errors are active, but for those that the host has consumed. One register read.
     pub(crate) fn active(&self, registers: &impl Registers) -> Gerror {
         let gerror = registers.read32(Register32::GERROR);
-        Gerror::from_bits_truncate(gerror ^ self.acknowledged)
+        Gerror::from_bits_truncate(gerror ^ self.acknowledged) - self.consumed
+    }
+
+    /// Acknowledges a command error that somebody else has repaired, and says whether there is one. The
+    /// host is told of it if it was not.
+    pub(crate) fn acknowledge_repaired(&mut self, registers: &impl Registers) -> bool {
+        let error = Gerror::CMDQ_ERR;
+        if self.consumed.contains(error) {
+            self.consumed -= error;
+            self.acknowledge(registers, error);
+        } else if self.active(registers).contains(error) {
+            self.acknowledge_at_once(registers, error);
+        } else {
+            return false;
+        }
+        true
     }
 
     /// Acknowledges `errors`, which must be active. One register write.
@@ -88,9 +113,10 @@ impl Errors {
     /// error never is: it is acknowledged by its repair.
     pub(crate) fn consume(&mut self) -> Gerror {
         let told = core::mem::replace(&mut self.told, Gerror::empty());
-        let unacknowledged = told - self.kept - Gerror::CMDQ_ERR;
+        let unacknowledged = told - self.kept;
         self.kept -= told;
-        unacknowledged
+        self.consumed |= unacknowledged & Gerror::CMDQ_ERR;
+        unacknowledged - Gerror::CMDQ_ERR
     }
 }
 

@@ -29,7 +29,8 @@
 //! A PSMMU's life is told by [`activate`] (bring-up on memory that the host gave), [`tables`] (level-2
 //! stream tables come and go), [`streams`] (devices of Realms are configured, enabled, disabled,
 //! released), [`deactivate`] (to rest, and the memory back); [`stream_table`] is the layout of what
-//! the device reads.
+//! the device reads. An RMM that brings its SMMUs up itself hands the running queues over instead:
+//! [`attach`].
 //!
 //! # What the embedder gives
 //! [`Registers`] of each SMMU, [`DeviceMemory`] for its queues and tables, [`TableMemory`] for those of level 2, [`HostMemory`] as the door
@@ -44,6 +45,7 @@
 #![deny(unsafe_code)]
 
 pub mod activate;
+pub mod attach;
 pub mod command;
 pub mod consume;
 pub mod counters;
@@ -68,6 +70,7 @@ pub mod sync;
 pub mod tables;
 
 pub use activate::{ActivateError, Activation, Memory, Messages, Needs, NotActivated, Wanted};
+pub use attach::{AttachError, Running};
 pub use counters::Counters;
 pub use deactivate::DeactivateError;
 pub use directory::{Directory, DirectoryError};

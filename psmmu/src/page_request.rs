@@ -64,8 +64,8 @@ impl Entry for PageRequest {
     const ABORT: ErrorCause = ErrorCause::PRIQ_ABT_ERR;
 
     fn read(memory: &impl DeviceMemory, index: usize) -> Self {
-        let first = index * Self::WORDS;
-        Self([0, 1].map(|word| memory.load(first + word)))
+        let first = index.wrapping_mul(Self::WORDS);
+        Self([0, 1].map(|word| memory.load(first.wrapping_add(word))))
     }
 
     fn stream_id(&self) -> u32 {

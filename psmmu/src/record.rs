@@ -118,8 +118,8 @@ impl Entry for Record {
 
     #[inline]
     fn read(memory: &impl DeviceMemory, index: usize) -> Self {
-        let first = index * WORDS;
-        Self([0, 1, 2, 3].map(|word| memory.load(first + word)))
+        let first = index.wrapping_mul(WORDS);
+        Self([0, 1, 2, 3].map(|word| memory.load(first.wrapping_add(word))))
     }
 
     #[inline]

@@ -89,6 +89,18 @@ table! { Register32, 4:
     GERROR_IRQ_CFG1 = Realm0 + 0x070;
     /// Memory attributes of the message for global errors.
     GERROR_IRQ_CFG2 = Realm0 + 0x074;
+    /// Lower half of [`Register64::CMDQ_BASE`], to see what runs; the upper half is behind it.
+    CMDQ_BASE_LOW = Realm0 + 0x090;
+    /// Upper half of [`Register64::CMDQ_BASE`].
+    CMDQ_BASE_HIGH = Realm0 + 0x094;
+    /// Lower half of [`Register64::EVENTQ_BASE`].
+    EVENTQ_BASE_LOW = Realm0 + 0x0A0;
+    /// Upper half of [`Register64::EVENTQ_BASE`].
+    EVENTQ_BASE_HIGH = Realm0 + 0x0A4;
+    /// Lower half of [`Register64::PRIQ_BASE`].
+    PRIQ_BASE_LOW = Realm0 + 0x0C0;
+    /// Upper half of [`Register64::PRIQ_BASE`].
+    PRIQ_BASE_HIGH = Realm0 + 0x0C4;
     /// Format, split and size of the stream table.
     STRTAB_BASE_CFG = Realm0 + 0x088;
     /// Producer of commands.
@@ -252,6 +264,9 @@ pub const CR1_WRITE_BACK_INNER_SHAREABLE: u32 = 0xD75;
 /// STRTAB_BASE, CMDQ_BASE, EVENTQ_BASE, PRIQ_BASE bit 62: a hint to allocate in caches.
 pub const BASE_ALLOCATE: u64 = 1 << 62;
 
+/// Log2 of the entries in CMDQ_BASE, EVENTQ_BASE, PRIQ_BASE, bits 4:0.
+pub const BASE_LOG2_SIZE: u64 = 0x1F;
+
 /// Address bits of the base registers, 55:5. The stream table needs 55:6, which its size implies.
 pub const BASE_ADDRESS: u64 = 0x00FF_FFFF_FFFF_FFE0;
 
@@ -323,6 +338,12 @@ mod tests {
             (Register32::GERROR, 0x60),
             (Register32::GERRORN, 0x64),
             (Register32::STRTAB_BASE_CFG, 0x88),
+            (Register32::CMDQ_BASE_LOW, 0x90),
+            (Register32::CMDQ_BASE_HIGH, 0x94),
+            (Register32::EVENTQ_BASE_LOW, 0xA0),
+            (Register32::EVENTQ_BASE_HIGH, 0xA4),
+            (Register32::PRIQ_BASE_LOW, 0xC0),
+            (Register32::PRIQ_BASE_HIGH, 0xC4),
             (Register32::CMDQ_PROD, 0x98),
             (Register32::CMDQ_CONS, 0x9C),
             (Register32::GERROR_IRQ_CFG1, 0x70),

@@ -106,7 +106,7 @@ impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
     }
 
     /// Tells the global errors. A command error is repaired at once, since the command queue stands
-    /// still until it is.
+    /// still until it is; one of a queue that is somebody else's is told as it is.
     fn notify_errors(&self, told: &mut Notification) {
         // What a failed device shows means nothing any more.
         let read = |errors: &Errors| match self.state() {
@@ -117,9 +117,12 @@ impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
         let mut active = read(&errors);
         if active.contains(Gerror::CMDQ_ERR) {
             drop(errors);
-            self.repair_commands();
+            let is_repaired = self.repair_commands().is_some();
             errors = self.errors.lock();
-            active = read(&errors) - Gerror::CMDQ_ERR;
+            active = read(&errors);
+            if is_repaired {
+                active -= Gerror::CMDQ_ERR;
+            }
         }
         let waiting = errors.waiting(active);
         tell(told, waiting, || {

@@ -101,6 +101,13 @@ impl<M: DeviceMemory, E: Entry> Queue<M, E> {
         }
     }
 
+    /// Goes on where somebody else has stopped, `cons` being CONS as the device has it.
+    pub(crate) fn resumed(memory: M, size: Log2Size, cons: u32) -> Self {
+        let mut queue = Self::new(memory, size);
+        queue.cons = cons & OVERFLOW | size.pointer(cons);
+        queue
+    }
+
     /// Gives back the memory that the device wrote to.
     pub(crate) fn into_memory(self) -> M {
         self.memory
@@ -111,8 +118,13 @@ impl<M: DeviceMemory, E: Entry> Queue<M, E> {
     pub(crate) fn left(&self, registers: &impl Registers) -> u64 {
         let prod = registers.read32(E::PROD);
         let shown = self.shown(prod).unwrap_or(0);
-        let losses = u64::from(self.has_overflowed(prod) || self.loss.is_some());
-        (self.staged.len() as u64).saturating_add(shown.into()).saturating_add(losses)
+        let announced = self.loss.is_none() && self.has_overflowed(prod);
+        self.held().saturating_add(shown.into()).saturating_add(announced.into())
+    }
+
+    /// Returns how many entries of the ring nobody has consumed, with a loss that is to come into it.
+    pub(crate) fn held(&self) -> u64 {
+        (self.staged.len() as u64).saturating_add(self.loss.is_some().into())
     }
 
     /// Returns whether the hardware queue was given up.

@@ -57,6 +57,16 @@ pub fn many_flash() -> Result<PathBuf, NoWorkspace> {
     Ok(build()?.join("qemu-many/flash.bin"))
 }
 
+/// Returns the flash image of the RMM in C: the one that attaches its SMMU to the library, or the one that
+/// has it brought up.
+///
+/// # Errors
+/// As [`build`].
+pub fn c_flash(attaches: bool) -> Result<PathBuf, NoWorkspace> {
+    let folder = if attaches { "qemu-c" } else { "qemu-c-life" };
+    Ok(build()?.join(folder).join("flash.bin"))
+}
+
 /// Returns the QEMU to run.
 #[must_use]
 pub fn qemu() -> PathBuf {

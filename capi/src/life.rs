@@ -1,0 +1,229 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! SMMUs that are brought up, and to rest, on memory that the embedder gives.
+
+use core::ptr;
+
+use psmmu::{Activation, Memory, Needs, Wanted};
+use psmmu_abi::{PsmmuParamsFlags, ResultWord, Status};
+
+use crate::memory::Shared;
+use crate::set::{self, Set, Unit};
+use crate::types::{Error, NeededGranules, Piece, Pieces, WantedFlags};
+
+const NOTHING: Piece = Piece { va: ptr::null_mut(), pa: 0, bytes: 0 };
+
+impl From<Needs> for NeededGranules {
+    fn from(needs: Needs) -> Self {
+        let Needs { stream_table, command_queue, event_queue, pri_queue } = needs;
+        Self {
+            stream_table: stream_table.into(),
+            command_queue: command_queue.into(),
+            event_queue: event_queue.into(),
+            pri_queue: pri_queue.unwrap_or(0).into(),
+        }
+    }
+}
+
+impl From<Memory<Shared>> for Pieces {
+    fn from(memory: Memory<Shared>) -> Self {
+        let Memory { stream_table, command_queue, event_queue, pri_queue, completion } = memory;
+        Self {
+            stream_table: stream_table.into_piece(),
+            command_queue: command_queue.into_piece(),
+            event_queue: event_queue.into_piece(),
+            pri_queue: pri_queue.map_or(NOTHING, Shared::into_piece),
+            completion: completion.map_or(NOTHING, Shared::into_piece),
+        }
+    }
+}
+
+impl Unit {
+    /// Keeps the claim for [`psmmu_activate`] and returns what it needs.
+    fn begun(&self, activation: Activation) -> NeededGranules {
+        let needs = activation.needs().into();
+        *self.activation.lock() = Some(activation);
+        needs
+    }
+
+    fn take_activation(&self) -> Option<Activation> {
+        self.activation.lock().take()
+    }
+}
+
+/// See `psmmu.h`.
+///
+/// # Safety
+/// 1. `set` is null or one that `psmmu_open` gave.
+/// 2. `needs` is null or can be written.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn psmmu_begin_activation(
+    set: *const Set,
+    name: u64,
+    params: u64,
+    needs: *mut NeededGranules,
+) -> u64 {
+    let begin = || {
+        // SAFETY: 1.
+        let (set, unit) = unsafe { set::unit_for_host(set, name) }?;
+        let (_, activation) = set.responder.begin_activation(name, params)?;
+        Ok(unit.begun(activation))
+    };
+    // SAFETY: 2.
+    set::x0(begin().map(|needed| unsafe { set::write(needs, needed) }))
+}
+
+/// See `psmmu.h`.
+///
+/// # Safety
+/// 1. `set` is null or one that `psmmu_open` gave.
+/// 2. `wanted` is null or can be read.
+/// 3. `needs` is null or can be written.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn psmmu_begin_activation_with(
+    set: *const Set,
+    name: u64,
+    wanted: *const WantedFlags,
+    needs: *mut NeededGranules,
+) -> u64 {
+    let begin = || {
+        // SAFETY: 1.
+        let (_, unit) = unsafe { set::unit_for_host(set, name) }?;
+        // SAFETY: 2.
+        let wanted = match unsafe { set::read(wanted) } {
+            None => Wanted::default(),
+            Some(wanted) => wanted.parse().ok_or(Status::ErrorInput)?,
+        };
+        let activation = unit.psmmu.begin_activation(wanted).map_err(Status::from)?;
+        Ok(unit.begun(activation))
+    };
+    // SAFETY: 3.
+    set::x0(begin().map(|needed| unsafe { set::write(needs, needed) }))
+}
+
+impl WantedFlags {
+    /// Reads what is wanted; `None` for a flag that is not known.
+    fn parse(&self) -> Option<Wanted> {
+        let flags = PsmmuParamsFlags::from_bits(self.flags)?;
+        if flags.contains(PsmmuParamsFlags::ATS) {
+            return None;
+        }
+        Some(Wanted {
+            page_requests: flags.contains(PsmmuParamsFlags::PRI),
+            messages: flags.contains(PsmmuParamsFlags::MSI).then(|| (&self.messages).into()),
+        })
+    }
+}
+
+/// See `psmmu.h`.
+///
+/// # Safety
+/// 1. `set` is null or one that `psmmu_open` gave.
+/// 2. `memory` is null or can be read; its pieces are Realm memory as the header says, mapped until they
+///    are given back.
+/// 3. `is_free` is null or can be written.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn psmmu_activate(
+    set: *const Set,
+    name: u64,
+    memory: *const Pieces,
+    is_free: *mut bool,
+) -> u64 {
+    let mut free = true;
+    let mut activate = || {
+        // SAFETY: 1.
+        let (set, unit) = unsafe { set::unit_for_host(set, name) }?;
+        let activation = unit.take_activation().ok_or(Status::ErrorInput)?;
+        // SAFETY: 2.
+        let Some(memory) = (unsafe { take(memory) }) else {
+            unit.psmmu.abandon_activation(activation);
+            return Err(ResultWord::of(Status::ErrorInput));
+        };
+        let Memory { stream_table, command_queue, event_queue, pri_queue, completion } = &memory;
+        let optional = [pri_queue, completion].into_iter().flatten();
+        for piece in [stream_table, command_queue, event_queue].into_iter().chain(optional) {
+            piece.wipe();
+        }
+        let activated = unit.psmmu.activate(activation, memory, &set.door);
+        free = matches!(&activated, Err(failure) if failure.memory.is_some());
+        activated.map_err(|failure| Status::from(failure.error).into())
+    };
+    let result = activate();
+    // SAFETY: 3.
+    unsafe { set::write(is_free, free) };
+    set::x0(result)
+}
+
+/// Takes the pieces of an activation; `None` when one is missing or bad.
+///
+/// # Safety
+/// Condition 2 of [`psmmu_activate`].
+unsafe fn take(memory: *const Pieces) -> Option<Memory<Shared>> {
+    // SAFETY: null, or readable.
+    let pieces = unsafe { set::read(memory) }?;
+    // SAFETY: each piece is Realm memory as it must be.
+    let piece = |piece: &Piece| -> Result<_, Error> { unsafe { Shared::piece(piece) } };
+    Some(Memory {
+        stream_table: piece(&pieces.stream_table).ok()??,
+        command_queue: piece(&pieces.command_queue).ok()??,
+        event_queue: piece(&pieces.event_queue).ok()??,
+        pri_queue: piece(&pieces.pri_queue).ok()?,
+        completion: piece(&pieces.completion).ok()?,
+    })
+}
+
+/// See `psmmu.h`.
+///
+/// # Safety
+/// `set` is null or one that `psmmu_open` gave.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn psmmu_abandon_activation(set: *const Set, name: u64) {
+    // SAFETY: the condition is the same.
+    if let Ok((_, unit)) = unsafe { set::unit(set, name) }
+        && let Some(activation) = unit.take_activation()
+    {
+        unit.psmmu.abandon_activation(activation);
+    }
+}
+
+/// See `psmmu.h`.
+///
+/// # Safety
+/// 1. `set` is null or one that `psmmu_open` gave.
+/// 2. `memory` is null or can be written.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn psmmu_begin_deactivation(
+    set: *const Set,
+    name: u64,
+    memory: *mut Pieces,
+) -> u64 {
+    let begin = || {
+        // SAFETY: 1.
+        let set = unsafe { Set::from_raw(set) }.ok_or(Status::ErrorNotSupported)?;
+        let (_, given_back) = set.responder.begin_deactivation(name, &set.door)?;
+        Ok(given_back.map_or(
+            Pieces {
+                stream_table: NOTHING,
+                command_queue: NOTHING,
+                event_queue: NOTHING,
+                pri_queue: NOTHING,
+                completion: NOTHING,
+            },
+            Pieces::from,
+        ))
+    };
+    // SAFETY: 2.
+    set::x0(begin().map(|pieces| unsafe { set::write(memory, pieces) }))
+}
+
+/// See `psmmu.h`.
+///
+/// # Safety
+/// `set` is null or one that `psmmu_open` gave.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn psmmu_finish_deactivation(set: *const Set, name: u64) {
+    // SAFETY: the condition is the same.
+    if let Ok((_, unit)) = unsafe { set::unit(set, name) } {
+        unit.psmmu.finish_deactivation();
+    }
+}

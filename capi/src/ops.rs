@@ -1,0 +1,150 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! The door to the embedder's functions: host memory, owners of streams, the clock, level-2 tables.
+
+use core::ffi::c_void;
+
+use psmmu::{Clock, DeviceMemory, HostFault, HostGranule, HostMemory, StreamOwners, TableMemory};
+use psmmu_abi::GRANULE_SIZE;
+
+use crate::memory::Shared;
+use crate::types::{API_VERSION, Error, Ops};
+
+/// The embedder's functions, of which those are there that must be.
+#[derive(Clone, Copy, Debug)]
+pub struct Door {
+    ops: Ops,
+    replace_granule: unsafe extern "C" fn(*mut c_void, u64, *const u64, usize) -> bool,
+    microseconds: unsafe extern "C" fn(*mut c_void) -> u64,
+}
+
+// SAFETY: the functions may be called on any CPU (the condition of `Door::new`), and the cookie goes
+// nowhere but to them.
+unsafe impl Send for Door {}
+// SAFETY: as above, on several CPUs at once.
+unsafe impl Sync for Door {}
+
+impl Door {
+    /// Takes the functions.
+    ///
+    /// # Errors
+    /// When they are of another version, or one is missing.
+    ///
+    /// # Safety
+    /// Each function that is there does what the header says, on several CPUs at once, for good.
+    pub unsafe fn new(ops: &Ops) -> Result<Self, Error> {
+        if ops.version != API_VERSION {
+            return Err(Error::Version);
+        }
+        let replace_granule = ops.replace_granule.ok_or(Error::Argument)?;
+        let microseconds = ops.microseconds.ok_or(Error::Argument)?;
+        Ok(Self { ops: *ops, replace_granule, microseconds })
+    }
+}
+
+impl HostMemory for Door {
+    fn read(&self, granule: HostGranule, first: usize, words: &mut [u64]) -> Result<(), HostFault> {
+        let read = self.ops.read_granule.ok_or(HostFault)?;
+        let (to, count) = (words.as_mut_ptr(), words.len());
+        // SAFETY: the function does what it is for (the condition of `Door::new`): it writes no more
+        // than `count` words from `to` on, which are ours.
+        if unsafe { read(self.ops.cookie, granule.address(), first, to, count) } {
+            Ok(())
+        } else {
+            Err(HostFault)
+        }
+    }
+
+    /// No function of this library writes a part of a granule.
+    fn write(&self, _: HostGranule, _: usize, _: &[u64]) -> Result<(), HostFault> {
+        Err(HostFault)
+    }
+
+    fn replace(&self, granule: HostGranule, words: &[u64]) -> Result<(), HostFault> {
+        let (from, count) = (words.as_ptr(), words.len());
+        // SAFETY: as in `read`; it reads `count` words from `from` on and writes the host's memory.
+        if unsafe { (self.replace_granule)(self.ops.cookie, granule.address(), from, count) } {
+            Ok(())
+        } else {
+            Err(HostFault)
+        }
+    }
+}
+
+impl StreamOwners for Door {
+    #[inline]
+    fn is_owned(&self, stream: u32) -> bool {
+        match self.ops.owns_stream {
+            // SAFETY: the function only answers (the condition of `Door::new`).
+            Some(owns) => unsafe { owns(self.ops.cookie, stream) },
+            None => false,
+        }
+    }
+}
+
+impl Clock for Door {
+    fn microseconds(&self) -> u64 {
+        // SAFETY: the function only answers (the condition of `Door::new`).
+        unsafe { (self.microseconds)(self.ops.cookie) }
+    }
+}
+
+/// A level-2 stream table while it is open; nothing if it could not be opened.
+#[derive(Debug)]
+pub struct OpenGranule {
+    door: Door,
+    address: u64,
+    memory: Option<Shared>,
+}
+
+impl OpenGranule {
+    /// Returns whether it could be opened.
+    #[must_use]
+    pub const fn is_there(&self) -> bool {
+        self.memory.is_some()
+    }
+}
+
+impl Drop for OpenGranule {
+    fn drop(&mut self) {
+        if let (Some(close), Some(memory)) = (self.door.ops.close_granule, self.memory.take()) {
+            // SAFETY: it was opened by the embedder, and nothing of it is used any more.
+            unsafe { close(self.door.ops.cookie, memory.into_piece().va) }
+        }
+    }
+}
+
+impl DeviceMemory for OpenGranule {
+    fn address(&self) -> u64 {
+        self.address
+    }
+
+    fn words(&self) -> usize {
+        self.memory.map_or(0, |memory| memory.words())
+    }
+
+    fn load(&self, index: usize) -> u64 {
+        self.memory.map_or(0, |memory| memory.load(index))
+    }
+
+    fn store(&self, index: usize, value: u64) {
+        if let Some(memory) = self.memory {
+            memory.store(index, value);
+        }
+    }
+}
+
+impl TableMemory for Door {
+    type Memory = OpenGranule;
+
+    fn open(&self, address: u64) -> OpenGranule {
+        let memory = self.ops.open_granule.and_then(|open| {
+            // SAFETY: the function does what it is for (the condition of `Door::new`).
+            let va = unsafe { open(self.ops.cookie, address) };
+            // SAFETY: 1., 3. The embedder has opened the granule, until it is closed, which is when the
+            // value is dropped. 2. It has given the granule for a table of an SMMU.
+            unsafe { Shared::new(va, address, GRANULE_SIZE as u64) }.ok().flatten()
+        });
+        OpenGranule { door: *self, address, memory }
+    }
+}

@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! Streams of devices that belong to Realms.
+
+use psmmu::{Stage2, StreamError};
+
+use crate::set::{self, Set, Unit};
+use crate::types::{self, Error, Stage2Fields};
+
+impl From<StreamError> for Error {
+    fn from(error: StreamError) -> Self {
+        match error {
+            StreamError::Refused(psmmu::smmu::Refusal::Failed) => Self::Failed,
+            StreamError::Refused(_) | StreamError::State => Self::State,
+            StreamError::NoTable => Self::NoTable,
+            StreamError::Stage2 => Self::Stage2,
+            StreamError::CommandRefused => Self::Refused,
+            StreamError::TimedOut => Self::TimedOut,
+        }
+    }
+}
+
+/// Takes a step of a stream.
+///
+/// # Safety
+/// `set` is null or one that `psmmu_open` gave.
+unsafe fn step(
+    set: *const Set,
+    name: u64,
+    step: impl FnOnce(&Set, &Unit) -> Result<(), StreamError>,
+) -> i32 {
+    // SAFETY: the condition is the same.
+    let unit = unsafe { set::unit(set, name) };
+    types::code(unit.and_then(|(set, unit)| step(set, unit).map_err(Error::from)))
+}
+
+/// See `psmmu.h`.
+///
+/// # Safety
+/// 1. `set` is null or one that `psmmu_open` gave.
+/// 2. `stage_2` is null or can be read.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn psmmu_configure_stream(
+    set: *const Set,
+    name: u64,
+    stream: u32,
+    stage_2: *const Stage2Fields,
+) -> i32 {
+    // SAFETY: 2.
+    let Some(Stage2Fields { table, vmid, t0sz, sl0, ps, .. }) = (unsafe { set::read(stage_2) })
+    else {
+        return Error::Argument as i32;
+    };
+    let stage_2 = Stage2 { table, vmid, t0sz, sl0, ps };
+    let configure =
+        |set: &Set, unit: &Unit| unit.psmmu.configure_stream(stream, stage_2, &set.door, &set.door);
+    // SAFETY: 1.
+    unsafe { step(set, name, configure) }
+}
+
+/// See `psmmu.h`.
+///
+/// # Safety
+/// `set` is null or one that `psmmu_open` gave.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn psmmu_enable_stream(set: *const Set, name: u64, stream: u32) -> i32 {
+    let enable = |set: &Set, unit: &Unit| unit.psmmu.enable_stream(stream, &set.door, &set.door);
+    // SAFETY: the condition is the same.
+    unsafe { step(set, name, enable) }
+}
+
+/// See `psmmu.h`.
+///
+/// # Safety
+/// `set` is null or one that `psmmu_open` gave.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn psmmu_disable_stream(set: *const Set, name: u64, stream: u32) -> i32 {
+    let disable = |set: &Set, unit: &Unit| unit.psmmu.disable_stream(stream, &set.door, &set.door);
+    // SAFETY: the condition is the same.
+    unsafe { step(set, name, disable) }
+}
+
+/// See `psmmu.h`.
+///
+/// # Safety
+/// `set` is null or one that `psmmu_open` gave.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn psmmu_release_stream(set: *const Set, name: u64, stream: u32) -> i32 {
+    let release = |set: &Set, unit: &Unit| unit.psmmu.release_stream(stream, &set.door, &set.door);
+    // SAFETY: the condition is the same.
+    unsafe { step(set, name, release) }
+}

@@ -1,0 +1,148 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! Level-2 stream tables.
+
+use psmmu::{DeviceMemory, NewTable, TableMemory};
+use psmmu_abi::{ResultWord, Status};
+
+use crate::ops::OpenGranule;
+use crate::set::{self, Set, Unit};
+
+impl Unit {
+    /// Keeps the claim to a table for [`psmmu_make_table`]; gives it back when there are too many.
+    fn keep_table(&self, first_stream: u32, table: NewTable) -> Result<(), NewTable> {
+        let mut tables = self.new_tables.lock();
+        match tables.iter_mut().find(|place| place.is_none()) {
+            Some(place) => {
+                *place = Some((first_stream, table));
+                Ok(())
+            }
+            None => Err(table),
+        }
+    }
+
+    fn take_table(&self, first_stream: u64) -> Option<NewTable> {
+        let mut tables = self.new_tables.lock();
+        let is_it = |place: &&mut Option<(u32, NewTable)>| {
+            place.as_ref().is_some_and(|(stream, _)| u64::from(*stream) == first_stream)
+        };
+        tables.iter_mut().find(is_it)?.take().map(|(_, table)| table)
+    }
+}
+
+/// One table that is open already, so that it cannot fail to open.
+struct Opened<'a>(&'a OpenGranule);
+
+impl DeviceMemory for Opened<'_> {
+    fn address(&self) -> u64 {
+        self.0.address()
+    }
+
+    fn words(&self) -> usize {
+        self.0.words()
+    }
+
+    fn load(&self, index: usize) -> u64 {
+        self.0.load(index)
+    }
+
+    fn store(&self, index: usize, value: u64) {
+        self.0.store(index, value);
+    }
+}
+
+impl<'a> TableMemory for Opened<'a> {
+    type Memory = Opened<'a>;
+
+    fn open(&self, _: u64) -> Opened<'a> {
+        Opened(self.0)
+    }
+}
+
+/// See `psmmu.h`.
+///
+/// # Safety
+/// `set` is null or one that `psmmu_open` gave.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn psmmu_begin_table(set: *const Set, name: u64, first_stream: u64) -> u64 {
+    let begin = || {
+        // SAFETY: the condition is the same.
+        let (set, unit) = unsafe { set::unit_for_host(set, name) }?;
+        let (psmmu, table) = set.responder.begin_table(name, first_stream)?;
+        // It was accepted, so it has 32 bits.
+        unit.keep_table(first_stream as u32, table).map_err(|table| {
+            psmmu.abandon_table(table);
+            ResultWord::of(Status::Busy)
+        })
+    };
+    set::x0(begin())
+}
+
+/// See `psmmu.h`.
+///
+/// # Safety
+/// 1. `set` is null or one that `psmmu_open` gave.
+/// 2. The granule is Realm memory that is the SMMU's until it is given back.
+/// 3. `is_free` is null or can be written.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn psmmu_make_table(
+    set: *const Set,
+    name: u64,
+    first_stream: u64,
+    granule: u64,
+    is_free: *mut bool,
+) -> u64 {
+    let mut free = true;
+    let mut make = || {
+        // SAFETY: 1.
+        let (set, unit) = unsafe { set::unit_for_host(set, name) }?;
+        let table = unit.take_table(first_stream).ok_or(Status::ErrorInput)?;
+        let memory = set.door.open(granule);
+        if !memory.is_there() {
+            unit.psmmu.abandon_table(table);
+            return Err(ResultWord::of(Status::ErrorInput));
+        }
+        let made = unit.psmmu.make_table(table, granule, &Opened(&memory), &set.door);
+        free = matches!(&made, Err(failure) if failure.is_free);
+        made.map_err(|failure| failure.error.into())
+    };
+    let result = make();
+    // SAFETY: 3.
+    unsafe { set::write(is_free, free) };
+    set::x0(result)
+}
+
+/// See `psmmu.h`.
+///
+/// # Safety
+/// `set` is null or one that `psmmu_open` gave.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn psmmu_abandon_table(set: *const Set, name: u64, first_stream: u64) {
+    // SAFETY: the condition is the same.
+    if let Ok((_, unit)) = unsafe { set::unit(set, name) }
+        && let Some(table) = unit.take_table(first_stream)
+    {
+        unit.psmmu.abandon_table(table);
+    }
+}
+
+/// See `psmmu.h`.
+///
+/// # Safety
+/// 1. `set` is null or one that `psmmu_open` gave.
+/// 2. `granule` is null or can be written.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn psmmu_destroy_table(
+    set: *const Set,
+    name: u64,
+    first_stream: u64,
+    granule: *mut u64,
+) -> u64 {
+    let destroy = || {
+        // SAFETY: 1.
+        let set = unsafe { Set::from_raw(set) }.ok_or(Status::ErrorNotSupported)?;
+        set.responder.destroy_table(name, first_stream, &set.door, &set.door)
+    };
+    // SAFETY: 2.
+    set::x0(destroy().map(|address| unsafe { set::write(granule, address) }))
+}

@@ -1,0 +1,239 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! Taking over a PSMMU that runs already, for an RMM that brings its SMMUs up by itself and only wants
+//! events told: [`Psmmu::attach`] goes on where the queues stand, [`Psmmu::detach`] lets them go.
+//!
+//! From one to the other the event queue, the PRI queue if given, GERRORN, IRQ_CTRL and the IRQ_CFG
+//! registers are this module's, and CR0, stream tables and translation the embedder's. The command queue
+//! is either's: given, it is repaired here and used by [`Psmmu::run_commands`]; kept, the embedder
+//! repairs it and says so by [`Psmmu::command_repaired`].
+
+#![forbid(unsafe_code)]
+
+use crate::activate::{Messages, Wanted};
+use crate::command::{self, Command, CommandError, CommandQueue};
+use crate::page_request::PageRequest;
+use crate::queue::{DeviceMemory, Log2Size};
+use crate::record::{Entry as _, Record};
+use crate::registers::{
+    BASE_ADDRESS, BASE_LOG2_SIZE, Clock, Cr0, IDR0_MSI, IDR0_PRI, IrqCtrl, Register32, Registers,
+    TimedOut,
+};
+use crate::smmu::{Psmmu, State};
+use crate::staging::{EventQueue, PriQueue};
+
+/// The queues of a PSMMU that runs, each exactly as large as its base register says.
+#[derive(Clone, Copy, Debug)]
+pub struct Running<M> {
+    /// Event queue.
+    pub event_queue: M,
+    /// PRI queue, if the module is to serve it; it then needs the command queue for its answers.
+    pub pri_queue: Option<M>,
+    /// Command queue, if the module is to have it.
+    pub command_queue: Option<M>,
+}
+
+/// Why a PSMMU was not attached or detached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AttachError {
+    /// It is in this state, and not inactive; or, to be detached, neither active nor failed.
+    State(State),
+    /// It was activated and not attached: it is to be deactivated.
+    NotAttached,
+    /// A queue that was given is not enabled.
+    NotRunning,
+    /// A queue that was given is not where or not as large as the device has it.
+    Memory,
+    /// A PRI queue was given without the command queue, or to a device without page requests.
+    PageRequests,
+    /// Messages are wanted, and device or platform have none, or one of them is bad.
+    Messages,
+    /// The device does not acknowledge that its interrupts are off or on.
+    TimedOut,
+}
+
+impl From<TimedOut> for AttachError {
+    fn from(_: TimedOut) -> Self {
+        Self::TimedOut
+    }
+}
+
+/// A queue's two halves of its base register.
+type Base = [Register32; 2];
+
+const EVENTQ_BASE: Base = [Register32::EVENTQ_BASE_LOW, Register32::EVENTQ_BASE_HIGH];
+const PRIQ_BASE: Base = [Register32::PRIQ_BASE_LOW, Register32::PRIQ_BASE_HIGH];
+const CMDQ_BASE: Base = [Register32::CMDQ_BASE_LOW, Register32::CMDQ_BASE_HIGH];
+
+impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
+    /// Takes over the queues of a PSMMU that runs, programs how it interrupts and lets it.
+    ///
+    /// Records and page requests that wait, an overflow that is announced and errors that are active
+    /// are told like those that follow. Nothing interrupts for them: each source is to be asked about
+    /// once after this, as after an activation.
+    ///
+    /// # Errors
+    /// [`AttachError`]. Nothing has changed, but that the interrupts may be off; or the PSMMU has failed,
+    /// if its interrupts did not come on, and is to be detached.
+    pub fn attach(
+        &self,
+        running: Running<M>,
+        messages: Option<Messages>,
+        clock: &impl Clock,
+    ) -> Result<(), AttachError> {
+        self.claim(State::Inactive, State::Activating).map_err(AttachError::State)?;
+        let wanted = Wanted { page_requests: running.pri_queue.is_some(), messages };
+        if let Err(error) = self.take_over(running, &wanted, clock) {
+            self.let_queues_go();
+            self.set_state(State::Inactive);
+            return Err(error);
+        }
+        // Whom the first interrupt brings here must find the PSMMU active.
+        self.set_state(State::Active);
+        if !self.interrupts(&wanted) {
+            return Ok(());
+        }
+        let mut interrupts = IrqCtrl::GERROR | IrqCtrl::EVENTQ;
+        interrupts.set(IrqCtrl::PRIQ, wanted.page_requests);
+        self.set_irq_ctrl(interrupts, clock).map_err(|timed_out| {
+            self.set_failed();
+            timed_out.into()
+        })
+    }
+
+    fn take_over(
+        &self,
+        running: Running<M>,
+        wanted: &Wanted,
+        clock: &impl Clock,
+    ) -> Result<(), AttachError> {
+        let registers = &self.registers;
+        let idr0 = registers.read32(Register32::IDR0);
+        let (has_msi, has_pri) = (idr0 & IDR0_MSI != 0, idr0 & IDR0_PRI != 0);
+        let Running { event_queue, pri_queue, command_queue } = running;
+
+        if wanted.page_requests && !(has_pri && command_queue.is_some()) {
+            return Err(AttachError::PageRequests);
+        }
+        if !self.can_send(wanted, has_msi) {
+            return Err(AttachError::Messages);
+        }
+        let mut needed = Cr0::EVENTQEN;
+        needed.set(Cr0::PRIQEN, pri_queue.is_some());
+        needed.set(Cr0::CMDQEN, command_queue.is_some());
+        let enabled = Cr0::from_bits_truncate(registers.read32(Register32::CR0ACK));
+        if !enabled.contains(needed) {
+            return Err(AttachError::NotRunning);
+        }
+        let size = |queue: &M, words, base| self.running_size(queue, words, base);
+        let events = size(&event_queue, Record::WORDS, EVENTQ_BASE)?;
+        let requests = match &pri_queue {
+            Some(queue) => Some(size(queue, PageRequest::WORDS, PRIQ_BASE)?),
+            None => None,
+        };
+        let commands = match &command_queue {
+            Some(queue) => Some(size(queue, command::WORDS, CMDQ_BASE)?),
+            None => None,
+        };
+        if commands.is_some_and(|size| size.entries() < command::MIN_ENTRIES) {
+            return Err(AttachError::Memory);
+        }
+
+        self.stop_interrupts(clock)?;
+        self.program_messages(has_msi, has_pri, wanted);
+        self.errors.lock().resume(registers);
+        *self.commands.lock() = command_queue.zip(commands).map(|(memory, size)| {
+            let prod = registers.read32(Register32::CMDQ_PROD);
+            let cons = registers.read32(Register32::CMDQ_CONS);
+            CommandQueue::resumed(memory, size, prod, cons)
+        });
+        let cons = registers.read32(Register32::EVENTQ_CONS);
+        *self.events.lock() = Some(EventQueue::resumed(event_queue, events, cons));
+        *self.requests.lock() = pri_queue.zip(requests).map(|(memory, size)| {
+            let cons = registers.read32(Register32::PRIQ_CONS);
+            PriQueue::resumed(memory, size, cons)
+        });
+        Ok(())
+    }
+
+    /// Returns the size of the queue that a base register says, which must be that of `queue`, and at
+    /// its address.
+    fn running_size(
+        &self,
+        queue: &M,
+        entry_words: usize,
+        [low, high]: Base,
+    ) -> Result<Log2Size, AttachError> {
+        let read = |half| u64::from(self.registers.read32(half));
+        let base = read(low) | read(high) << 32;
+        let log2 = base & BASE_LOG2_SIZE;
+        let size = Log2Size::choose(queue, entry_words, log2 as u32).ok_or(AttachError::Memory)?;
+        let is_that = u64::from(size.log2()) == log2
+            && queue.words() / entry_words == size.entries() as usize
+            && queue.address() == base & BASE_ADDRESS;
+        if is_that { Ok(size) } else { Err(AttachError::Memory) }
+    }
+
+    /// Turns the interrupts off and lets the queues go as they stand. The device runs on: what is
+    /// recorded from now on waits in its queues. Events that were staged and that nobody has consumed
+    /// are dropped and counted.
+    ///
+    /// # Errors
+    /// [`AttachError`]. The PSMMU is as before, or has failed; it may be tried again.
+    pub fn detach(&self, clock: &impl Clock) -> Result<(), AttachError> {
+        if self.tables.lock().is_some() {
+            return Err(AttachError::NotAttached);
+        }
+        self.claim(State::Active, State::Deactivating)
+            .or_else(|_| self.claim(State::Failed, State::Deactivating))
+            .map_err(AttachError::State)?;
+        let _turn = self.turn.lock();
+        if self.stop_interrupts(clock).is_err() {
+            self.fail_claimed();
+            return Err(AttachError::TimedOut);
+        }
+        if let Some(events) = self.events.lock().as_ref() {
+            self.counters.events.dropped(events.held());
+        }
+        if let Some(requests) = self.requests.lock().as_ref() {
+            self.counters.page_requests.dropped(requests.held());
+        }
+        self.let_queues_go();
+        self.errors.lock().forget();
+        self.set_state(State::Inactive);
+        Ok(())
+    }
+
+    fn let_queues_go(&self) {
+        *self.commands.lock() = None;
+        *self.events.lock() = None;
+        *self.requests.lock() = None;
+    }
+
+    /// Acknowledges the command error that is active, and says whether one is: called by an embedder
+    /// that has kept the command queue, once it has put something harmless in the place of the command.
+    /// The device goes on with the queue; the host is told of the error if it has not been yet.
+    ///
+    /// With a command queue of the module's own this does nothing.
+    pub fn command_repaired(&self) -> bool {
+        self.serving_state().is_ok()
+            && self.commands.lock().is_none()
+            && self.errors.lock().acknowledge_repaired(&self.registers)
+    }
+
+    /// Runs the embedder's own commands, fewer than [`MIN_ENTRIES`](command::MIN_ENTRIES), and waits
+    /// until the device is through with them.
+    ///
+    /// # Errors
+    /// [`CommandError`]. After a timeout the PSMMU has failed.
+    pub fn run_commands(
+        &self,
+        clock: &impl Clock,
+        commands: &[Command],
+    ) -> Result<(), CommandError> {
+        match self.state() {
+            State::Active => self.run(clock, commands),
+            _ => Err(CommandError::NotActive),
+        }
+    }
+}

@@ -1,0 +1,323 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! SMMUs that somebody else has brought up: `psmmu::attach`, on the module itself, as no dispatcher of this
+//! project has such.
+
+use psmmu::command::{Command, CommandError};
+use psmmu::{
+    AbortBehaviour, AttachError, Config, Delivery, Interface, Messages, NoOwners, Psmmu, Running,
+    Sizes, State,
+};
+use psmmu_abi::{ErrorCause, Event, IrqSet, MsiMessage, Notification};
+use responder_tests::{Faults, ModelMemory, ModelRegisters, PSMMU, Steps, input};
+use smmu_model::{Answer, Answerer, Enable, Guard, PageRequest, Register, Response, Smmu, Source};
+
+const EVENTS: u32 = 3;
+const OTHERS: u32 = 4;
+const EVENT_QUEUE: u64 = 0x9000_0000;
+const COMMAND_QUEUE: u64 = 0x9001_0000;
+const PRI_QUEUE: u64 = 0x9002_0000;
+const STREAM_TABLE: u64 = 0x9003_0000;
+const OVERFLOW: u64 = 1 << 31;
+const DOORBELL: u64 = 0x8800_0040;
+
+/// A device that runs, and the module beside it.
+struct Rig {
+    smmu: Smmu,
+    psmmu: Psmmu<ModelRegisters, ModelMemory>,
+    clock: Steps,
+    queues: Running<ModelMemory>,
+}
+
+fn write(smmu: &Smmu, register: Register, value: u64) {
+    let (page, offset) = (register.page(), register.offset());
+    match register.bits() {
+        64 => smmu.write64(page, offset, value),
+        _ => smmu.write32(page, offset, value as u32),
+    }
+}
+
+impl Rig {
+    /// Brings a device up by hand; the event queue stands at `pointer`, empty.
+    fn new(delivery: Delivery, pointer: u64) -> Self {
+        let smmu = Smmu::new(smmu_model::Config::default());
+        let region = |address, words| ModelMemory(smmu.memory().region(address, words));
+        let queues = Running {
+            event_queue: region(EVENT_QUEUE, 4 << EVENTS),
+            command_queue: Some(region(COMMAND_QUEUE, 2 << OTHERS)),
+            pri_queue: Some(region(PRI_QUEUE, 2 << OTHERS)),
+        };
+        for (register, value) in [
+            (Register::Cr1, 0xD75),
+            (Register::Cr2, 0),
+            (Register::CmdqBase, COMMAND_QUEUE | u64::from(OTHERS)),
+            // As if 5 commands had been run.
+            (Register::CmdqProd, 5),
+            (Register::CmdqCons, 5),
+            (Register::EventqBase, EVENT_QUEUE | u64::from(EVENTS)),
+            (Register::EventqProd, pointer),
+            (Register::EventqCons, pointer),
+            (Register::PriqBase, PRI_QUEUE | u64::from(OTHERS)),
+            (Register::PriqProd, 3),
+            (Register::PriqCons, 3),
+        ] {
+            write(&smmu, register, value);
+        }
+        let mut enables = 0;
+        for enable in [Enable::Cmdq, Enable::Eventq, Enable::Priq] {
+            enables |= enable.bits();
+            write(&smmu, Register::Cr0, enables.into());
+        }
+        let config = Config {
+            name: PSMMU,
+            interface: Interface::Realm,
+            delivery,
+            abort: AbortBehaviour::SpoilsQueue,
+            sizes: Sizes::DEFAULT,
+        };
+        let psmmu = Psmmu::new(config, ModelRegisters::new(smmu.clone()));
+        Self { smmu, psmmu, clock: Steps::default(), queues }
+    }
+
+    fn wired(pointer: u64) -> Self {
+        Self::new(Delivery::Wired { gerror: 111, eventq: 106, priq: 107 }, pointer)
+    }
+
+    fn device(&self) -> Guard<'_> {
+        self.smmu.device()
+    }
+
+    /// The event queue alone.
+    fn events_only(&self) -> Running<ModelMemory> {
+        Running { pri_queue: None, command_queue: None, ..self.queues.clone() }
+    }
+
+    fn attach(&self, queues: Running<ModelMemory>) -> Result<(), AttachError> {
+        self.psmmu.attach(queues, None, &self.clock)
+    }
+
+    fn notify(&self, set: IrqSet) -> Notification {
+        self.psmmu.notify(set, &NoOwners).expect("it is active")
+    }
+
+    fn consume(&self, set: IrqSet) {
+        self.psmmu.consume(set).expect("it is active");
+    }
+
+    /// Takes what a source has to say, to the end.
+    fn take(&self, set: IrqSet) -> Vec<Event> {
+        let mut events = Vec::new();
+        loop {
+            let Notification { pending, event } = self.notify(set);
+            if event != Event::None {
+                events.push(event);
+                self.consume(set);
+            }
+            if !pending {
+                return events;
+            }
+        }
+    }
+}
+
+fn faults(events: &[Event]) -> Vec<Result<u64, Event>> {
+    events.iter().map(input).collect()
+}
+
+#[test]
+fn it_goes_on_where_the_event_queue_stands() {
+    // At the start, in the middle, about to wrap, behind an overflow.
+    for pointer in [0, 5, 7, 15, 8 | OVERFLOW] {
+        let rig = Rig::wired(pointer);
+        for address in [0x1000, 0x2000, 0x3000] {
+            rig.device().fault(address);
+        }
+        assert_eq!(rig.attach(rig.events_only()), Ok(()));
+        let told = faults(&rig.take(IrqSet::EVENTQ));
+        assert_eq!(told, [Ok(0x1000), Ok(0x2000), Ok(0x3000)], "{pointer:#x}");
+        // From then on a record interrupts.
+        assert!(rig.device().take_interrupts().is_empty());
+        rig.device().fault(0x4000);
+        assert!(rig.device().take_interrupts().contains(Source::Eventq));
+        assert_eq!(faults(&rig.take(IrqSet::EVENTQ)), [Ok(0x4000)]);
+    }
+}
+
+#[test]
+fn a_loss_and_errors_of_the_past_are_told() {
+    let rig = Rig::wired(6);
+    for address in 1..=10 {
+        rig.device().fault(address << 12);
+    }
+    // PRIQ_ABT_ERR, MSI_GERROR_ABT_ERR.
+    rig.device().raise(1 << 3 | 1 << 7);
+    assert_eq!(rig.attach(rig.events_only()), Ok(()));
+    let mut expected: Vec<_> = (1..=8).map(|address| Ok(address << 12)).collect();
+    expected.push(Err(Event::Error(ErrorCause::EVENTQ_OVERFLOW)));
+    assert_eq!(faults(&rig.take(IrqSet::EVENTQ)), expected);
+    let errors = ErrorCause::PRIQ_ABT_ERR | ErrorCause::MSI_GERROR_ABT_ERR;
+    assert_eq!(rig.take(IrqSet::GERROR), [Event::Error(errors)]);
+    assert_eq!(rig.take(IrqSet::GERROR), []);
+}
+
+#[test]
+fn a_pri_queue_comes_with_the_command_queue_and_is_answered() {
+    let rig = Rig::wired(0);
+    let without = Running { command_queue: None, ..rig.queues.clone() };
+    assert_eq!(rig.attach(without), Err(AttachError::PageRequests));
+    assert_eq!(rig.attach(rig.queues.clone()), Ok(()));
+    assert_eq!(rig.device().irq_ctrlack(), 0b111);
+
+    // Page requests are recorded while there is translation.
+    assert_eq!(rig.take(IrqSet::PRIQ), []);
+    let _table = rig.smmu.memory().region(STREAM_TABLE, 1);
+    write(&rig.smmu, Register::StrtabBase, STREAM_TABLE);
+    write(&rig.smmu, Register::StrtabBaseCfg, 1 << 16 | 6 << 6 | 6);
+    let forget = [Command::CFGI_ALL, Command::TLBI_NSNH_ALL, Command::TLBI_EL2_ALL];
+    assert_eq!(rig.psmmu.run_commands(&rig.clock, &forget), Ok(()));
+    write(&rig.smmu, Register::Cr0, 0b1111);
+    rig.device().page_request(PageRequest::last_of(8, 1, 0x7000));
+    assert!(rig.device().take_interrupts().contains(Source::Priq));
+    assert_eq!(rig.take(IrqSet::PRIQ).len(), 1);
+    let answer = Answer {
+        by: Answerer::Driver,
+        stream: 8,
+        substream: None,
+        group: 1,
+        response: Response::Failure,
+    };
+    assert_eq!(rig.device().take_answers(), [answer]);
+}
+
+#[test]
+fn a_command_queue_that_is_given_is_used_from_where_it_stands() {
+    let rig = Rig::wired(0);
+    assert_eq!(rig.psmmu.run_commands(&rig.clock, &[]), Err(CommandError::NotActive));
+    assert_eq!(rig.attach(Running { pri_queue: None, ..rig.queues.clone() }), Ok(()));
+    let run = |commands: &[Command]| rig.psmmu.run_commands(&rig.clock, commands);
+    // Three times around.
+    for _ in 0..24 {
+        assert_eq!(run(&[Command::CFGI_ALL]), Ok(()));
+    }
+    assert_eq!(run(&[Command::new([0, 0])]), Err(CommandError::Refused));
+    assert_eq!(run(&[Command::CFGI_ALL; 4]), Err(CommandError::TooMany));
+    assert_eq!(rig.take(IrqSet::GERROR), [Event::Error(ErrorCause::CMDQ_ERR)]);
+    assert_eq!(run(&[Command::CFGI_ALL]), Ok(()));
+    assert!(!rig.psmmu.command_repaired(), "it is not the embedder's");
+}
+
+#[test]
+fn an_error_of_a_command_queue_that_was_kept_is_told_once_and_acknowledged_by_its_repair() {
+    let errors = [Event::Error(ErrorCause::CMDQ_ERR)];
+    let repair = |rig: &Rig| {
+        let queue = rig.queues.command_queue.as_ref().expect("the rig has one");
+        let cons = rig.smmu.read32(Register::CmdqCons.page(), Register::CmdqCons.offset());
+        queue.0.store(2 * (cons as usize & ((1 << OTHERS) - 1)), 0x46);
+        rig.smmu.write_barrier();
+    };
+    let active = |rig: &Rig| {
+        let device = rig.device();
+        (device.peek(Register::Gerror) ^ device.peek(Register::Gerrorn)) & 1 != 0
+    };
+
+    // The host asks first.
+    let rig = Rig::wired(0);
+    assert_eq!(rig.attach(rig.events_only()), Ok(()));
+    rig.device().inject_command([0, 0]);
+    assert!(rig.device().take_interrupts().contains(Source::Gerror));
+    assert_eq!(rig.take(IrqSet::GERROR), errors);
+    assert!(active(&rig), "CONSUME has no right to acknowledge it");
+    assert_eq!(rig.take(IrqSet::GERROR), []);
+    // Another error meanwhile is told by itself, and acknowledged.
+    rig.device().raise(1 << 7);
+    assert_eq!(rig.take(IrqSet::GERROR), [Event::Error(ErrorCause::MSI_GERROR_ABT_ERR)]);
+    repair(&rig);
+    assert!(rig.psmmu.command_repaired() && !active(&rig));
+    assert!(!rig.psmmu.command_repaired());
+    assert_eq!(rig.take(IrqSet::GERROR), []);
+
+    // The next one is a new one, and here the embedder is faster: before the host asks, or between.
+    for told_before in [false, true] {
+        rig.device().inject_command([0, 0]);
+        if told_before {
+            assert_eq!(rig.notify(IrqSet::GERROR).event, errors[0]);
+        }
+        repair(&rig);
+        assert!(rig.psmmu.command_repaired() && !active(&rig));
+        assert_eq!(rig.take(IrqSet::GERROR), errors);
+        assert_eq!(rig.take(IrqSet::GERROR), []);
+    }
+    assert_eq!(rig.psmmu.counters().errors(ErrorCause::CMDQ_ERR), 3);
+}
+
+#[test]
+fn messages_go_where_they_are_wanted() {
+    let rig = Rig::new(Delivery::Messages, 0);
+    rig.device().add_doorbell(DOORBELL, true);
+    let message = |data| MsiMessage { address: DOORBELL, data };
+    let messages = Messages {
+        gerror: message(1),
+        eventq: message(2),
+        priq: MsiMessage { address: 0, data: 0 },
+    };
+    let bad = Messages { eventq: MsiMessage { address: DOORBELL + 1, data: 2 }, ..messages };
+    let attach = |messages| rig.psmmu.attach(rig.events_only(), Some(messages), &rig.clock);
+    assert_eq!(attach(bad), Err(AttachError::Messages));
+    assert_eq!(attach(messages), Ok(()));
+    rig.device().fault(0x1000);
+    let sent = rig.device().take_messages();
+    assert_eq!(sent.iter().map(|message| message.data).collect::<Vec<_>>(), [2]);
+
+    let wired = Rig::wired(0);
+    let refused = wired.psmmu.attach(wired.events_only(), Some(messages), &wired.clock);
+    assert_eq!(refused, Err(AttachError::Messages));
+}
+
+#[test]
+fn what_is_not_so_is_refused_and_changes_nothing() {
+    let rig = Rig::wired(0);
+    let other = |address| ModelMemory(rig.smmu.memory().region(address, 4 << (EVENTS + 1)));
+    let elsewhere = Running { event_queue: other(0x9100_0000), ..rig.events_only() };
+    assert_eq!(rig.attach(elsewhere), Err(AttachError::Memory));
+    let commands = rig.queues.command_queue.clone().expect("the rig has one");
+    let short = Running { event_queue: commands, ..rig.events_only() };
+    assert_eq!(rig.attach(short), Err(AttachError::Memory));
+
+    write(&rig.smmu, Register::Cr0, (Enable::Eventq.bits() | Enable::Cmdq.bits()).into());
+    assert_eq!(rig.attach(rig.queues.clone()), Err(AttachError::NotRunning));
+    assert_eq!(rig.psmmu.state(), State::Inactive);
+    assert_eq!(rig.device().irq_ctrlack(), 0);
+    assert_eq!(rig.attach(rig.events_only()), Ok(()));
+    assert_eq!(rig.attach(rig.events_only()), Err(AttachError::State(State::Active)));
+}
+
+#[test]
+fn a_device_that_does_not_answer_is_not_attached() {
+    let rig = Rig::wired(0);
+    rig.device().set_deaf(true);
+    // Its interrupts are off already, and then do not come on.
+    assert_eq!(rig.attach(rig.events_only()), Err(AttachError::TimedOut));
+    assert_eq!(rig.psmmu.state(), State::Failed);
+    assert_eq!(rig.psmmu.detach(&rig.clock), Err(AttachError::TimedOut));
+    rig.device().set_deaf(false);
+    rig.device().settle();
+    assert_eq!(rig.psmmu.detach(&rig.clock), Ok(()));
+    assert_eq!(rig.attach(rig.events_only()), Ok(()));
+}
+
+#[test]
+fn what_was_staged_is_counted_when_it_is_let_go_and_the_rest_waits_in_the_device() {
+    let rig = Rig::wired(0);
+    assert_eq!(rig.psmmu.detach(&rig.clock), Err(AttachError::State(State::Inactive)));
+    assert_eq!(rig.attach(rig.events_only()), Ok(()));
+    rig.device().fault(0x1000);
+    rig.device().fault(0x2000);
+    assert_eq!(input(&rig.notify(IrqSet::EVENTQ).event), Ok(0x1000));
+    rig.device().fault(0x3000);
+    assert_eq!(rig.psmmu.detach(&rig.clock), Ok(()));
+    assert_eq!(rig.psmmu.counters().events.dropped.get(), 2);
+    assert_eq!(rig.device().irq_ctrlack(), 0);
+    assert!(rig.psmmu.notify(IrqSet::EVENTQ, &NoOwners).is_err());
+    assert_eq!(rig.attach(rig.events_only()), Ok(()));
+    assert_eq!(faults(&rig.take(IrqSet::EVENTQ)), [Ok(0x3000)]);
+}
