@@ -102,6 +102,7 @@ impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
         let result = self.run_in_turn(clock, &forget);
         if result.is_err() {
             entry.store_rest(at_rest);
+            self.registers.write_barrier();
         }
         result.map_err(Into::into)
     }

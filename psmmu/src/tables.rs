@@ -155,6 +155,8 @@ impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
             Ok(()) => Ok(address),
             Err(error) => {
                 self.set_table(first_stream, Descriptor::Table(address));
+                // Before any entry of it changes.
+                self.registers.write_barrier();
                 Err(error)
             }
         }
@@ -172,6 +174,7 @@ impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
         let result = self.have_forgotten(clock, &[Command::CFGI_ALL]).map_err(Into::into);
         let descriptor = if result.is_ok() { Descriptor::None } else { linked };
         self.set_table(first_stream, descriptor);
+        self.registers.write_barrier();
         result
     }
 

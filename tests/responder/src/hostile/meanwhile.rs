@@ -84,7 +84,17 @@ impl Host {
             5 => device.raise([1 << 2, 1 << 3, 1 << 4, 1 << 5, 1 << 9][numbers.below(5) as usize]),
             6 => device.spoil_next_command([0xFF, 0]),
             7 => device.set_deaf(numbers.once_in(3)),
-            8 => device.set_gone(numbers.once_in(6)),
+            8 => {
+                let is_gone = numbers.once_in(6);
+                device.set_gone(is_gone);
+                drop(device);
+                if is_gone {
+                    // Its event queue makes no sense, so it is found out. Errors that it never had are
+                    // not to be acknowledged before: it would come back with others than were.
+                    let name = PSMMU + of as u64 * PSMMU_STEP;
+                    let _ = self.machine.call([fid::IRQ_NOTIFY, name, 2, 0, 0, 0, 0, 0]);
+                }
+            }
             9 => device.set_ack_delay(AckDelay::Reads(numbers.below(14) as u32)),
             10 => device.abort_command_fetches(numbers.once_in(3)),
             11 => {
