@@ -9,6 +9,7 @@
 #![forbid(unsafe_code)]
 
 use crate::counters::Trouble;
+use crate::gerror::Gone;
 use crate::queue::{DeviceMemory, Log2Size};
 use crate::registers::{Clock, Gerror, Register32, Registers, wait};
 use crate::smmu::{Psmmu, State};
@@ -370,9 +371,14 @@ impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
         let mut commands = self.commands.lock();
         let commands = commands.as_mut()?;
         let mut errors = self.errors.lock();
-        let active = errors.active(&self.registers);
-        if !active.contains(Gerror::CMDQ_ERR) {
-            return Some(Repair::Done);
+        match errors.active(&self.registers) {
+            Ok(active) if active.contains(Gerror::CMDQ_ERR) => {}
+            Ok(_) => return Some(Repair::Done),
+            Err(Gone) => {
+                drop(errors);
+                self.give_up(Gerror::CMDQ_ERR);
+                return Some(Repair::Hopeless);
+            }
         }
         let (repair, cons) = commands.repair(&self.registers);
         self.counters.trace.push(Trouble::CommandRefused(cons));

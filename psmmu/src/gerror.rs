@@ -26,6 +26,10 @@ pub struct Errors {
     consumed: Gerror,
 }
 
+/// Says that there is no device behind the registers any more.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Gone;
+
 impl Errors {
     /// Starts with nothing active and nothing told.
     pub(crate) const fn new() -> Self {
@@ -54,9 +58,14 @@ impl Errors {
     }
 
     /// Reads which errors are active, but for those that the host has consumed. One register read.
-    pub(crate) fn active(&self, registers: &impl Registers) -> Gerror {
-        let gerror = registers.read32(Register32::GERROR);
-        Gerror::from_bits_truncate(gerror ^ self.acknowledged) - self.consumed
+    ///
+    /// # Errors
+    /// [`Gone`] when the register reads all ones, most of which no device has.
+    pub(crate) fn active(&self, registers: &impl Registers) -> Result<Gerror, Gone> {
+        match registers.read32(Register32::GERROR) {
+            u32::MAX => Err(Gone),
+            gerror => Ok(Gerror::from_bits_truncate(gerror ^ self.acknowledged) - self.consumed),
+        }
     }
 
     /// Acknowledges a command error that somebody else has repaired, and says whether there is one. The
@@ -66,7 +75,7 @@ impl Errors {
         if self.consumed.contains(error) {
             self.consumed -= error;
             self.acknowledge(registers, error);
-        } else if self.active(registers).contains(error) {
+        } else if self.active(registers).is_ok_and(|active| active.contains(error)) {
             self.acknowledge_at_once(registers, error);
         } else {
             return false;

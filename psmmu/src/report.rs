@@ -10,7 +10,7 @@
 use psmmu_abi::{Event, IrqSet, Notification};
 
 use crate::counters::QueueCounters;
-use crate::gerror::Errors;
+use crate::gerror::{Errors, Gone};
 use crate::owner::StreamOwners;
 use crate::queue::DeviceMemory;
 use crate::record::Entry;
@@ -109,17 +109,21 @@ impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
     /// still until it is; one of a queue that is somebody else's is told as it is.
     fn notify_errors(&self, told: &mut Notification) {
         // What a failed device shows means nothing any more.
-        let read = |errors: &Errors| match self.state() {
-            State::Active => errors.active(&self.registers),
+        let read = |errors: &mut Errors| match self.state() {
+            State::Active => errors.active(&self.registers).unwrap_or_else(|Gone| {
+                errors.keep(Gerror::CMDQ_ERR);
+                self.set_failed();
+                Gerror::empty()
+            }),
             _ => Gerror::empty(),
         };
         let mut errors = self.errors.lock();
-        let mut active = read(&errors);
+        let mut active = read(&mut errors);
         if active.contains(Gerror::CMDQ_ERR) {
             drop(errors);
             let is_repaired = self.repair_commands().is_some();
             errors = self.errors.lock();
-            active = read(&errors);
+            active = read(&mut errors);
             if is_repaired {
                 active -= Gerror::CMDQ_ERR;
             }

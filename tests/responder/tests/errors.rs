@@ -171,3 +171,19 @@ fn counters_say_what_happened() {
     assert_eq!(events.overflows.get(), 1);
     assert_eq!(events.high_water(), 8);
 }
+
+#[test]
+fn errors_of_a_device_that_is_gone_are_told_as_one_and_never_acknowledged() {
+    let machine = Machine::active(Options::default());
+    machine.device().set_gone(true);
+    for _ in 0..2 {
+        let [flags, number, .., syndrome] = machine.notify(GERROR);
+        assert_eq!((flags, number, syndrome), (0b010, 0, CMDQ_ERR.into()));
+    }
+    machine.consume(GERROR);
+    assert_eq!(machine.state(), State::Failed);
+    let refused = machine.rmi().irq_notify(PSMMU, IrqSet::GERROR);
+    assert_eq!(refused, Err(RmiError::Status(Function::PsmmuIrqNotify, Status::ErrorDevice)));
+    // All ones are no errors: whatever was acknowledged, the device would have to take it for one.
+    assert_eq!(machine.device().accesses().1, 0);
+}
