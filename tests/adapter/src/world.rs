@@ -44,8 +44,8 @@ struct Inner {
     completion: u64,
     /// The device that new memory is for.
     current: AtomicUsize,
-    /// Granules that are memory of the model, and of which device.
-    opened: Mutex<BTreeMap<u64, usize>>,
+    /// Granules that are memory of the model, of which device, and as part of which region.
+    opened: Mutex<BTreeMap<u64, (usize, Region)>>,
     at_rest: Mutex<BTreeMap<u32, StreamTableEntry>>,
 }
 
@@ -128,9 +128,11 @@ impl<H: Hook> Environment for World<H> {
         let mut opened = self.inner.opened.lock().unwrap_or_else(PoisonError::into_inner);
         for granule in Ram::granules(region.address, region.bytes()) {
             self.inner.ram.wipe(granule);
-            if let Some(device) = opened.remove(&granule) {
-                // Whoever uses it from here on, CPU or device, is found out.
-                self.inner.devices[device].1.memory().take_back_part(granule, WORDS);
+            if let Some(&(device, Region { address, .. })) = opened.get(&granule) {
+                // Whoever uses it from here on, CPU or device, is found out. Memory that was opened as
+                // one is given up as one.
+                opened.retain(|_, (_, region)| region.address != address);
+                self.inner.devices[device].1.memory().take_back(address);
             }
         }
         true
@@ -140,7 +142,7 @@ impl<H: Hook> Environment for World<H> {
         self.hook.step();
         let mut opened = self.inner.opened.lock().unwrap_or_else(PoisonError::into_inner);
         let words = region.bytes() as usize / 8;
-        if let Some(&device) = opened.get(&region.address) {
+        if let Some(&(device, _)) = opened.get(&region.address) {
             let found = self.inner.devices[device].1.memory().find(region.address);
             let found = found.expect("a region begins there");
             assert_eq!(found.words(), words, "{region:x?} is open as another one");
@@ -150,7 +152,10 @@ impl<H: Hook> Environment for World<H> {
         let smmu = &self.inner.devices[device].1;
         let memory = smmu.memory().region(region.address, words);
         for granule in Ram::granules(region.address, region.bytes()) {
-            assert!(opened.insert(granule, device).is_none(), "{granule:#x} is open already");
+            assert!(
+                opened.insert(granule, (device, region)).is_none(),
+                "{granule:#x} is open already"
+            );
             let content = self.inner.ram.realm_page(granule);
             for (address, word) in
                 (granule..).step_by(8).zip(content).filter(|(_, word)| *word != 0)

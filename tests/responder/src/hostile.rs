@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
 //! Random sequences of a hostile host: any call at any time, right and wrong ones, on several PSMMUs and
-//! operations, with devices that fail and pages that go away. Behind each step the [`reference`] says
+//! operations, with devices that fail and pages that go away. Behind each step the [`mod@reference`] says
 //! whose each granule is. At the end a cooperative host takes over, and must get everything back.
 //!
 //! A seed decides everything. A sequence that fails prints it, with the step.

@@ -6,8 +6,9 @@
  * are memory lie where the console and the SMMU are, and hold what is written to them. Granule protection
  * is off.
  *
- * Enters the RMM as TF-A 2.12 does, with the manifest that it makes on the FVP, then makes the calls of the
- * table below in the host's place and ends QEMU:
+ * With HOST it enters the host test image, whose code QEMU ends with. Else it enters the RMM as TF-A 2.12
+ * does, with the manifest that it makes on the FVP, then makes the calls of the table below in the host's
+ * place and ends QEMU:
  *
  * | code | meaning |
  * |---|---|
@@ -21,6 +22,7 @@
  */
 
 	.equ	RMM, 0xFDC00000
+	.equ	HOST_IMAGE, 0x88000000
 	.equ	SHARED_BUFFER, 0xFFBFF000
 	.equ	SECURE_MEMORY, 0x0E000000
 	.equ	CONSOLE, 0x1C0C0000
@@ -67,17 +69,22 @@ start:	adr	x0, vectors
 	subs	x2, x2, #1
 	b.ne	3b
 
-	/* Realm state, AArch64, HVC and SMC allowed, pointer authentication not trapped. */
+	/* Realm or Non-secure state, AArch64, HVC and SMC allowed, pointer authentication not trapped. */
+#ifdef HOST
+	ldr	x1, =HOST_IMAGE
+	ldr	x0, =3 << 16 | 1 << 10 | 1 << 8 | 3 << 4 | 1
+#else
+	ldr	x1, =RMM
 	ldr	x0, =1 << 62 | 3 << 16 | 1 << 10 | 1 << 8 | 3 << 4 | 1
+#endif
 	msr	scr_el3, x0
+	msr	elr_el3, x1
 	msr	cptr_el3, xzr
 	msr	hcr_el2, xzr
 	ldr	x0, =0x30C50830
 	msr	sctlr_el2, x0
 	mov	x0, #0x3C9			// EL2h, masked
 	msr	spsr_el3, x0
-	ldr	x0, =RMM
-	msr	elr_el3, x0
 	isb
 	mov	x0, #0				// CPU 0, interface 0.4, 8 CPUs
 	mov	x1, #4

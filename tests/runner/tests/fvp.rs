@@ -143,55 +143,48 @@ fn the_fip_holds_our_images_and_all_that_tf_a_looks_for() {
     fs::remove_dir_all(unpacked).expect("made above");
 }
 
-/// The FVP's RMM on QEMU, with memory where the FVP has it and `fvp-el3.S` for EL3: the same image, its own
-/// page tables, both banks of the manifest, its console, and the Realm page of the SMMU.
+/// An image for the FVP on QEMU, with memory where the FVP has it and `fvp-el3.S` for EL3. Returns QEMU's
+/// exit code.
+fn boot(image: &str, base: u64, define: &str, words: &str) -> (Option<i32>, Output) {
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fvp-el3.S");
+    let el3 = |suffix| images().join(format!("el3-{image}.{suffix}"));
+    let mut compiler = Command::new("aarch64-linux-gnu-gcc");
+    compiler.args(["-nostdlib", "-static", "-Wl,-Ttext=0,--build-id=none,-e,start", define, "-o"]);
+    output(compiler.arg(el3("elf")).arg(source));
+    let mut objcopy = Command::new("aarch64-linux-gnu-objcopy");
+    output(objcopy.args(["-O", "binary"]).arg(el3("elf")).arg(el3("bin")));
+
+    let mut loader = OsString::from(format!("loader,addr={base:#x},force-raw=on,file="));
+    loader.push(images().join(format!("{image}.bin")));
+    let mut qemu = Command::new("timeout");
+    qemu.args(["-k", "10", "60"]).arg(place::qemu());
+    qemu.args(["-M", "virt,virtualization=on,secure=on,gic-version=3,highmem-ecam=off"]);
+    qemu.args(["-cpu", "max,x-rme=on", "-nic", "none", "-display", "none", "-monitor", "none"]);
+    qemu.args(["-parallel", "none", "-serial", "none", "-m", "4G,slots=1,maxmem=40G"]);
+    qemu.args(["-object", "memory-backend-ram,id=bank,size=2G"]);
+    qemu.args(["-device", "pc-dimm,memdev=bank,addr=0x880000000"]);
+    for (slot, device) in [(1, "console"), (2, "smmu")] {
+        qemu.args(["-object", &format!("memory-backend-ram,id={device},size=1M")]);
+        qemu.args(["-device", &format!("ivshmem-plain,memdev={device},addr={slot}")]);
+    }
+    qemu.args(["-semihosting-config", &format!("enable=on,target=native{words}")]);
+    qemu.arg("-bios").arg(el3("bin")).arg("-device").arg(loader);
+    let output = qemu.output().expect("timeout is there");
+    (output.status.code(), output)
+}
+
+/// Its own page tables, both banks of the manifest, its console, and the Realm page of the SMMU.
 #[test]
 fn the_rmm_boots_and_answers_where_the_fvp_has_its_memory() {
-    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fvp-el3.S");
-    let (elf, el3) = (images().join("el3.elf"), images().join("el3.bin"));
-    let mut compiler = Command::new("aarch64-linux-gnu-gcc");
-    compiler.args(["-nostdlib", "-static", "-Wl,-Ttext=0,--build-id=none,-e,start", "-o"]);
-    output(compiler.arg(&elf).arg(source));
-    output(Command::new("aarch64-linux-gnu-objcopy").args(["-O", "binary"]).arg(elf).arg(&el3));
+    let (code, output) = boot("rmm", FVP.realm_memory.start, "-DRMM_IS_ENTERED", "");
+    assert_eq!(code, Some(0), "see the table in fvp-el3.S: {output:?}");
+}
 
-    let mut rmm = OsString::from("loader,addr=0xfdc00000,force-raw=on,file=");
-    rmm.push(images().join("rmm.bin"));
-    let mut qemu = Command::new("timeout");
-    qemu.args(["-k", "10", "60"]).arg(place::qemu()).args([
-        "-M",
-        "virt,virtualization=on,secure=on,gic-version=3,highmem-ecam=off",
-        "-cpu",
-        "max,x-rme=on",
-        "-nic",
-        "none",
-        "-display",
-        "none",
-        "-monitor",
-        "none",
-        "-parallel",
-        "none",
-        "-serial",
-        "none",
-        "-m",
-        "4G,slots=1,maxmem=40G",
-        "-object",
-        "memory-backend-ram,id=bank,size=2G",
-        "-device",
-        "pc-dimm,memdev=bank,addr=0x880000000",
-        "-object",
-        "memory-backend-ram,id=console,size=1M",
-        "-device",
-        "ivshmem-plain,memdev=console,addr=1",
-        "-object",
-        "memory-backend-ram,id=smmu,size=1M",
-        "-device",
-        "ivshmem-plain,memdev=smmu,addr=2",
-        "-semihosting-config",
-        "enable=on,target=native",
-        "-bios",
-    ]);
-    let output = qemu.arg(el3).arg("-device").arg(rmm).output().expect("timeout is there");
-    assert_eq!(output.status.code(), Some(0), "see the table in fvp-el3.S: {output:?}");
+/// Its page tables, its arguments and its console; for more there is no interrupt controller.
+#[test]
+fn the_host_starts_where_the_fvp_has_its_memory() {
+    let (code, output) = boot("host", HOST, "-DHOST", ",arg=host,arg=nonsense");
+    assert_eq!(code, Some(2), "not the code for a scenario that does not exist: {output:?}");
 }
 
 /// One at a time: they share the logs.

@@ -208,9 +208,7 @@ impl Host {
         if x0 == x0::INPUT {
             assert!(!is_right, "a donation in order is refused");
             assert_eq!((taken, x2), (0, 0));
-            operation.purpose = Purpose::Give(x0::INPUT);
-            let has = !operation.ranges.is_empty();
-            operation.wants = if has { Wants::Reclaim } else { Wants::Nothing };
+            operation.fail();
             return;
         }
         operation.wants = Wants::of(x0, x2);
@@ -277,6 +275,10 @@ impl Host {
             assert_eq!((x0, out, request), (x0::INPUT, 0, 0));
             return x0;
         };
+        // STOP, which no handle in its place can be.
+        if x2 & 1 != 0 && matches!(operation.wants, Wants::Donation(_)) {
+            operation.fail();
+        }
         if x0 & 0xFF != x0::CONTINUE {
             assert_eq!((out, request), (0, 0));
             self.reference.end(handle, x0);

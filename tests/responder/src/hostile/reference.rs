@@ -79,6 +79,14 @@ pub struct Operation {
     pub ranges: Vec<Range>,
 }
 
+impl Operation {
+    /// Notes that it has failed by what the host did: it gives back what it has.
+    pub fn fail(&mut self) {
+        self.purpose = Purpose::Give(x0::INPUT);
+        self.wants = if self.ranges.is_empty() { Wants::Nothing } else { Wants::Reclaim };
+    }
+}
+
 /// The account.
 #[derive(Debug, Default)]
 pub struct Reference {

@@ -112,6 +112,22 @@ fn no_operation_can_be_cancelled_and_one_that_was_tried_goes_on() {
 }
 
 #[test]
+fn a_host_that_has_no_memory_stops_what_asks_for_it_and_gets_back_what_it_gave() {
+    const STOP: u64 = 1;
+    let machine = started();
+    let stop = |handle| machine.ask(fid::OP_CONTINUE, [handle, STOP, 9]);
+    let (handle, _) = machine.begin_activate();
+    assert_eq!(stop(handle), [x0::INPUT, 0, 0, 0], "it had given nothing");
+    machine.check_at_rest();
+    let (handle, request) = machine.begin_activate();
+    machine.give(handle, request);
+    assert_eq!(stop(handle), [x0::RECLAIM, handle, 0, 0]);
+    assert_eq!(stop(handle), [x0::RECLAIM, handle, 0, 0], "in no other case it does anything");
+    assert_eq!(machine.finish(handle), x0::INPUT);
+    live(&machine);
+}
+
+#[test]
 fn operations_that_are_too_many_are_blocked_and_begin_nothing() {
     let machine = active();
     let open: Vec<_> = (0..8).map(|table| machine.begin_create(64 * table).0).collect();
