@@ -6,6 +6,10 @@
 //! barrier behind which the other may rely on it, and not earlier: a driver without its barriers sees
 //! what was there before.
 
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/embedding.md")]
+pub struct Embedding;
+
 use std::sync::Mutex;
 
 use smmu_model::{Config, Device, Page, Record, Region, Smmu, Source, Transaction};

@@ -1,0 +1,5 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+
+#include "tf-rmm.h"
+/* Taken out of docs/embedding.md. */
+#include "fids.h"
