@@ -73,6 +73,9 @@ pub struct Platform {
     pub realm_memory: Range<u64>,
     /// Bytes of DRAM that are tracked at most, a multiple of 2 MiB: the RMM has 1 KiB for each GiB.
     pub tracked_dram: u64,
+    /// Regions of 2 MiB that can have delegated granules at the same time: the RMM has 128 bytes for
+    /// each.
+    pub delegated_regions: usize,
     /// Size of the protected address space as GPCCR_EL3.PPS encodes it.
     pub protected_size: u8,
     /// Most PSMMUs that the RMM has memory for, 1 to 16.

@@ -32,7 +32,7 @@ pub static REGIONS: [AtomicU16; (THIS.tracked_dram / REGION_SIZE) as usize] =
     [const { AtomicU16::new(0) }; (THIS.tracked_dram / REGION_SIZE) as usize];
 
 /// Regions of which granules may be delegated at the same time.
-pub static LEAVES: [Leaf; 80] = [const { Leaf::new() }; 80];
+pub static LEAVES: [Leaf; THIS.delegated_regions] = [const { Leaf::new() }; THIS.delegated_regions];
 
 /// Realm memory that a PSMMU uses.
 #[derive(Debug)]

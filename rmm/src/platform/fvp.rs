@@ -30,6 +30,7 @@ pub const FVP: Platform = Platform {
     realm_memory: place::FVP,
     // What the device tree in TF-A's image says: 2 GiB without the last 64 MiB, and 2 GiB more.
     tracked_dram: (4 << 30) - (64 << 20),
+    delegated_regions: 64,
     // TF-A sets 36 bits.
     protected_size: 1,
     max_psmmus: 1,

@@ -20,6 +20,7 @@ pub const QEMU: Platform = Platform {
     realm_memory: place::QEMU,
     // What the manifest says, whatever the machine has; and two for what the RMM's own region splits.
     tracked_dram: (3 << 30) + (2 << 21),
+    delegated_regions: 80,
     // TF-A sets 40 bits: an access of the Realm world above 1 TiB is taken to EL3 and stops the
     // machine.
     protected_size: 2,
