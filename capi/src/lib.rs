@@ -9,6 +9,8 @@
 //! functions themselves, in [`open`], [`rmi`], [`running`], [`life`], [`tables`], [`streams`] and
 //! [`read`], only call these.
 //!
+//! Pointers that a caller passes are null, or aligned and to what the header says.
+//!
 //! Nothing here panics, allocates, or calls through a pointer that did not come from the embedder;
 //! `tools/capi` looks at the library that this becomes and sees to it.
 

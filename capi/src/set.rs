@@ -184,20 +184,20 @@ pub unsafe fn unit_for_host(
 /// Reads what a caller points at; `None` for null.
 ///
 /// # Safety
-/// The pointer is null, or to a value that can be read.
+/// The pointer is null, or aligned and to a value that can be read.
 pub unsafe fn read<T: Copy>(from: *const T) -> Option<T> {
     // SAFETY: the condition is the same.
-    NonNull::new(from.cast_mut()).map(|from| unsafe { from.read_unaligned() })
+    NonNull::new(from.cast_mut()).map(|from| unsafe { from.read() })
 }
 
 /// Writes what a caller wants to hear, unless he points at null.
 ///
 /// # Safety
-/// The pointer is null, or to a place that can be written.
+/// The pointer is null, or aligned and to a place that can be written.
 pub unsafe fn write<T: Copy>(to: *mut T, value: T) {
     if let Some(to) = NonNull::new(to) {
         // SAFETY: the condition is the same.
-        unsafe { to.write_unaligned(value) };
+        unsafe { to.write(value) };
     }
 }
 
