@@ -173,9 +173,7 @@ fn cold_boot(arguments: &BootArguments) -> Result<u64, BootCode> {
     #[cfg(feature = "fault-streams")]
     {
         super::fault_streams::set_up();
-        log!(
-            "fault-streams: streams that are not configured fault on every access; for tests only"
-        );
+        log!("fault-streams: streams of a level-2 table fault on every access; for tests only");
     }
 
     let tracked = track(&manifest);

@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Granules and stateful operations by hand: one call at a time, with every register in view.
+//! Granules and stateful operations by hand: one call of the host driver at a time, without its loops
+//! and with every register in view. Registers that the driver never sends are for [`raw::expect`].
 
 use core::fmt;
 
 use psmmu_abi::{AddressRange, DonateRequest, Function, Status};
-use psmmu_host::Memory;
+use psmmu_host::{Answer, Command, Memory};
 
-use super::raw::{self, x0};
+use super::raw::{self, WATCHED, x0};
 use crate::granule::Granule;
 use crate::platform::SMMU;
 use crate::pool::{GRANULE, Pool};
@@ -21,6 +22,9 @@ pub const RECLAIM: u64 = 0x20D;
 
 /// X0 of most refusals.
 pub const INPUT: u64 = x0(Status::ErrorInput);
+
+/// Stops the PSMMU.
+pub const DEACTIVATION: Command = Command::PsmmuDeactivate { psmmu: SMMU };
 
 /// For lists.
 pub static LIST: Granule = Granule::new();
@@ -89,31 +93,54 @@ impl Region {
     }
 }
 
+/// Starts the PSMMU with the parameters at PA `params`.
+pub const fn activation(params: u64) -> Command {
+    Command::PsmmuActivate { psmmu: SMMU, params }
+}
+
+/// Makes the table of `stream`.
+pub const fn creation(stream: u32) -> Command {
+    Command::CreateTable { psmmu: SMMU, stream }
+}
+
+/// Takes it away.
+pub const fn destruction(stream: u32) -> Command {
+    Command::DestroyTable { psmmu: SMMU, stream }
+}
+
+/// Returns X0 to X2.
+pub fn registers(answer: Answer) -> [u64; 3] {
+    let [x1, x2, ..] = answer.outputs;
+    [answer.result.x0(), x1, x2]
+}
+
 /// Delegates or undelegates, and checks X0 and X1 of the answer.
 pub fn move_granules(function: Function, base: u64, top: u64, x0: u64, out_top: u64) {
+    let answer = match function {
+        Function::GranuleRangeDelegate => WATCHED.granule_range_delegate(base, top),
+        _ => WATCHED.granule_range_undelegate(base, top),
+    };
     let what = format_args!("{function:?} of {base:#x} to {top:#x}");
-    raw::expect(what, function.id(), &[base, top], x0, &[out_top]);
+    expect_eq!(registers(answer), [x0, out_top, 0], "{what}: X0 to X2");
 }
 
 /// Begins an operation that must want `x0`.
-pub fn begin(function: Function, argument: u64, wanted: u64) -> Operation {
-    let what = format_args!("{function:?} with {argument:#x}");
-    let [x0, handle, x2] = raw::ask(what, function.id(), &[SMMU, argument]);
-    expect_eq!(x0, wanted, "{what}: X0");
-    require!(x0 == DONATE || x2 == 0, "{what}: X2 is {x2:#x}, and it wants no memory");
+pub fn begin(command: Command, wanted: u64) -> Operation {
+    let [x0, handle, x2] = registers(WATCHED.begin(command));
+    expect_eq!(x0, wanted, "{command:x?}: X0");
+    require!(x0 == DONATE || x2 == 0, "{command:x?}: X2 is {x2:#x}, and it wants no memory");
     Operation { handle, request: DonateRequest::from_x2(x2) }
 }
 
 /// Begins a command that must be refused at once.
-pub fn refused(function: Function, argument: u64, x0: u64) {
-    let what = format_args!("{function:?} with {argument:#x}");
-    raw::expect(what, function.id(), &[SMMU, argument], x0, &[]);
+pub fn refused(command: Command, x0: u64) {
+    expect_eq!(registers(WATCHED.begin(command)), [x0, 0, 0], "{command:x?}: X0 to X2");
 }
 
 /// Begins to activate the PSMMU.
 pub fn begin_activation() -> Operation {
     PARAMS.fill(0);
-    begin(Function::PsmmuActivate, PARAMS.address(), DONATE)
+    begin(activation(PARAMS.address()), DONATE)
 }
 
 impl Operation {
@@ -127,7 +154,7 @@ impl Operation {
     /// Donates `region`, which it must take; `x0` is what it must want then. Returns what it asks for.
     pub fn donate(&self, region: Region, wanted: u64) -> Self {
         LIST.set_word(0, region.entry());
-        let [x0, taken, x2] = self.offer(format_args!("a good donation"), LIST.address(), 1);
+        let [x0, taken, x2] = self.offer(LIST.address(), 1);
         expect_eq!(x0, wanted, "OP_MEM_DONATE of {region:x?}: X0");
         expect_eq!(taken, region.granules, "OP_MEM_DONATE of {region:x?}: X1");
         require!(x0 == DONATE || x2 == 0, "OP_MEM_DONATE of {region:x?}: X2 is {x2:#x}");
@@ -135,37 +162,52 @@ impl Operation {
     }
 
     /// Offers the list at `list`, and returns X0 to X2.
-    pub fn offer(&self, what: fmt::Arguments<'_>, list: u64, entries: u64) -> [u64; 3] {
-        let what = format_args!("OP_MEM_DONATE of {what}");
-        raw::ask(what, Function::OpMemDonate.id(), &[self.handle, list, entries])
+    pub fn offer(&self, list: u64, entries: u64) -> [u64; 3] {
+        registers(WATCHED.op_mem_donate(self.handle, list, entries))
+    }
+
+    /// Offers the list at `list`, which must be refused.
+    pub fn offer_in_vain(&self, what: fmt::Arguments<'_>, list: u64, entries: u64) {
+        let answer = self.offer(list, entries);
+        expect_eq!(answer, [INPUT, 0, 0], "OP_MEM_DONATE of {what}: X0 to X2");
+    }
+
+    /// Fails it by a donation that must be refused.
+    pub fn fail(&self) {
+        self.offer_in_vain(format_args!("a list at 1"), 1, 1);
     }
 
     /// Continues it; it must answer `x0`.
     pub fn go_on(&self, x0: u64) {
         // "Incomplete" comes with the handle.
         let x1 = if x0 & 0xFF == Status::Incomplete as u64 { self.handle } else { 0 };
-        let what = format_args!("OP_CONTINUE of {:#x}", self.handle);
-        raw::expect(what, Function::OpContinue.id(), &[self.handle, 0], x0, &[x1]);
+        let answer = WATCHED.op_continue(self.handle, false);
+        expect_eq!(registers(answer), [x0, x1, 0], "OP_CONTINUE of {:#x}: X0 to X2", self.handle);
     }
 
     /// Continues it while it waits for memory: it must ask for the same again.
     pub fn go_on_still(&self, x0: u64) {
+        let answer = WATCHED.op_continue(self.handle, false);
         let what = format_args!("OP_CONTINUE of {:#x}, which waits for memory", self.handle);
-        let outputs = [self.handle, self.request.x2()];
-        raw::expect(what, Function::OpContinue.id(), &[self.handle, 0], x0, &outputs);
+        let wanted = [x0, self.handle, self.request.x2()];
+        expect_eq!(registers(answer), wanted, "{what}: X0 to X2");
     }
 
     /// Calls what it does not wait for, which must be refused.
     pub fn refuse(&self, function: Function) {
-        let what = format_args!("{function:?} of {:#x}, which waits for others", self.handle);
-        let arguments = [self.handle, LIST.address(), 1];
-        raw::expect(what, function.id(), &arguments, INPUT, &[]);
+        let (handle, list) = (self.handle, LIST.address());
+        let answer = match function {
+            Function::OpMemDonate => WATCHED.op_mem_donate(handle, list, 1),
+            Function::OpMemReclaim => WATCHED.op_mem_reclaim(handle, list, 1),
+            _ => WATCHED.op_cancel(handle),
+        };
+        let what = format_args!("{:?} of {handle:#x}, which waits for others", answer.function);
+        expect_eq!(registers(answer), [INPUT, 0, 0], "{what}: X0 to X2");
     }
 
     /// Ends it without memory, by a donation that fails.
     pub fn abandon(&self) {
-        let answer = self.offer(format_args!("a list at 1"), 1, 1);
-        expect_eq!(answer, [INPUT, 0, 0], "OP_MEM_DONATE of a list at 1: X0 to X2");
+        self.fail();
         self.go_on(INPUT);
     }
 
@@ -175,8 +217,8 @@ impl Operation {
         LIST.scribble();
         let count = regions.len() as u64;
         let what = format_args!("OP_MEM_RECLAIM of {:#x}", self.handle);
-        let arguments = [self.handle, LIST.address(), 512];
-        raw::expect(what, Function::OpMemReclaim.id(), &arguments, NOTHING, &[count]);
+        let answer = WATCHED.op_mem_reclaim(self.handle, LIST.address(), 512);
+        expect_eq!(registers(answer), [NOTHING, count, 0], "{what}: X0 to X2");
         for (index, region) in regions.iter().enumerate() {
             expect_eq!(LIST.word(index), region.entry(), "{what}: entry {index}");
         }
@@ -216,15 +258,15 @@ pub fn activate() -> heapless::Vec<Region, 4> {
 
 /// Deactivates the PSMMU by hand, which must give back `regions`.
 pub fn deactivate(regions: &[Region]) {
-    let operation = begin(Function::PsmmuDeactivate, 0, RECLAIM);
+    let operation = begin(DEACTIVATION, RECLAIM);
     operation.reclaim(regions, 0);
     operation.expect_over();
     regions.iter().for_each(|region| region.take_back());
 }
 
 /// Makes a table by hand. Returns what it lies in.
-pub fn create_table(first_stream: u64) -> Region {
-    let operation = begin(Function::PsmmuStL2Create, first_stream, DONATE);
+pub fn create_table(stream: u32) -> Region {
+    let operation = begin(creation(stream), DONATE);
     let region = operation.find();
     expect_eq!(region.granules, 1, "granules of a table");
     operation.donate(region, NOTHING).go_on(0);
@@ -232,8 +274,8 @@ pub fn create_table(first_stream: u64) -> Region {
 }
 
 /// Destroys a table by hand, which must give back `region`.
-pub fn destroy_table(first_stream: u64, region: Region) {
-    let operation = begin(Function::PsmmuStL2Destroy, first_stream, RECLAIM);
+pub fn destroy_table(stream: u32, region: Region) {
+    let operation = begin(destruction(stream), RECLAIM);
     operation.reclaim(&[region], 0);
     region.take_back();
 }

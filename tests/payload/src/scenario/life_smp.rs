@@ -15,11 +15,11 @@
 use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
 use heapless::Vec;
-use psmmu_abi::{Function, IrqSet, Status};
+use psmmu_abi::{IrqSet, Status};
 use psmmu_host::psmmu::{self, STREAMS_PER_TABLE, Table};
-use psmmu_host::{Answer, Command, Conduit, Meaning, RmiError};
+use psmmu_host::{Answer, Command, Meaning, RmiError};
 
-use super::hand::{DONATE, INPUT, NOTHING, RECLAIM, Region};
+use super::hand::{DONATE, INPUT, NOTHING, RECLAIM, Region, registers};
 use super::{Arguments, usage};
 use crate::bring_up::{self, Bench, must};
 use crate::edu::{Access, Dma};
@@ -27,7 +27,7 @@ use crate::gic::MAX_CPUS;
 use crate::granule::Granule;
 use crate::platform::SMMU;
 use crate::pool::{self, GRANULE, Lender};
-use crate::smc::{RMI, Smc};
+use crate::smc::RMI;
 use crate::time::Deadline;
 use crate::{cpus, events, time};
 
@@ -225,11 +225,10 @@ fn lend() {
     let command = Command::CreateTable { psmmu: SMMU, stream: LAST_TABLE };
     let handle = begun(command, DONATE);
     loop {
-        let [x0, taken, ..] = smc(Function::OpMemDonate, [handle, list, 1]);
-        let came = match (x0, taken) {
-            (NOTHING, 1) => 0,
-            (DONATE, 0) => 1,
-            (INPUT, 0) => 2,
+        let came = match registers(RMI.op_mem_donate(handle, list, 1)) {
+            [NOTHING, 1, _] => 0,
+            [DONATE, 0, _] => 1,
+            [INPUT, 0, _] => 2,
             other => fail!("OP_MEM_DONATE by a list that vanishes: {other:#x?}"),
         };
         CAME[came].fetch_add(1, Ordering::Relaxed);
@@ -237,23 +236,23 @@ fn lend() {
             0 => break,
             1 => {}
             _ => {
-                let [x0, ..] = smc(Function::OpContinue, [handle, 0, 0]);
+                let [x0, ..] = registers(RMI.op_continue(handle, false));
                 expect_eq!(x0, INPUT, "the end of an operation whose list has vanished");
                 return;
             }
         }
     }
-    let [x0, ..] = smc(Function::OpContinue, [handle, 0, 0]);
+    let [x0, ..] = registers(RMI.op_continue(handle, false));
     expect_eq!(x0, 0, "a table by a list that vanishes");
     let handle = begun(Command::DestroyTable { psmmu: SMMU, stream: LAST_TABLE }, RECLAIM);
     loop {
-        match smc(Function::OpMemReclaim, [handle, list, 1]) {
-            [NOTHING, 1, ..] => break,
-            [INPUT, 0, ..] => {}
+        match registers(RMI.op_mem_reclaim(handle, list, 1)) {
+            [NOTHING, 1, _] => break,
+            [INPUT, 0, _] => {}
             other => fail!("OP_MEM_RECLAIM to a list that vanishes: {other:#x?}"),
         }
     }
-    let [x0, ..] = smc(Function::OpContinue, [handle, 0, 0]);
+    let [x0, ..] = registers(RMI.op_continue(handle, false));
     expect_eq!(x0, 0, "the end of a table by a list that vanishes");
 }
 
@@ -269,11 +268,6 @@ fn begun(command: Command, x0: u64) -> u64 {
             }
         }
     }
-}
-
-/// Makes a call of an operation.
-fn smc(function: Function, [x1, x2, x3]: [u64; 3]) -> [u64; 8] {
-    Smc.call([function.id(), x1, x2, x3, 0, 0, 0, 0])
 }
 
 /// Takes the page away while [`LENDS`] uses it, and puts it back, a few times.

@@ -3,12 +3,11 @@
 //! Donations that are not what was asked for: `ErrorInput`, nothing is taken, and the operation ends
 //! with `ErrorInput` once it has given back what it had.
 
-use psmmu_abi::{AddressRange, Function};
+use psmmu_abi::AddressRange;
 
-use crate::platform::SMMU;
 use crate::pool::GRANULE;
 use crate::scenario::hand::{self, DONATE, INPUT, LIST, NOTHING, Operation, RECLAIM, Region};
-use crate::scenario::raw::{self, NOT_HOST_MEMORY};
+use crate::scenario::raw::NOT_HOST_MEMORY;
 
 /// An activation asks for so many regions.
 const REGIONS: usize = 3;
@@ -46,7 +45,7 @@ fn end(operation: Operation, regions: &[Region]) {
     }
     operation.expect_over();
     regions.iter().for_each(|region| region.take_back());
-    hand::refused(Function::PsmmuDeactivate, 0, INPUT);
+    hand::refused(hand::DEACTIVATION, INPUT);
 }
 
 /// Offers `entries` when `held` regions are donated, which must be refused.
@@ -57,8 +56,7 @@ fn refuse(held: usize, what: &str, entries: impl FnOnce(&Operation, &[Region]) -
         LIST.set_word(index, word);
     }
     let what = format_args!("{what} with {held} regions held");
-    let answer = operation.offer(what, LIST.address(), words.len() as u64);
-    expect_eq!(answer, [INPUT, 0, 0], "OP_MEM_DONATE of {what}: X0 to X2");
+    operation.offer_in_vain(what, LIST.address(), words.len() as u64);
     end(operation, &regions);
     memory.iter().for_each(|region| region.take_back());
 }
@@ -149,8 +147,7 @@ fn more_than_one(held: usize) {
     let (operation, regions) = begin(held);
     let several = wanted(&operation) > 1;
     // An operation that nobody helps any more ends by a donation that fails.
-    let answer = operation.offer(format_args!("a list at 1"), 1, 1);
-    expect_eq!(answer, [INPUT, 0, 0], "OP_MEM_DONATE of a list at 1: X0 to X2");
+    operation.fail();
     end(operation, &regions);
     if !several {
         return;
@@ -176,8 +173,7 @@ fn more_than_one(held: usize) {
 fn lists(held: usize) {
     let offer = |list: u64, what: &str| {
         let (operation, regions) = begin(held);
-        let answer = operation.offer(format_args!("{what}"), list, 1);
-        expect_eq!(answer, [INPUT, 0, 0], "OP_MEM_DONATE of a list at {list:#x}: X0 to X2");
+        operation.offer_in_vain(format_args!("a list at {list:#x}, {what}"), list, 1);
         end(operation, &regions);
     };
     for (address, what) in NOT_HOST_MEMORY {
@@ -191,12 +187,11 @@ fn lists(held: usize) {
     page.undelegate();
     // It was wiped, so the list is one of empty entries.
     let (operation, regions) = begin(held);
-    let answer = operation.offer(format_args!("an empty list"), page.address, WORDS);
+    let answer = operation.offer(page.address, WORDS);
     expect_eq!(answer, [DONATE, 0, operation.request.x2()], "an empty list: X0 to X2");
-    let answer = operation.offer(format_args!("a list of no entries"), LIST.address(), 0);
+    let answer = operation.offer(LIST.address(), 0);
     expect_eq!(answer, [DONATE, 0, operation.request.x2()], "no entries: X0 to X2");
-    let answer = operation.offer(format_args!("a list at 1"), 1, 1);
-    expect_eq!(answer, [INPUT, 0, 0], "a list at 1: X0 to X2");
+    operation.fail();
     end(operation, &regions);
     page.free();
 }
@@ -209,7 +204,7 @@ fn good_lists() {
         LIST.fill(0);
         LIST.set_word((first as usize + 2).min(WORDS as usize - 1), region.entry());
         let what = format_args!("a list from word {first} on");
-        let answer = operation.offer(what, LIST.address() + 8 * first, entries);
+        let answer = operation.offer(LIST.address() + 8 * first, entries);
         if entries == 1 {
             // The region is in an entry behind the list, if it is not in the last word.
             expect_eq!(answer, [DONATE, 0, operation.request.x2()], "{what}: X0 to X2");
@@ -227,15 +222,13 @@ fn good_lists() {
 fn tables() {
     let regions = hand::activate();
     let refuse = |entry: u64, what: &str| {
-        let operation = hand::begin(Function::PsmmuStL2Create, 0, DONATE);
+        let operation = hand::begin(hand::creation(0), DONATE);
         LIST.set_word(0, entry);
-        let answer = operation.offer(format_args!("{what}"), LIST.address(), 1);
-        expect_eq!(answer, [INPUT, 0, 0], "OP_MEM_DONATE of {what}: X0 to X2");
+        operation.offer_in_vain(format_args!("{what}"), LIST.address(), 1);
         operation.go_on(INPUT);
         operation.expect_over();
         // There is no table, and none is being made.
-        let what = format_args!("destroying a table that was not made");
-        raw::expect(what, Function::PsmmuStL2Destroy.id(), &[SMMU, 0], INPUT, &[]);
+        hand::refused(hand::destruction(0), INPUT);
     };
     let free = Region::new(1);
     free.free();
@@ -250,10 +243,9 @@ fn tables() {
     refuse(two.entry(), "two granules");
     two.take_back();
     let table = hand::create_table(0);
-    let operation = hand::begin(Function::PsmmuStL2Create, 64, DONATE);
+    let operation = hand::begin(hand::creation(64), DONATE);
     LIST.set_word(0, table.entry());
-    let answer = operation.offer(format_args!("another table"), LIST.address(), 1);
-    expect_eq!(answer, [INPUT, 0, 0], "OP_MEM_DONATE of another table: X0 to X2");
+    operation.offer_in_vain(format_args!("another table"), LIST.address(), 1);
     operation.go_on(INPUT);
     hand::destroy_table(0, table);
     hand::deactivate(&regions);

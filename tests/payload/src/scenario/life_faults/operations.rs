@@ -4,19 +4,19 @@
 //! same PSMMU.
 
 use heapless::Vec;
-use psmmu_abi::{Function, Status};
+use psmmu_abi::{Function, IrqSet, Status};
+use psmmu_host::RmiError;
+use psmmu_host::psmmu::STREAMS_PER_TABLE;
 
 use crate::platform::SMMU;
 use crate::pool::GRANULE;
 use crate::scenario::hand::{
     self, DONATE, INPUT, LIST, NOTHING, Operation, PARAMS, RECLAIM, Region,
 };
-use crate::scenario::raw::{self, NOT_HOST_MEMORY, x0};
+use crate::scenario::raw::{self, NOT_HOST_MEMORY, WATCHED, x0};
 
 /// Operations that the RMM has room for.
 const OPERATIONS: usize = 8;
-/// StreamIDs of a table.
-const STREAMS: u64 = 64;
 const BLOCKED: u64 = x0(Status::Blocked);
 
 const ALL: [Function; 4] =
@@ -67,7 +67,7 @@ fn activating() {
     operation.go_on(0);
     operation.expect_over();
     PARAMS.fill(0);
-    hand::refused(Function::PsmmuActivate, PARAMS.address(), INPUT);
+    hand::refused(hand::activation(PARAMS.address()), INPUT);
     hand::deactivate(&regions);
     // Abandoned, as nothing came in time.
     let operation = hand::begin_activation();
@@ -81,26 +81,30 @@ fn activating() {
 /// Commands for a PSMMU that is in no state for any.
 fn busy(when: &str) {
     PARAMS.fill(0);
-    for (function, argument) in [
-        (Function::PsmmuActivate, PARAMS.address()),
-        (Function::PsmmuDeactivate, 0),
-        (Function::PsmmuStL2Create, 0),
-        (Function::PsmmuStL2Destroy, 0),
-        (Function::PsmmuIrqNotify, 7),
-        (Function::PsmmuEventConsume, 7),
+    for command in [
+        hand::activation(PARAMS.address()),
+        hand::DEACTIVATION,
+        hand::creation(0),
+        hand::destruction(0),
     ] {
-        let what = format_args!("{function:?} of a PSMMU that is {when}");
-        let outputs: &[u64] = if function == Function::PsmmuIrqNotify { &[0; 6] } else { &[] };
-        raw::expect(what, function.id(), &[SMMU, argument], INPUT, outputs);
+        let answer = hand::registers(WATCHED.begin(command));
+        expect_eq!(answer, [INPUT, 0, 0], "{command:x?} of a PSMMU that is {when}: X0 to X2");
     }
-    let what = format_args!("PSMMU_INFO of a PSMMU that is {when}");
-    raw::expect(what, Function::PsmmuInfo.id(), &[SMMU, LIST.address()], 0, &[]);
+    let consumed = WATCHED.event_consume(SMMU, IrqSet::all());
+    let refused = Err(RmiError::Status(Function::PsmmuEventConsume, Status::ErrorInput));
+    expect_eq!(consumed, refused, "CONSUME of a PSMMU that is {when}");
+    // A failure that must not say anything by its outputs either.
+    let what = format_args!("NOTIFY of a PSMMU that is {when}");
+    let arguments = [SMMU, IrqSet::all().bits()];
+    raw::expect(what, Function::PsmmuIrqNotify.id(), &arguments, INPUT, &raw::NOTHING);
+    let told = WATCHED.psmmu_info(SMMU, LIST.address());
+    expect_eq!(told, Ok(()), "PSMMU_INFO of a PSMMU that is {when}");
 }
 
 /// Calls that an operation does not wait for: nothing changes.
 fn at_the_wrong_time() {
     let regions = hand::activate();
-    let operation = hand::begin(Function::PsmmuStL2Create, 0, DONATE);
+    let operation = hand::begin(hand::creation(0), DONATE);
     let region = operation.find();
     operation.go_on_still(DONATE);
     operation.refuse(Function::OpMemReclaim);
@@ -112,7 +116,7 @@ fn at_the_wrong_time() {
     operation.go_on(0);
     operation.expect_over();
 
-    let operation = hand::begin(Function::PsmmuStL2Destroy, 0, RECLAIM);
+    let operation = hand::begin(hand::destruction(0), RECLAIM);
     operation.go_on(RECLAIM);
     operation.refuse(Function::OpMemDonate);
     operation.refuse(Function::OpCancel);
@@ -125,11 +129,11 @@ fn at_the_wrong_time() {
 /// Lists for what comes back that are too short, or not the host's.
 fn reclaiming() {
     let regions = hand::activate();
-    let operation = hand::begin(Function::PsmmuDeactivate, 0, RECLAIM);
+    let operation = hand::begin(hand::DEACTIVATION, RECLAIM);
     let refuse = |address: u64, what: &str| {
+        let answer = hand::registers(WATCHED.op_mem_reclaim(operation.handle, address, 512));
         let what = format_args!("OP_MEM_RECLAIM to {address:#x}, {what}");
-        let arguments = [operation.handle, address, 512];
-        raw::expect(what, Function::OpMemReclaim.id(), &arguments, INPUT, &[]);
+        expect_eq!(answer, [INPUT, 0, 0], "{what}: X0 to X2");
     };
     NOT_HOST_MEMORY.iter().for_each(|&(address, what)| refuse(address, what));
     for offset in [1, 4, 7, GRANULE - 1] {
@@ -143,10 +147,9 @@ fn reclaiming() {
     let take = |word: usize, room: u64, wanted: u64, came: &[Region]| {
         LIST.scribble();
         let list = LIST.address() + 8 * word as u64;
-        let arguments = [operation.handle, list, room];
+        let answer = hand::registers(WATCHED.op_mem_reclaim(operation.handle, list, room));
         let what = format_args!("OP_MEM_RECLAIM to word {word} with room for {room}");
-        let outputs = [came.len() as u64];
-        raw::expect(what, Function::OpMemReclaim.id(), &arguments, wanted, &outputs);
+        expect_eq!(answer, [wanted, came.len() as u64, 0], "{what}: X0 to X2");
         for (index, region) in came.iter().enumerate() {
             expect_eq!(LIST.word(word + index), region.entry(), "{what}: entry {index}");
             LIST.scribble_word(word + index);
@@ -173,51 +176,54 @@ fn reclaiming() {
 fn many() {
     let regions = hand::activate();
     let mut operations = Vec::<Operation, OPERATIONS>::new();
-    for number in 0..OPERATIONS as u64 {
-        let operation = hand::begin(Function::PsmmuStL2Create, number * STREAMS, DONATE);
+    for number in 0..OPERATIONS as u32 {
+        let operation = hand::begin(hand::creation(number * STREAMS_PER_TABLE), DONATE);
         let twin = operations.iter().any(|other| other.handle == operation.handle);
         require!(!twin, "two operations have the handle {:#x}", operation.handle);
         require!(operations.push(operation).is_ok(), "room for {OPERATIONS} operations");
     }
-    hand::refused(Function::PsmmuStL2Create, OPERATIONS as u64 * STREAMS, BLOCKED);
-    hand::refused(Function::PsmmuStL2Destroy, 0, BLOCKED);
-    hand::refused(Function::PsmmuDeactivate, 0, BLOCKED);
-    hand::refused(Function::PsmmuActivate, PARAMS.address(), BLOCKED);
+    hand::refused(hand::creation(OPERATIONS as u32 * STREAMS_PER_TABLE), BLOCKED);
+    hand::refused(hand::destruction(0), BLOCKED);
+    hand::refused(hand::DEACTIVATION, BLOCKED);
+    hand::refused(hand::activation(PARAMS.address()), BLOCKED);
     // One ends, and its place is free; a table that is being made is nobody else's.
     let first = operations[0];
     first.abandon();
     first.expect_over();
-    hand::refused(Function::PsmmuStL2Create, STREAMS, BLOCKED);
-    hand::refused(Function::PsmmuDeactivate, 0, INPUT);
-    operations[0] = hand::begin(Function::PsmmuStL2Create, 0, DONATE);
+    hand::refused(hand::creation(STREAMS_PER_TABLE), BLOCKED);
+    hand::refused(hand::DEACTIVATION, INPUT);
+    operations[0] = hand::begin(hand::creation(0), DONATE);
     first.expect_over();
     // In another order than they began.
-    let mut tables = Vec::<(u64, Region), OPERATIONS>::new();
+    let mut tables = Vec::<(u32, Region), OPERATIONS>::new();
     for index in [3, 0, 7, 5, 1, 2, 6, 4] {
         let region = operations[index].find();
         operations[index].donate(region, NOTHING);
-        require!(tables.push((index as u64 * STREAMS, region)).is_ok(), "room for a table");
+        let stream = index as u32 * STREAMS_PER_TABLE;
+        require!(tables.push((stream, region)).is_ok(), "room for a table");
     }
     for operation in &operations {
         operation.go_on(0);
         operation.expect_over();
     }
     for (stream, region) in tables {
-        hand::refused(Function::PsmmuStL2Create, stream, 0x208);
-        hand::refused(Function::PsmmuDeactivate, 0, INPUT);
+        hand::refused(hand::creation(stream), 0x208);
+        hand::refused(hand::DEACTIVATION, INPUT);
         hand::destroy_table(stream, region);
-        hand::refused(Function::PsmmuStL2Destroy, stream, INPUT);
+        hand::refused(hand::destruction(stream), INPUT);
     }
     hand::deactivate(&regions);
 }
 
 /// What a deactivation keeps from everybody else.
 fn deactivating() {
-    for argument in [0, 64, !0] {
-        hand::refused(Function::PsmmuDeactivate, argument, INPUT);
+    // X2 is no argument.
+    for x2 in [0, 64, !0] {
+        let what = format_args!("PSMMU_DEACTIVATE with {x2:#x} in X2");
+        raw::expect(what, Function::PsmmuDeactivate.id(), &[SMMU, x2], INPUT, &[]);
     }
     let regions = hand::activate();
-    let operation = hand::begin(Function::PsmmuDeactivate, 0, RECLAIM);
+    let operation = hand::begin(hand::DEACTIVATION, RECLAIM);
     busy("being deactivated");
     neighbours(&operation);
     operation.reclaim(&regions, 0);

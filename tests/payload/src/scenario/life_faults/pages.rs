@@ -2,20 +2,21 @@
 
 //! Pages that the RMM reads or writes for the host, and that leave the host's world between two calls.
 
-use psmmu_abi::Function;
+use psmmu_abi::{Function, Status};
+use psmmu_host::RmiError;
 
 use crate::platform::SMMU;
 use crate::pool::granule;
 use crate::scenario::hand::{self, INPUT, PARAMS, Region};
-use crate::scenario::raw;
+use crate::scenario::raw::WATCHED;
 
 pub fn run() {
     let page = Region::new(1);
     for function in [Function::PsmmuInfo, Function::RmmConfigGet] {
         for _ in 0..2 {
-            written(function, page, 0);
+            written(function, page, true);
             page.delegate();
-            written(function, page, INPUT);
+            written(function, page, false);
             page.undelegate();
             let wiped = granule(page.address).is_zero();
             require!(wiped, "{function:?} has written to a page of the Realm world");
@@ -23,22 +24,24 @@ pub fn run() {
     }
     // Parameters that the host has given away.
     page.delegate();
-    hand::refused(Function::PsmmuActivate, page.address, INPUT);
+    hand::refused(hand::activation(page.address), INPUT);
     page.take_back();
     // Parameters that it gives away once the RMM has read them, and then to the very operation.
     params_are_donated();
 }
 
-/// Has the RMM write to a page, which is the host's if `x0` is a success.
-fn written(function: Function, page: Region, x0: u64) {
+/// Has the RMM write to a page, which it must do if the page `is_ours`.
+fn written(function: Function, page: Region, is_ours: bool) {
     let page = page.address;
-    if x0 == 0 {
+    if is_ours {
         granule(page).scribble();
     }
-    let arguments = if function == Function::PsmmuInfo { [SMMU, page] } else { [page, 0] };
-    raw::expect(format_args!("{function:?} at {page:#x}"), function.id(), &arguments, x0, &[]);
-    if x0 == 0 {
-        let is_info = function == Function::PsmmuInfo;
+    let is_info = function == Function::PsmmuInfo;
+    let came = if is_info { WATCHED.psmmu_info(SMMU, page) } else { WATCHED.rmm_config_get(page) };
+    let refused = RmiError::Status(function, Status::ErrorInput);
+    let wanted = if is_ours { Ok(()) } else { Err(refused) };
+    expect_eq!(came, wanted, "{function:?} at {page:#x}");
+    if is_ours {
         let words = if is_info { [1, 109, 106, 0, 0] } else { [0; 5] };
         for (index, word) in granule(page).words().into_iter().enumerate() {
             let wanted = words.get(index).copied().unwrap_or(0);
@@ -50,14 +53,13 @@ fn written(function: Function, page: Region, x0: u64) {
 fn params_are_donated() {
     let page = Region::new(2);
     granule(page.address).fill(0);
-    let operation = hand::begin(Function::PsmmuActivate, page.address, hand::DONATE);
+    let operation = hand::begin(hand::activation(page.address), hand::DONATE);
     page.delegate();
     let wanted = operation.request.count();
     expect_eq!(wanted, page.granules, "granules of the stream table");
     operation.donate(page, hand::DONATE);
     // A bad second donation ends it.
-    let answer = operation.offer(format_args!("a list at 1"), 1, 1);
-    expect_eq!(answer, [INPUT, 0, 0], "OP_MEM_DONATE of a list at 1: X0 to X2");
+    operation.fail();
     operation.go_on(hand::RECLAIM);
     operation.reclaim(&[page], INPUT);
     page.take_back();

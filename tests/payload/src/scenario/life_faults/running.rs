@@ -6,10 +6,11 @@
 use psmmu_abi::{Function, IrqSet, Notification, ResultWord};
 
 use crate::arch::Masked;
+use crate::bring_up::must;
 use crate::edu::{Access, Dma, Edu, Fault};
 use crate::platform::SMMU;
 use crate::scenario::hand::{self, INPUT};
-use crate::scenario::raw::{self, NOTHING};
+use crate::scenario::raw::{self, NOTHING, WATCHED};
 use crate::smc::RMI;
 use crate::{events, gic};
 
@@ -28,22 +29,20 @@ pub fn run(edu: &mut Edu) {
 }
 
 fn tables() {
-    for stream in [0, 64, !0] {
-        hand::refused(Function::PsmmuStL2Create, stream, INPUT);
-        hand::refused(Function::PsmmuStL2Destroy, stream, INPUT);
+    for stream in [0, 64] {
+        hand::refused(hand::creation(stream), INPUT);
+        hand::refused(hand::destruction(stream), INPUT);
     }
+    no_table(!0);
     let regions = hand::activate();
-    for stream in NO_TABLES {
-        hand::refused(Function::PsmmuStL2Create, stream, INPUT);
-        hand::refused(Function::PsmmuStL2Destroy, stream, INPUT);
-    }
+    NO_TABLES.into_iter().for_each(no_table);
     for stream in [0, 64, 0xFFC0] {
-        hand::refused(Function::PsmmuStL2Destroy, stream, INPUT);
+        hand::refused(hand::destruction(stream), INPUT);
         let table = hand::create_table(stream);
-        hand::refused(Function::PsmmuStL2Create, stream, MET);
-        hand::refused(Function::PsmmuDeactivate, 0, INPUT);
+        hand::refused(hand::creation(stream), MET);
+        hand::refused(hand::DEACTIVATION, INPUT);
         hand::destroy_table(stream, table);
-        hand::refused(Function::PsmmuStL2Destroy, stream, INPUT);
+        hand::refused(hand::destruction(stream), INPUT);
     }
     for psmmu in [0, SMMU + 1, SMMU + 0x1_0000, SMMU | 1 << 52, !0] {
         for function in
@@ -54,6 +53,14 @@ fn tables() {
         }
     }
     hand::deactivate(&regions);
+}
+
+/// Asks for a table that there cannot be, and for its end. Some of the numbers are no StreamIDs at all.
+fn no_table(stream: u64) {
+    for function in [Function::PsmmuStL2Create, Function::PsmmuStL2Destroy] {
+        let what = format_args!("{function:?} of stream {stream:#x}");
+        raw::expect(what, function.id(), &[SMMU, stream], INPUT, &[]);
+    }
 }
 
 /// A DMA that is under way while the PSMMU is deactivated, and fires when it is at rest.
@@ -68,7 +75,7 @@ fn before_it_faults(edu: &mut Edu) {
         hand::destroy_table(0, table);
         if round == 2 {
             // It fires between the deactivation and its end.
-            let operation = hand::begin(Function::PsmmuDeactivate, 0, hand::RECLAIM);
+            let operation = hand::begin(hand::DEACTIVATION, hand::RECLAIM);
             edu.finish();
             operation.reclaim(&regions, 0);
             regions.iter().for_each(|region| region.take_back());
@@ -129,9 +136,7 @@ fn the_next_life(before: usize) {
     let regions = hand::activate();
     for source in [IrqSet::GERROR, IrqSet::EVENTQ, IrqSet::PRIQ, IrqSet::all()] {
         events::expect_nothing(source, "in the next life");
-        let what = format_args!("CONSUME in the next life");
-        let arguments = [SMMU, source.bits()];
-        raw::expect(what, Function::PsmmuEventConsume.id(), &arguments, 0, &[]);
+        must(WATCHED.event_consume(SMMU, source));
         events::poll(source);
     }
     hand::deactivate(&regions);
