@@ -115,7 +115,8 @@ impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
             return Ok(());
         };
         // What the device knows is uncertain. It must forget the table, or be off.
-        let is_free = self.unlink(first_stream, clock).is_ok();
+        self.set_table(first_stream, Descriptor::BeingMade);
+        let is_free = self.unlink(first_stream, address, clock).is_ok();
         Err(NotMade { error: error.into(), is_free })
     }
 
@@ -151,29 +152,22 @@ impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
             tables.set(first_stream, Descriptor::BeingMade);
             Ok(address)
         })?;
-        match self.unlink(first_stream, clock) {
-            Ok(()) => Ok(address),
-            Err(error) => {
-                self.set_table(first_stream, Descriptor::Table(address));
-                // Before any entry of it changes.
-                self.registers.write_barrier();
-                Err(error)
-            }
-        }
+        self.unlink(first_stream, address, clock).map(|()| address)
     }
 
-    /// Takes the table out of level 1 and sees to it that the device has forgotten it. Called with the
-    /// turn.
-    fn unlink(&self, first_stream: u32, clock: &impl Clock) -> Result<(), TableError> {
-        let linked = self.with_tables(first_stream, |tables| {
-            let linked = tables.find(first_stream);
-            tables.set(first_stream, Descriptor::BeingMade);
-            Ok(linked)
-        })?;
+    /// Sees to it that the device has forgotten the table at `address`, which level 1 has as being made;
+    /// if it has not, the table is there again. Called with the turn.
+    fn unlink(
+        &self,
+        first_stream: u32,
+        address: u64,
+        clock: &impl Clock,
+    ) -> Result<(), TableError> {
         // Entries of all 64 streams may be cached, and the descriptor.
         let result = self.have_forgotten(clock, &[Command::CFGI_ALL]).map_err(Into::into);
-        let descriptor = if result.is_ok() { Descriptor::None } else { linked };
+        let descriptor = if result.is_ok() { Descriptor::None } else { Descriptor::Table(address) };
         self.set_table(first_stream, descriptor);
+        // Before any entry of it changes.
         self.registers.write_barrier();
         result
     }

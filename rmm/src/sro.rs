@@ -220,8 +220,8 @@ impl<'a, E: Environment> Rmm<'a, E> {
         answer
     }
 
-    /// `RMI_OP_CANCEL`: `ErrorInput`, since no operation says that it can be cancelled. Each ends by a
-    /// donation that fails.
+    /// `RMI_OP_CANCEL`: `ErrorInput`, since no operation says that it can be cancelled. One that asks
+    /// for memory ends by a donation that fails, or by `OP_CONTINUE` with STOP.
     pub(crate) fn op_cancel(&self, _: u64) -> ResultWord {
         Status::ErrorInput.into()
     }
