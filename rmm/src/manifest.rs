@@ -6,7 +6,7 @@
 //! pointer, all words of the list and the checksum add up to zero.
 
 use heapless::Vec;
-use psmmu_abi::{GRANULE_SIZE, Version};
+use psmmu_abi::{GRANULE_SIZE, MemoryCategory, Version};
 
 use crate::dram::{Bank, Dram};
 
@@ -16,6 +16,9 @@ pub const WORDS: usize = GRANULE_SIZE / 8;
 /// Most SMMUs that are kept.
 pub const MAX_SMMUS: usize = 16;
 
+/// Most regions of device memory that are kept.
+pub const MAX_DEVICE_REGIONS: usize = 8;
+
 /// A console.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Console {
@@ -23,6 +26,16 @@ pub struct Console {
     pub base: u64,
     /// Its name, up to eight characters, zeroes behind.
     pub name: [u8; 8],
+}
+
+/// Device memory, as the BARs of PCIe devices are, whose granules can be delegated.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DeviceRegion {
+    /// Where it lies.
+    pub bank: Bank,
+    /// [`DeviceNonCoherent`](MemoryCategory::DeviceNonCoherent) or
+    /// [`DeviceCoherent`](MemoryCategory::DeviceCoherent).
+    pub category: MemoryCategory,
 }
 
 /// An SMMU.
@@ -46,6 +59,8 @@ pub struct Manifest {
     /// The list of consoles does not add up. TF-A 2.12 on QEMU forgets one word of it, so this is to be
     /// logged and not held against the console.
     pub console_checksum_is_wrong: bool,
+    /// Device memory, from 0.4 on, non-coherent first; what is beyond [`MAX_DEVICE_REGIONS`] is left out.
+    pub devices: Vec<DeviceRegion, MAX_DEVICE_REGIONS>,
     /// SMMUs with a Realm side, from 0.5 on; those beyond [`MAX_SMMUS`] are left out.
     pub smmus: Vec<Smmu, MAX_SMMUS>,
 }
@@ -59,7 +74,7 @@ pub enum ManifestError {
     Placement,
     /// A list does not add up.
     Checksum,
-    /// A bank of DRAM is no range of granules, or there are none or too many.
+    /// A bank of DRAM or of device memory is no range of granules, or there are none of DRAM or too many.
     Bank,
 }
 
@@ -71,6 +86,8 @@ struct List {
 
 const DRAM: List = List { header: 2, element: 2 };
 const CONSOLES: List = List { header: 5, element: 6 };
+const NON_COHERENT: List = List { header: 8, element: 2 };
+const COHERENT: List = List { header: 11, element: 2 };
 const SMMUS: List = List { header: 14, element: 2 };
 
 impl List {
@@ -139,6 +156,7 @@ impl Manifest {
             dram,
             console: None,
             console_checksum_is_wrong: false,
+            devices: Vec::new(),
             smmus: Vec::new(),
         };
         if version.minor >= 3 {
@@ -147,6 +165,18 @@ impl Manifest {
             manifest.console = consoles
                 .first_chunk::<3>()
                 .map(|&[base, _, name]| Console { base, name: name.to_le_bytes() });
+        }
+        if version.minor >= 4 {
+            for (list, category) in [
+                (NON_COHERENT, MemoryCategory::DeviceNonCoherent),
+                (COHERENT, MemoryCategory::DeviceCoherent),
+            ] {
+                for bank in list.find_checked(page, address)?.chunks_exact(list.element) {
+                    let bank = Bank::new(bank[0], bank[1]).ok_or(ManifestError::Bank)?;
+                    // What finds no room is left out.
+                    let _ = manifest.devices.push(DeviceRegion { bank, category });
+                }
+            }
         }
         if version.minor >= 5 {
             let smmus = SMMUS.find_checked(page, address)?.chunks_exact(SMMUS.element);
@@ -174,13 +204,16 @@ mod tests {
         page[list.header..list.header + 3].copy_from_slice(&[number, pointer, sum.wrapping_neg()]);
     }
 
-    /// A manifest of version 0.`minor` with one bank, one console and one SMMU.
+    /// A manifest of version 0.`minor` with one bank, one console, two regions of device memory and one
+    /// SMMU.
     fn page(minor: u64) -> [u64; WORDS] {
         let mut page = [0; WORDS];
         page[0] = minor;
         put(&mut page, &DRAM, 64, &[0x4000_0000, 0xC000_0000]);
         let name = u64::from_le_bytes(*b"pl011\0\0\0");
         put(&mut page, &CONSOLES, 80, &[0x0900_0000, 1, name, 1, 115_200, 0]);
+        put(&mut page, &COHERENT, 90, &[0x60_0000_0000, 0x1000]);
+        put(&mut page, &NON_COHERENT, 92, &[0x5000_0000, 0x1000_0000]);
         put(&mut page, &SMMUS, 100, &[0x2B40_0000, 0x2B44_0000]);
         page
     }
@@ -191,11 +224,14 @@ mod tests {
 
     #[test]
     fn each_version_gives_what_it_has() {
-        for (minor, consoles, smmus) in [(2, 0, 0), (3, 1, 0), (4, 1, 0), (5, 1, 1), (6, 1, 1)] {
+        for (minor, consoles, devices, smmus) in
+            [(2, 0, 0, 0), (3, 1, 0, 0), (4, 1, 2, 0), (5, 1, 2, 1), (6, 1, 2, 1)]
+        {
             let manifest = parse(&page(minor)).unwrap();
             assert_eq!(manifest.version, Version { major: 0, minor: minor as u16 });
             assert_eq!(manifest.dram.banks().len(), 1);
             assert_eq!(manifest.console.iter().count(), consoles, "0.{minor}");
+            assert_eq!(manifest.devices.len(), devices, "0.{minor}");
             assert_eq!(manifest.smmus.len(), smmus, "0.{minor}");
             assert!(!manifest.console_checksum_is_wrong);
         }
@@ -208,6 +244,32 @@ mod tests {
         for word in [1, 0x1_0000, 0x1_0005] {
             assert_eq!(parse(&page(word)), Err(ManifestError::Version(word)));
         }
+    }
+
+    #[test]
+    fn device_memory_is_of_the_category_of_its_list() {
+        let devices = parse(&page(4)).unwrap().devices;
+        let bank = |base, size| Bank::new(base, size).unwrap();
+        let (non_coherent, coherent) =
+            (MemoryCategory::DeviceNonCoherent, MemoryCategory::DeviceCoherent);
+        assert_eq!(
+            devices,
+            [
+                DeviceRegion { bank: bank(0x5000_0000, 0x1000_0000), category: non_coherent },
+                DeviceRegion { bank: bank(0x60_0000_0000, 0x1000), category: coherent },
+            ]
+        );
+    }
+
+    #[test]
+    fn device_memory_is_whole_granules_and_what_is_too_much_is_left_out() {
+        let many: [u64; 2 * (MAX_DEVICE_REGIONS + 1)] =
+            core::array::from_fn(|i| 0x1000 * (1 + i as u64));
+        let mut page = page(4);
+        put(&mut page, &NON_COHERENT, 120, &many);
+        assert_eq!(parse(&page).unwrap().devices.len(), MAX_DEVICE_REGIONS);
+        put(&mut page, &NON_COHERENT, 120, &[0x5000_0800, 0x1000]);
+        assert_eq!(parse(&page), Err(ManifestError::Bank));
     }
 
     #[test]
@@ -229,7 +291,7 @@ mod tests {
 
     #[test]
     fn a_wrong_checksum_of_memory_or_smmus_is_an_error() {
-        for list in [DRAM, SMMUS] {
+        for list in [DRAM, NON_COHERENT, COHERENT, SMMUS] {
             let mut page = page(5);
             page[list.header + 2] ^= 1;
             assert_eq!(parse(&page), Err(ManifestError::Checksum));

@@ -117,6 +117,7 @@ mod tests {
             dram,
             console: None,
             console_checksum_is_wrong: false,
+            devices: Vec::new(),
             smmus: smmus.iter().copied().collect(),
         }
     }
