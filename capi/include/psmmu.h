@@ -456,13 +456,16 @@ uint64_t psmmu_activate(struct psmmu_set *set, uint64_t name, const struct psmmu
 void psmmu_abandon_activation(struct psmmu_set *set, uint64_t name);
 
 /*
- * Brings an SMMU to rest, and says what memory is to be given back before psmmu_finish_deactivation();
- * nothing of an SMMU that was attached. Returns X0 for the host: 0, or ERROR_NOT_SUPPORTED, ERROR_INPUT when
- * it is not active or has level-2 tables, ERROR_DEVICE when it does not answer.
+ * Quiesces an SMMU, and returns what memory is to be given back before psmmu_finish_deactivation(). Returns
+ * X0 for the host: 0, or ERROR_NOT_SUPPORTED, ERROR_INPUT when it is not active, was attached (and is to be
+ * detached) or has level-2 tables, ERROR_DEVICE when it does not answer.
  */
 uint64_t psmmu_begin_deactivation(struct psmmu_set *set, uint64_t name, struct psmmu_memory *memory);
 
-/* Lets the SMMU be activated again. */
+/*
+ * Lets the SMMU be activated again, once psmmu_begin_deactivation() has returned its memory. Otherwise nothing
+ * happens.
+ */
 void psmmu_finish_deactivation(struct psmmu_set *set, uint64_t name);
 
 /*

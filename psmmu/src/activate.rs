@@ -367,12 +367,14 @@ impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
         self.set_irq_ctrl(IrqCtrl::empty(), clock)
     }
 
-    /// Takes back what the PSMMU ran on. It must be quiet.
+    /// Takes back what the PSMMU ran on, and counts the events that are dropped with it. It must be
+    /// quiet.
     pub(crate) fn take_memory(&self) -> Option<Memory<M>> {
-        let tables = self.tables.lock().take();
         let commands = self.commands.lock().take();
-        let events = self.events.lock().take();
-        let requests = self.requests.lock().take();
+        let events = self.take_queue(&self.events, &self.counters.events);
+        let requests = self.take_queue(&self.requests, &self.counters.page_requests);
+        // Last, as queues without tables are those of an attachment.
+        let tables = self.tables.lock().take();
         let (command_queue, completion) = commands?.into_memory();
         Some(Memory {
             stream_table: tables?.into_memory(),

@@ -82,9 +82,10 @@ impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
         clock: &impl Clock,
     ) -> Result<(), AttachError> {
         self.claim(State::Inactive, State::Activating).map_err(AttachError::State)?;
+        // To the end: what claims the active PSMMU meanwhile waits until its interrupts are on.
+        let _turn = self.turn.lock();
         let wanted = Wanted { page_requests: running.pri_queue.is_some(), messages };
         if let Err(error) = self.take_over(running, &wanted, clock) {
-            self.let_queues_go();
             self.set_state(State::Inactive);
             return Err(error);
         }
@@ -141,6 +142,8 @@ impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
 
         self.stop_interrupts(clock)?;
         self.program_messages(has_msi, has_pri, wanted);
+        // Under this lock detach and deactivation find out whose the PSMMU is.
+        let _tables = self.tables.lock();
         self.errors.lock().resume(registers);
         *self.commands.lock() = command_queue.zip(commands).map(|(memory, size)| {
             let prod = registers.read32(Register32::CMDQ_PROD);
@@ -181,33 +184,36 @@ impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
     /// # Errors
     /// [`AttachError`]. The PSMMU is as before, or has failed; it may be tried again.
     pub fn detach(&self, clock: &impl Clock) -> Result<(), AttachError> {
-        if self.tables.lock().is_some() {
-            return Err(AttachError::NotAttached);
-        }
-        self.claim(State::Active, State::Deactivating)
-            .or_else(|_| self.claim(State::Failed, State::Deactivating))
-            .map_err(AttachError::State)?;
+        self.claim_detachment()?;
         let _turn = self.turn.lock();
         if self.stop_interrupts(clock).is_err() {
             self.fail_claimed();
             return Err(AttachError::TimedOut);
         }
-        if let Some(events) = self.events.lock().as_ref() {
+        *self.commands.lock() = None;
+        // Taken first and counted then: a NOTIFY that began earlier may stage up to this moment.
+        if let Some(events) = self.events.lock().take() {
             self.counters.events.dropped(events.held());
         }
-        if let Some(requests) = self.requests.lock().as_ref() {
+        if let Some(requests) = self.requests.lock().take() {
             self.counters.page_requests.dropped(requests.held());
         }
-        self.let_queues_go();
         self.errors.lock().forget();
         self.set_state(State::Inactive);
         Ok(())
     }
 
-    fn let_queues_go(&self) {
-        *self.commands.lock() = None;
-        *self.events.lock() = None;
-        *self.requests.lock() = None;
+    /// Claims the PSMMU if it is attached. An activation that is under way cannot become active
+    /// meanwhile: its tables come under the same lock.
+    fn claim_detachment(&self) -> Result<(), AttachError> {
+        let tables = self.tables.lock();
+        if !self.is_attached(&tables) {
+            return Err(match self.state() {
+                State::Active | State::Failed => AttachError::NotAttached,
+                state => AttachError::State(state),
+            });
+        }
+        self.claim_end().map(drop).map_err(AttachError::State)
     }
 
     /// Acknowledges the command error that is active, and says whether one is: called by an embedder

@@ -19,6 +19,8 @@ use crate::sync::Lock;
 pub enum DeactivateError {
     /// It is in this state, and neither active nor failed.
     State(State),
+    /// It was attached and not activated: it is to be detached.
+    Attached,
     /// It still has level-2 stream tables, or some are being made.
     TablesLive,
     /// The device does not answer. It has failed; its memory stays its own, and deactivating it may be
@@ -42,33 +44,30 @@ impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
             self.fail_claimed();
             return Err(DeactivateError::TimedOut);
         }
-        self.drop_events(&self.events, &self.counters.events);
-        self.drop_events(&self.requests, &self.counters.page_requests);
         let memory = self.take_memory();
         self.errors.lock().forget();
+        self.set_deactivated();
         Ok(memory)
     }
 
-    /// Ends a deactivation: the PSMMU can be activated again.
+    /// Ends a deactivation that has returned its memory: the PSMMU can be activated again. Without one
+    /// nothing happens.
     pub fn finish_deactivation(&self) {
-        // Whoever lost the claim changes nothing.
-        let _ = self.claim(State::Deactivating, State::Inactive);
+        self.finish();
     }
 
-    /// Claims the PSMMU if it has no tables, and says whether it was active. Tables are begun under the
-    /// same lock, and only while the PSMMU is active.
+    /// Claims the PSMMU if it was activated and has no level-2 tables, and returns whether it was active.
+    /// Tables are begun under the same lock, and only while the PSMMU is active.
     fn claim_deactivation(&self) -> Result<bool, DeactivateError> {
         let tables = self.tables.lock();
         if tables.as_ref().is_some_and(|tables| tables.live() != 0) {
             return Err(DeactivateError::TablesLive);
         }
-        match self.claim(State::Active, State::Deactivating) {
-            Ok(()) => Ok(true),
-            Err(_) => self
-                .claim(State::Failed, State::Deactivating)
-                .map(|()| false)
-                .map_err(DeactivateError::State),
+        if self.is_attached(&tables) {
+            return Err(DeactivateError::Attached);
         }
+        let was = self.claim_end().map_err(DeactivateError::State)?;
+        Ok(was == State::Active)
     }
 
     fn bring_to_rest(&self, was_active: bool, clock: &impl Clock) -> Result<(), TimedOut> {
@@ -81,10 +80,15 @@ impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
         self.quiesce(clock)
     }
 
-    /// Counts what is dropped: staged, and left in the device's queue, which is off.
-    fn drop_events<E: Entry>(&self, queue: &Lock<Option<Queue<M, E>>>, counters: &QueueCounters) {
-        if let Some(queue) = queue.lock().as_ref() {
-            counters.dropped(queue.left(&self.registers));
-        }
+    /// Takes a queue and counts what is dropped with it: staged, and left in the device's queue, which is
+    /// off. Taken first: what a CPU consumes until then is not dropped.
+    pub(crate) fn take_queue<E: Entry>(
+        &self,
+        queue: &Lock<Option<Queue<M, E>>>,
+        counters: &QueueCounters,
+    ) -> Option<Queue<M, E>> {
+        let queue = queue.lock().take()?;
+        counters.dropped(queue.left(&self.registers));
+        Some(queue)
     }
 }

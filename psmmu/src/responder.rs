@@ -189,7 +189,9 @@ where
     ) -> Result<AtRest<'a, R, M>, Status> {
         let psmmu = self.find(name)?;
         let memory = psmmu.deactivate(clock).map_err(|error| match error {
-            DeactivateError::State(_) | DeactivateError::TablesLive => Status::ErrorInput,
+            DeactivateError::State(_) | DeactivateError::Attached | DeactivateError::TablesLive => {
+                Status::ErrorInput
+            }
             DeactivateError::TimedOut => Status::ErrorDevice,
         })?;
         Ok((psmmu, memory))

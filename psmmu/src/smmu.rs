@@ -143,6 +143,10 @@ impl State {
     }
 }
 
+/// How [`State::Deactivating`] is kept once the device is quiesced and its memory handed out. Apart, so
+/// that the end of one deactivation cannot end another one, or a detachment, that still runs.
+const DEACTIVATED: u8 = State::Deactivating as u8 + 1;
+
 /// Why a PSMMU does not serve a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refusal {
@@ -211,11 +215,16 @@ impl<R: Registers, M> Psmmu<R, M> {
     /// Returns the state, which may change at any moment.
     #[must_use]
     pub fn state(&self) -> State {
-        match self.state.load(Ordering::Acquire) {
+        Self::state_of(self.state.load(Ordering::Acquire))
+    }
+
+    fn state_of(number: u8) -> State {
+        match number {
             state if state == State::Inactive as u8 => State::Inactive,
             state if state == State::Activating as u8 => State::Activating,
             state if state == State::Active as u8 => State::Active,
             state if state == State::Deactivating as u8 => State::Deactivating,
+            DEACTIVATED => State::Deactivating,
             _ => State::Failed,
         }
     }
@@ -226,7 +235,35 @@ impl<R: Registers, M> Psmmu<R, M> {
         self.state
             .compare_exchange(from as u8, to as u8, Ordering::AcqRel, Ordering::Acquire)
             .map(drop)
-            .map_err(|_| self.state())
+            .map_err(Self::state_of)
+    }
+
+    /// Claims the PSMMU to quiesce it, and returns whether it was active or failed; or says in which
+    /// other state it is.
+    pub(crate) fn claim_end(&self) -> Result<State, State> {
+        let claimed = self.state.fetch_update(Ordering::AcqRel, Ordering::Acquire, |number| {
+            let can_end = matches!(Self::state_of(number), State::Active | State::Failed);
+            can_end.then_some(State::Deactivating as u8)
+        });
+        claimed.map(Self::state_of).map_err(Self::state_of)
+    }
+
+    /// Marks the memory of a deactivation as handed out, for [`finish`](Self::finish) alone to end it.
+    pub(crate) fn set_deactivated(&self) {
+        self.state.store(DEACTIVATED, Ordering::Release);
+    }
+
+    /// Makes a PSMMU inactive whose deactivation has handed its memory out. Any other one, and one that is
+    /// still being quiesced, stays as it is.
+    pub(crate) fn finish(&self) {
+        let (from, to) = (DEACTIVATED, State::Inactive as u8);
+        let _ = self.state.compare_exchange(from, to, Ordering::AcqRel, Ordering::Acquire);
+    }
+
+    /// Returns whether the PSMMU was attached, `tables` being its own: stream tables come with an
+    /// activation and before all else of it, and queues are attached under the lock of `tables`.
+    pub(crate) fn is_attached(&self, tables: &Option<StreamTables<M>>) -> bool {
+        tables.is_none() && self.events.lock().is_some()
     }
 
     /// Sets the state.

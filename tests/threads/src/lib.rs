@@ -13,9 +13,11 @@ use std::sync::Arc;
 
 use model_adapter::{Hook, ModelMemory, ModelRegisters, Steps};
 use psmmu::{
-    AbortBehaviour, ActivateError, Config, Delivery, Interface, Memory, Psmmu, Sizes, Wanted,
+    AbortBehaviour, ActivateError, AttachError, Clock, Config, DeactivateError, Delivery,
+    Interface, Memory, Psmmu, Running, Sizes, Wanted,
 };
-use smmu_model::{Guard, Smmu};
+use shuttle::sync::atomic::{AtomicBool, Ordering};
+use smmu_model::{Enable, Guard, Register, Smmu};
 
 pub use monitor::{Monitor, Reply};
 
@@ -25,7 +27,9 @@ pub struct Switch;
 
 impl Hook for Switch {
     fn step(&self) {
-        shuttle::thread::yield_now();
+        // Not a yield, which a scheduler of priorities takes as a wish to run last: then no thread would
+        // ever get far while another one stands still.
+        let _ = AtomicBool::new(false).load(Ordering::Relaxed);
     }
 }
 
@@ -94,6 +98,85 @@ impl Machine {
         let activation = self.psmmu.begin_activation(wanted)?;
         let activated = self.psmmu.activate(activation, self.memory.clone(), &*self.clock);
         activated.map_err(|failure| failure.error)
+    }
+
+    /// Enables the queues of the device by hand, as an RMM does that brings its SMMUs up itself.
+    pub fn run_queues(&self) {
+        let base = |queue: &ModelMemory, entry_words: usize| {
+            let entries = (queue.0.words() / entry_words) as u64;
+            queue.0.address() | u64::from(entries.trailing_zeros())
+        };
+        let Memory { command_queue, event_queue, pri_queue, .. } = &self.memory;
+        for (register, value) in [
+            (Register::Cr1, 0xD75),
+            (Register::Cr2, 0),
+            (Register::CmdqProd, 0),
+            (Register::CmdqCons, 0),
+            (Register::EventqProd, 0),
+            (Register::EventqCons, 0),
+            (Register::PriqProd, 0),
+            (Register::PriqCons, 0),
+        ] {
+            self.write(register, value);
+        }
+        self.write(Register::CmdqBase, base(command_queue, 2));
+        self.write(Register::EventqBase, base(event_queue, 4));
+        if let Some(queue) = pri_queue {
+            self.write(Register::PriqBase, base(queue, 2));
+        }
+        let mut enables = 0;
+        for enable in [Enable::Cmdq, Enable::Eventq, Enable::Priq] {
+            enables |= enable.bits();
+            self.write(Register::Cr0, enables.into());
+        }
+    }
+
+    /// Attaches the queues that [`run_queues`](Self::run_queues) has enabled.
+    ///
+    /// # Errors
+    /// Those of [`Psmmu::attach`].
+    pub fn attach(&self) -> Result<(), AttachError> {
+        let Memory { command_queue, event_queue, pri_queue, .. } = self.memory.clone();
+        let running = Running { event_queue, pri_queue, command_queue: Some(command_queue) };
+        self.psmmu.attach(running, None, &*self.clock)
+    }
+
+    /// Detaches them.
+    ///
+    /// # Errors
+    /// Those of [`Psmmu::detach`].
+    pub fn detach(&self) -> Result<(), AttachError> {
+        self.psmmu.detach(&*self.clock)
+    }
+
+    /// Deactivates the PSMMU and returns what it ran on.
+    ///
+    /// # Errors
+    /// Those of [`Psmmu::deactivate`].
+    pub fn deactivate(&self) -> Result<Option<Memory<ModelMemory>>, DeactivateError> {
+        let memory = self.psmmu.deactivate(&*self.clock)?;
+        self.psmmu.finish_deactivation();
+        Ok(memory)
+    }
+
+    fn write(&self, register: Register, value: u64) {
+        let (page, offset) = (register.page(), register.offset());
+        match register.bits() {
+            64 => self.smmu.write64(page, offset, value),
+            _ => self.smmu.write32(page, offset, value as u32),
+        }
+    }
+
+    /// Returns the clock that bounds waits.
+    #[must_use]
+    pub fn clock(&self) -> &impl Clock {
+        &*self.clock
+    }
+
+    /// Reads a register of 32 bits.
+    #[must_use]
+    pub fn read(&self, register: Register) -> u32 {
+        self.smmu.read32(register.page(), register.offset())
     }
 
     /// Returns the PSMMU.
