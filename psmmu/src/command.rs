@@ -20,7 +20,7 @@ pub const WORDS: usize = 2;
 /// Fewest entries of a command queue: what bring-up issues at once, and its SYNC.
 pub const MIN_ENTRIES: u32 = 4;
 
-/// Times in a row that the device may fail to fetch one command before it is given up.
+/// Times that the device may fail to fetch a command before it is given up, without progress between.
 const FETCH_RETRIES: u8 = 8;
 
 /// A command, two words.
@@ -76,18 +76,21 @@ impl Command {
         Self([first, address & ADDRESS])
     }
 
-    /// CMD_PRI_RESP with a failure: answers a group of page requests.
+    /// CMD_PRI_RESP with Resp = InvalidRequest: denies a group of page requests, and leaves the page request
+    /// interface of the function as it is.
     #[must_use]
-    pub const fn pri_failure(stream: u32, substream: Option<u32>, group: u16) -> Self {
+    pub const fn pri_invalid_request(stream: u32, substream: Option<u32>, group: u16) -> Self {
         const OPCODE: u64 = 0x41;
         const HAS_SUBSTREAM: u64 = 1 << 11;
         const SUBSTREAM_SHIFT: u32 = 12;
         const STREAM_SHIFT: u32 = 32;
+        const INVALID_REQUEST: u64 = 1 << 12;
         let substream = match substream {
             Some(substream) => HAS_SUBSTREAM | (substream as u64 & 0xF_FFFF) << SUBSTREAM_SHIFT,
             None => 0,
         };
-        Self([OPCODE | substream | (stream as u64) << STREAM_SHIFT, group as u64 & 0x1FF])
+        let first = OPCODE | substream | (stream as u64) << STREAM_SHIFT;
+        Self([first, group as u64 & 0x1FF | INVALID_REQUEST])
     }
 
     /// Returns the two words, the first one lowest.
@@ -138,8 +141,11 @@ pub struct CommandQueue<M> {
     waited: Option<(u32, u32)>,
     /// One of those was refused.
     refused: bool,
-    /// The command that could not be fetched, and how often in a row.
-    unfetched: (u32, u8),
+    /// Commands put into the queue so far; from it and the pointers follows which command an error is of,
+    /// where the pointers alone come round again.
+    issued: u64,
+    /// The number of the command that could not be fetched, and how often.
+    unfetched: (u64, u8),
     /// Where the device writes when a SYNC is done, if it can.
     completion: Option<M>,
     /// What the latest SYNC writes there.
@@ -168,6 +174,7 @@ impl<M: DeviceMemory> CommandQueue<M> {
             cons: 0,
             waited: None,
             refused: false,
+            issued: 0,
             unfetched: (0, 0),
             completion,
             awaited: 0,
@@ -201,6 +208,7 @@ impl<M: DeviceMemory> CommandQueue<M> {
             self.write(self.prod, *command);
             self.prod = self.size.advance(self.prod, 1);
         }
+        self.issued = self.issued.wrapping_add(commands.len() as u64);
         registers.write_barrier();
         registers.write32(Register32::CMDQ_PROD, self.prod);
         Ok(())
@@ -282,9 +290,11 @@ impl<M: DeviceMemory> CommandQueue<M> {
         self.cons = failed;
         let error = word >> Self::ERROR_SHIFT & Self::ERROR_MASK;
         if error == Self::ERROR_ABORT {
-            let (command, times) = self.unfetched;
-            let times = if command == failed { times.saturating_add(1) } else { 1 };
-            self.unfetched = (failed, times);
+            let waiting = u64::from(self.size.used(self.prod, failed));
+            let number = self.issued.wrapping_sub(waiting);
+            let (unfetched, times) = self.unfetched;
+            let times = if unfetched == number { times.saturating_add(1) } else { 1 };
+            self.unfetched = (number, times);
             let hopeless = times > FETCH_RETRIES;
             return (if hopeless { Repair::Hopeless } else { Repair::Done }, word);
         }
@@ -328,10 +338,7 @@ impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
         if commands.len() >= MIN_ENTRIES as usize {
             return Err(CommandError::TooMany);
         }
-        let issued = wait(clock, || match self.commands.lock().as_mut() {
-            None => Some(Err(CommandError::NotActive)),
-            Some(queue) => queue.issue(&self.registers, commands).ok().map(Ok),
-        });
+        let issued = wait(clock, || self.issue(commands));
         let ended = match issued {
             Ok(Ok(())) => wait(clock, || self.commands_ended()),
             Ok(Err(error)) => return Err(error),
@@ -343,8 +350,26 @@ impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
         })
     }
 
-    /// Looks once how the commands that are waited for have ended, and repairs the queue if it stands
-    /// still.
+    /// Issues `commands` if there is room. Otherwise it repairs the queue if it stands still.
+    fn issue(&self, commands: &[Command]) -> Option<Result<(), CommandError>> {
+        match self.commands.lock().as_mut() {
+            None => return Some(Err(CommandError::NotActive)),
+            Some(queue) => {
+                if queue.issue(&self.registers, commands).is_ok() {
+                    return Some(Ok(()));
+                }
+            }
+        }
+        self.is_hopeless().then_some(Err(CommandError::TimedOut))
+    }
+
+    /// Repairs the command queue if it stands still, and returns whether it can run no more.
+    fn is_hopeless(&self) -> bool {
+        self.repair_commands() == Some(Repair::Hopeless) || self.state() == State::Failed
+    }
+
+    /// Returns how the commands that are waited for have ended, once they have, and repairs the queue if
+    /// it stands still.
     fn commands_ended(&self) -> Option<Result<(), CommandError>> {
         let look_at_registers = match self.commands.lock().as_mut() {
             None => return Some(Err(CommandError::NotActive)),
@@ -358,7 +383,7 @@ impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
         if !look_at_registers {
             return None;
         }
-        if self.repair_commands() == Some(Repair::Hopeless) || self.state() == State::Failed {
+        if self.is_hopeless() {
             return Some(Err(CommandError::TimedOut));
         }
         self.commands.lock().as_mut()?.ended(&self.registers)
@@ -403,7 +428,8 @@ mod tests {
             Command::sync_with_message(0x8000_2000, 0xAB).words(),
             [0x0000_00AB_0FC0_1046, 0x8000_2000]
         );
-        assert_eq!(Command::pri_failure(8, Some(3), 0x1F).words(), [0x0000_0008_0000_3841, 0x1F]);
+        let denied = Command::pri_invalid_request(8, Some(3), 0x1F);
+        assert_eq!(denied.words(), [0x0000_0008_0000_3841, 0x101F]);
         assert_eq!(Command::cfgi_ste(8).words(), [0x0000_0008_0000_0003, 1]);
         assert_eq!(Command::cfgi_ste_and_table(8).words(), [0x0000_0008_0000_0003, 0]);
         assert_eq!(Command::tlbi_s12_vmall(0x1234).words(), [0x0000_1234_0000_0028, 0]);

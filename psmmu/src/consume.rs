@@ -65,13 +65,13 @@ impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
         true
     }
 
-    /// Answers the group of a page request that nobody owns with a failure, if it is its last.
+    /// Denies the group of a page request of a stream without an owner, if it is its last.
     fn answer(&self, request: &PageRequest) {
-        let Some(failure) = request.failure() else {
+        let Some(denial) = request.denial() else {
             return;
         };
         let posted = match self.commands.lock().as_mut() {
-            Some(commands) => commands.post(&self.registers, failure),
+            Some(commands) => commands.post(&self.registers, denial),
             None => false,
         };
         if posted {

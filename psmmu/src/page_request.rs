@@ -2,9 +2,11 @@
 
 //! Page requests: what the hardware writes into the PRI queue, and how they are answered.
 //!
-//! A device asks for pages in groups. Only the last request of a group is answered, and a group that
-//! nobody owns is answered with a failure: there is nobody who could map the page. A stop marker is the
-//! end of a process and is never answered.
+//! A device asks for pages in groups. Only the last request of a group is answered. A group of a stream
+//! without an owner is denied, since nothing can map its pages: answered with InvalidRequest. PCIe takes
+//! the other denial, ResponseFailure, for a permanent one: the function then stops its page request
+//! interface until software enables it anew, and one stray request would cost its later owner the
+//! interface. A stop marker is the end of a process and is never answered.
 
 #![forbid(unsafe_code)]
 
@@ -37,17 +39,17 @@ impl PageRequest {
         Self(words)
     }
 
-    /// Returns the failure that answers the group of this request, or `None` if it is not the last of
-    /// its group or a stop marker.
+    /// Returns the command that denies the group of this request, or `None` if it is not the last of its
+    /// group or a stop marker.
     #[must_use]
-    pub fn failure(&self) -> Option<Command> {
+    pub fn denial(&self) -> Option<Command> {
         let [first, second] = self.0;
         let is_last = first & Self::LAST != 0;
         let has_substream = first & Self::HAS_SUBSTREAM != 0;
         let is_stop_marker = is_last && has_substream && first & (Self::READ | Self::WRITE) == 0;
         (is_last && !is_stop_marker).then(|| {
             let substream = first >> Self::SUBSTREAM_SHIFT & Self::SUBSTREAM_MASK;
-            Command::pri_failure(
+            Command::pri_invalid_request(
                 self.stream_id(),
                 has_substream.then_some(substream as u32),
                 (second & Self::GROUP) as u16,
@@ -108,9 +110,9 @@ mod tests {
 
     #[test]
     fn only_the_last_of_a_group_is_answered_and_a_stop_marker_never() {
-        let answer = |first| PageRequest::new([first, WORKED[1]]).failure();
-        // SSV, SubstreamID 3, StreamID 8; group 0x1F; response 0.
-        let words = [0x0000_0008_0000_3841, 0x1F];
+        let answer = |first| PageRequest::new([first, WORKED[1]]).denial();
+        // SSV, SubstreamID 3, StreamID 8; group 0x1F; response 1.
+        let words = [0x0000_0008_0000_3841, 0x101F];
         assert_eq!(answer(WORKED[0]).map(|command| command.words()), Some(words));
         assert_eq!(answer(WORKED[0] & !PageRequest::LAST), None);
         let stop = WORKED[0] & !(PageRequest::READ | PageRequest::WRITE);

@@ -772,7 +772,7 @@ impl Walk {
             && !request.is_stop_marker()
         {
             let PageRequest { stream, substream, group, .. } = request;
-            let (by, response) = (Answerer::Driver, Response::Failure);
+            let (by, response) = (Answerer::Driver, Response::InvalidRequest);
             self.answers.push_back(Answer { by, stream, substream, group, response });
         }
     }

@@ -184,7 +184,7 @@ fn a_pri_queue_comes_with_the_command_queue_and_is_answered() {
         stream: 8,
         substream: None,
         group: 1,
-        response: Response::Failure,
+        response: Response::InvalidRequest,
     };
     assert_eq!(rig.device().take_answers(), [answer]);
 }
@@ -204,6 +204,21 @@ fn a_command_queue_that_is_given_is_used_from_where_it_stands() {
     assert_eq!(rig.take(IrqSet::GERROR), [Event::Error(ErrorCause::CMDQ_ERR)]);
     assert_eq!(run(&[Command::CFGI_ALL]), Ok(()));
     assert!(!rig.psmmu.command_repaired(), "it is not the embedder's");
+}
+
+#[test]
+fn a_full_command_queue_in_error_is_repaired_once_attached() {
+    let rig = Rig::wired(0);
+    // The rest of the queue stands behind a command that the device refuses.
+    rig.device().inject_command([0, 0]);
+    for _ in 1..1 << OTHERS {
+        rig.device().inject_command(Command::SYNC.words());
+    }
+    assert!(rig.device().is_active(1 << 0));
+    assert_eq!(rig.device().waiting_commands(), 1 << OTHERS);
+    assert_eq!(rig.attach(rig.queues.clone()), Ok(()));
+    assert_eq!(rig.psmmu.run_commands(&rig.clock, &[Command::CFGI_ALL]), Ok(()));
+    assert_eq!(rig.take(IrqSet::GERROR), [Event::Error(ErrorCause::CMDQ_ERR)]);
 }
 
 #[test]

@@ -118,6 +118,44 @@ fn a_command_that_can_never_be_fetched_ends_in_failure_and_not_in_a_storm() {
 }
 
 #[test]
+fn a_wait_for_room_in_the_queue_repairs_a_command_error() {
+    let machine = Machine::active(Options { pri_queue: Some(6), ..Options::default() });
+    machine.device().spoil_next_command([0xFF, 0]);
+    // As many answers as the command queue has places, the first of them refused.
+    for round in 0..4 {
+        for group in 0..64 {
+            machine.device().page_request(PageRequest::last_of(8, group, round << 12));
+        }
+        assert_eq!(machine.service(IrqSet::PRIQ).len(), 64);
+    }
+    assert_eq!(machine.create_table(64), Ok(()));
+    assert_eq!(machine.state(), State::Active);
+    assert_eq!(machine.service(IrqSet::GERROR), [Event::Error(ErrorCause::CMDQ_ERR)]);
+    assert_eq!(machine.psmmu().counters().errors(ErrorCause::CMDQ_ERR), 1);
+}
+
+#[test]
+fn fetch_aborts_with_progress_between_do_not_give_the_device_up() {
+    let machine = not_active();
+    machine.write_params(machine.flags(), &[]);
+    assert_eq!(machine.activate(), Ok(()));
+    for abort in 1..=20 {
+        machine.device().abort_command_fetches(true);
+        machine.device().before_write(Register::Gerrorn, |device| {
+            device.abort_command_fetches(false);
+        });
+        // Two commands for each table that comes or goes: once around the queue of 256 and its wrap bit,
+        // so that each abort meets the same pointer.
+        for _ in 0..128 {
+            assert_eq!(machine.create_table(64), Ok(()), "abort {abort}");
+            assert_eq!(machine.destroy_table(64), Ok(()), "abort {abort}");
+        }
+        assert_eq!(machine.service(IrqSet::GERROR), [Event::Error(ErrorCause::CMDQ_ERR)]);
+    }
+    assert_eq!(machine.state(), State::Active);
+}
+
+#[test]
 fn commands_are_completed_by_messages_where_the_device_has_them() {
     let options = Options { messages: true, ..Options::default() };
     let machine = Machine::active(options);

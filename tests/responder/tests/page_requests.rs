@@ -25,8 +25,8 @@ fn request(address: u64) -> Event {
     }
 }
 
-fn failure(stream: u32, group: u16) -> Answer {
-    let (by, response) = (Answerer::Driver, Response::Failure);
+fn denial(stream: u32, group: u16) -> Answer {
+    let (by, response) = (Answerer::Driver, Response::InvalidRequest);
     Answer { by, stream, substream: None, group, response }
 }
 
@@ -50,7 +50,7 @@ fn page_requests_are_taken_only_when_the_host_asks_and_the_device_has_them() {
 }
 
 #[test]
-fn a_request_that_nobody_owns_is_told_as_its_page_and_answered_with_a_failure_on_consume() {
+fn an_unowned_request_is_denied_as_invalid_when_it_is_consumed() {
     let machine = machine(4);
     machine.device().page_request(PageRequest::last_of(8, 3, 0x7000));
     assert!(machine.device().take_interrupts().contains(Source::Priq));
@@ -59,7 +59,7 @@ fn a_request_that_nobody_owns_is_told_as_its_page_and_answered_with_a_failure_on
     }
     assert_eq!(machine.device().take_answers(), [], "NOTIFY only peeks");
     machine.consume(PRIQ);
-    assert_eq!(machine.device().take_answers(), [failure(8, 3)]);
+    assert_eq!(machine.device().take_answers(), [denial(8, 3)]);
     machine.consume(PRIQ);
     assert_eq!(machine.device().take_answers(), [], "answered once");
     assert_eq!(machine.psmmu().counters().failures_answered.get(), 1);
@@ -75,8 +75,8 @@ fn only_the_last_of_a_group_is_answered_and_a_stop_marker_never() {
     machine.device().page_request(PageRequest::last_of(9, 4, 0x3000).of(5));
     let events = machine.service(IrqSet::PRIQ);
     assert_eq!(events, [request(0x1000), request(0x2000), request(0), request(0x3000)]);
-    let with_substream = Answer { substream: Some(5), ..failure(9, 4) };
-    assert_eq!(machine.device().take_answers(), [failure(8, 3), with_substream]);
+    let with_substream = Answer { substream: Some(5), ..denial(9, 4) };
+    assert_eq!(machine.device().take_answers(), [denial(8, 3), with_substream]);
     assert_eq!(machine.device().unanswered_groups(), [], "requests never pile up");
 }
 
@@ -144,7 +144,7 @@ fn streams_of_a_virtual_smmu_are_told_as_its_events_with_nothing_but_the_stream(
     assert_eq!(machine.device().take_answers(), [], "its owner answers");
     assert_eq!(machine.notify(PRIQ), [EVENT, 0x24, 0, 0, 0x8000, 0]);
     machine.consume(PRIQ);
-    assert_eq!(machine.device().take_answers(), [failure(9, 4)]);
+    assert_eq!(machine.device().take_answers(), [denial(9, 4)]);
 }
 
 #[test]
@@ -155,7 +155,7 @@ fn an_event_stays_what_it_was_told_as_whoever_owns_the_stream_later() {
     machine.owners.0.lock().unwrap().insert(8);
     assert_eq!(machine.notify(PRIQ)[0], EVENT);
     machine.consume(PRIQ);
-    assert_eq!(machine.device().take_answers(), [failure(8, 3)]);
+    assert_eq!(machine.device().take_answers(), [denial(8, 3)]);
 
     machine.device().page_request(PageRequest::last_of(8, 4, 0x7000));
     assert_eq!(machine.notify(PRIQ)[0], OWNED);
