@@ -20,10 +20,10 @@ FUZZ_SECONDS ?= 60
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-11s %s\n", $$1, $$2 }' Makefile
 
-run: ## boot the RMM and a host that takes a device's fault through it; BL33=<raw image> boots that instead
+run: ## boot the RMM and a host that takes a device's fault through it; BL33=<raw image> [SMP=<CPUs>] boots that
 	@if [[ -n "$${BL33-}" ]]; then \
-		code=0; tools/run-bl33 "$$BL33" || code=$$?; \
-		((code == 0)) || echo "run: exit status $$code (make's own is 2: tools/run-bl33 $$BL33 gives the exact one)" >&2; \
+		code=0; tools/run-bl33 "$$BL33" $${SMP:+--smp "$$SMP"} || code=$$?; \
+		((code == 0)) || echo "run: exit status $$code (make's own is 2; that of tools/run-bl33 is the image's)" >&2; \
 		exit "$$code"; \
 	fi; \
 	tools/setup; tools/image -q qemu; $(limit) 300 tools/host-cargo run -q -p boot-runner -- story
@@ -97,5 +97,4 @@ doc: ## the crates' documentation, in target/doc
 	@echo "target/doc/"
 
 clean: ## remove what was built (downloads in build/setup stay)
-	@rm -rf target
-	@if [[ -d "$$BUILD" ]]; then find "$$BUILD" -mindepth 1 -maxdepth 1 ! -name setup -exec rm -rf {} +; fi
+	@tools/clean

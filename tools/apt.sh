@@ -9,14 +9,20 @@ setup=$build/setup
 log=$setup/setup.log
 apt_conf=$setup/apt/apt.conf
 
-# logged WHAT SECONDS COMMAND...: output goes to the log, an error shows its tail.
+# logged WHAT SECONDS COMMAND...: output goes to the log, an error shows its tail, and while it lasts the
+# log's last line is shown now and then.
 logged() {
-	local what=$1 seconds=$2 rc=0
+	local what=$1 seconds=$2 rc=0 started=$SECONDS ticker
 	shift 2
+	own_build
 	mkdir -p "$setup"
 	{ printf '\n== %s: %s\n' "$(date '+%F %T')" "$what" && printf '%q ' "$@" && echo; } >>"$log"
 	# Without the lock: a service that a package starts would keep it.
+	ticker "$what" "$log" >/dev/null </dev/null 9>&- &
+	ticker=$!
 	timeout --foreground -k 30 "$seconds" "$@" >>"$log" 2>&1 </dev/null 9>&- || rc=$?
+	kill "$ticker" 2>/dev/null || true
+	wait "$ticker" 2>/dev/null || true
 	((rc == 0)) && return
 	((rc == 124)) && echo "no end after $seconds s" >>"$log"
 	tail -n 8 "$log" | sed 's/^/  | /' >&2
@@ -98,13 +104,13 @@ apt_install() {
 		--no-install-recommends --no-remove install "$@")
 	if ((EUID != 0)); then
 		have sudo ||
-			die "not root and no sudo; run as root, then try again: ${cmd[*]}"
+			die "not root and no sudo; run as root, then try again: $(quoted "${cmd[@]}")"
 		say "this needs root: asking sudo"
-		# Without a terminal nobody could answer a question for a password.
+		# Without a terminal a question for a password would have no answer.
 		local ask=(-n)
 		[[ -t 0 ]] && ask=()
 		timeout --foreground 300 sudo "${ask[@]}" -v ||
-			die "sudo refused; run as root, then try again: ${cmd[*]}"
+			die "sudo refused; run as root, then try again: $(quoted "${cmd[@]}")"
 		as_root=(sudo "${ask[@]}")
 	fi
 	logged "install $*" 3600 "${as_root[@]}" "${cmd[@]}" ||

@@ -14,6 +14,14 @@ me=${0##*/}
 
 target=aarch64-unknown-none-softfloat
 
+# Where cargo builds for the build machine; below the build folder if the source is read-only.
+host_target=${CARGO_TARGET_DIR:-${CARGO_BUILD_TARGET_DIR:-$root/target}}
+if [[ -z ${CARGO_TARGET_DIR:-${CARGO_BUILD_TARGET_DIR-}} && ! -w $root ]]; then host_target=$build/target; fi
+case $host_target in /*) ;; *) host_target=$PWD/$host_target ;; esac
+
+# This file marks a build folder as the project's; `make clean` deletes in no other.
+marker=.psmmu-build
+
 say() { printf '%s: %s\n' "$me" "$*"; }
 warn() { printf '%s: %s\n' "$me" "$*" >&2; }
 die() {
@@ -29,14 +37,70 @@ hash_of() {
 	awk '{ print $1 }' <<<"$out"
 }
 
+# is_own: the build folder has been made by this project.
+is_own() { [[ -f $build/$marker ]]; }
+
+# own_build: makes the build folder if it is missing, and refuses a folder of other contents, which
+# `make clean` would delete.
+own_build() {
+	if ! is_own; then
+		mkdir -p -- "$build" 2>/dev/null ||
+			die "cannot make $build: BUILD=<folder> builds elsewhere"
+		# The place in the source tree is git's to ignore, so it is ours; a link may lead anywhere.
+		if [[ $build != "$root/build" || -L $build ]] &&
+			[[ -n $(find "$build/" -mindepth 1 -maxdepth 1 -print -quit) ]]; then
+			die "BUILD=$build is not empty, and no build folder of this project: take a new or an empty one"
+		fi
+		echo "Made by the project in $root. 'make clean' empties this folder." 2>/dev/null >"$build/$marker" ||
+			die "cannot write to $build: BUILD=<folder> builds elsewhere"
+	fi
+	[[ -w $build ]] || die "cannot write to $build: BUILD=<folder> builds elsewhere"
+}
+
 # lock NAME: one builder at a time; until unlock or the end.
 lock() {
-	mkdir -p "$build"
-	exec 9>"$build/.$1.lock"
-	flock -w 900 9 || die "another build has held $build/.$1.lock for 15 minutes"
+	local file=$build/.$1.lock left=900 step=60
+	own_build
+	exec 9>>"$file"
+	if ! flock -n 9; then
+		warn "waiting for another build, process $(tail -n 1 "$file"), which has $file"
+		until flock -w "$step" 9; do
+			left=$((left - step))
+			((left > 0)) || die "another build has held $file for 15 minutes"
+			warn "still waiting for process $(tail -n 1 "$file")"
+		done
+	fi
+	echo "$$" >"$file"
 }
 
 unlock() { exec 9>&-; }
+
+# cargo_wait FOLDER: says so if another cargo is at work in FOLDER; with -q cargo itself would wait in silence.
+cargo_wait() {
+	[[ ! -e $1/.cargo-lock ]] || flock -n "$1/.cargo-lock" true 2>/dev/null ||
+		warn "waiting for another cargo, which has $1/.cargo-lock"
+}
+
+# While a command of `logged` runs, its last line is shown after each of these seconds.
+tick=${TICK_SECONDS:-10}
+
+# ticker WHAT FILE: in the background. Its clock is a builtin: a child of its own would outlive it and keep
+# its caller's standard error open.
+ticker() {
+	local clock
+	exec {clock}<> <(:)
+	while ! read -rt "$tick" -u "$clock" && kill -0 "$$" 2>/dev/null; do
+		printf '%s: %s: %d s, %s\n' "$me" "$1" "$((SECONDS - started))" \
+			"$(tail -n 1 "$2" | tr '\r\t' '\n ' | tail -n 1 | cut -c 1-100)" >&2
+	done
+}
+
+# quoted WORDS: as a shell reads them back.
+quoted() {
+	local words
+	printf -v words ' %q' "$@"
+	echo "${words# }"
+}
 
 # at_least HAVE WANT: compares dotted versions.
 at_least() {

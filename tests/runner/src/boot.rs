@@ -3,7 +3,7 @@
 //! One boot: QEMU is started, ended in time, and what it left behind is collected.
 
 use std::fmt;
-use std::fs;
+use std::fs::{self, File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -136,8 +136,8 @@ impl Boot {
     /// [`BootError`]; a boot that fails or lasts too long is an [`Outcome`].
     pub fn run(&self) -> Result<Outcome, BootError> {
         let logs = Logs::new(&self.name)?;
-        let stderr = fs::File::create(&logs.qemu)
-            .map_err(|error| BootError::File(logs.qemu.clone(), error))?;
+        let stderr =
+            File::create(&logs.qemu).map_err(|error| BootError::File(logs.qemu.clone(), error))?;
         let start = Instant::now();
         let mut qemu = self.qemu(Serial::File(&logs.serial), &logs.secure)?;
         let qemu = qemu.stdin(Stdio::null()).stdout(Stdio::null()).stderr(stderr);
@@ -232,15 +232,19 @@ struct Logs {
     serial: PathBuf,
     secure: PathBuf,
     qemu: PathBuf,
+    /// Locked as long as the boot lasts.
+    _lock: File,
 }
 
 impl Logs {
-    /// Empties the logs of the last boot of that name: QEMU may end before it opens them.
+    /// Empties the logs of the last boot of that name: QEMU may end before it opens them. While a boot of
+    /// that name goes on, another one's logs have a number behind the name.
     fn new(name: &str) -> Result<Self, BootError> {
         let folder = place::build()?.join("logs");
         fs::create_dir_all(&folder).map_err(|error| BootError::File(folder.clone(), error))?;
+        let (stem, lock) = Self::claim(&folder, name)?;
         let log = |suffix| {
-            let path = folder.join(format!("{name}{suffix}"));
+            let path = folder.join(format!("{stem}{suffix}"));
             match fs::remove_file(&path) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => {
                     Err(BootError::File(path, error))
@@ -248,7 +252,27 @@ impl Logs {
                 _ => Ok(path),
             }
         };
-        Ok(Self { serial: log(".log")?, secure: log(".secure.log")?, qemu: log(".qemu.log")? })
+        let (serial, secure, qemu) = (log(".log")?, log(".secure.log")?, log(".qemu.log")?);
+        Ok(Self { serial, secure, qemu, _lock: lock })
+    }
+
+    /// Returns the first name that no boot has, and what keeps it from others.
+    fn claim(folder: &Path, name: &str) -> Result<(String, File), BootError> {
+        for number in 1_u32.. {
+            let stem = if number == 1 { name.into() } else { format!("{name}-{number}") };
+            let path = folder.join(format!(".{stem}.lock"));
+            let file = |error| BootError::File(path.clone(), error);
+            let lock = File::create(&path).map_err(file)?;
+            match lock.try_lock() {
+                Err(TryLockError::WouldBlock) => {}
+                // A file system without locks is one where a boot is alone.
+                Err(TryLockError::Error(error)) if error.kind() != io::ErrorKind::Unsupported => {
+                    return Err(file(error));
+                }
+                _ => return Ok((stem, lock)),
+            }
+        }
+        unreachable!("there are fewer processes than numbers")
     }
 
     /// Most boots have nothing to say on these two.

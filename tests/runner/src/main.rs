@@ -26,6 +26,9 @@ const TIMED_OUT: u8 = 124;
 /// Exit code when nothing was booted.
 const NO_BOOT: u8 = 2;
 
+/// As many as TF-A and the RMM have room for.
+const MAX_CPUS: u32 = 32;
+
 /// Long enough to work in what was booted.
 const RAW_LIMIT: Duration = Duration::from_secs(600);
 
@@ -95,6 +98,9 @@ fn raw_options(options: &[&str]) -> Result<Boot, String> {
         }
     }
     let flash = flash.ok_or("raw wants --flash FILE")?;
+    if !(1..=MAX_CPUS).contains(&cpus) {
+        return Err(format!("--smp {cpus}: 1 to {MAX_CPUS} CPUs"));
+    }
     Ok(Boot::new("raw", flash).cpus(cpus).edus(&EDUS).limit(limit))
 }
 

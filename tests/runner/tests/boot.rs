@@ -172,3 +172,16 @@ fn a_scenario_that_fails_fails_with_its_own_exit_code() {
     assert_eq!(outcome.code, 20, "{outcome}");
     assert!(outcome.last_line_of_host().starts_with("FAIL bad-stream: "), "{outcome}");
 }
+
+#[test]
+fn two_boots_of_one_name_at_once_have_logs_of_their_own() {
+    let boot = faulting("burst 1");
+    let [first, second] = std::thread::scope(|scope| {
+        [0, 1]
+            .map(|_| scope.spawn(|| boot.run().unwrap_or_else(|error| panic!("{error}"))))
+            .map(|thread| thread.join().expect("no panic"))
+    });
+    assert!(first.passed(), "{first}");
+    assert!(second.passed(), "{second}");
+    assert_ne!(first.log, second.log);
+}
