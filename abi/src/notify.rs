@@ -86,6 +86,7 @@ pub struct Notification {
 
 const FLAG_PENDING: u64 = 1 << 0;
 const FLAG_KIND_SHIFT: u32 = 1;
+const KIND_MASK: u64 = 0b11;
 const FLAGS_KNOWN: u64 = 0b111;
 
 impl Notification {
@@ -110,28 +111,56 @@ impl Notification {
     }
 }
 
+impl Notification {
+    /// Reads X1 to X6 as a host does, which ignores reserved bits: a later RMM may set them, and the event
+    /// is to be served all the same. Returns also the first register that has some: flags beyond bit 2, an
+    /// event number above 255, a StreamID above 32 bits. Registers that the kind does not use are not
+    /// looked at.
+    #[inline]
+    #[must_use]
+    pub const fn from_registers(registers: [u64; 6]) -> (Self, Option<Unknown>) {
+        let [flags, number, stream_id, fetch_address, input_address, syndrome] = registers;
+        let pending = flags & FLAG_PENDING != 0;
+        let (event, value, known) = match flags >> FLAG_KIND_SHIFT & KIND_MASK {
+            0 => (Event::None, 0, 0),
+            1 => (Event::Error(ErrorCause::from_bits_retain(syndrome)), 0, 0),
+            2 => {
+                let syndrome = Syndrome::from_bits(syndrome);
+                let number_of_event = number as u8;
+                let event = Event::Psmmu {
+                    number: number_of_event,
+                    fetch_address,
+                    input_address,
+                    syndrome,
+                };
+                (event, number, number_of_event as u64)
+            }
+            _ => {
+                let stream = stream_id as u32;
+                (Event::Vsmmu { stream_id: stream }, stream_id, stream as u64)
+            }
+        };
+        let reserved = if flags & !FLAGS_KNOWN != 0 {
+            Some(Unknown(flags))
+        } else if value != known {
+            Some(Unknown(value))
+        } else {
+            None
+        };
+        (Self { pending, event }, reserved)
+    }
+}
+
 impl TryFrom<[u64; 6]> for Notification {
     type Error = Unknown;
 
-    /// Reads X1 to X6. Flags that do not exist, an event number above 255 and a StreamID above 32
-    /// bits are errors; registers that the kind does not use are ignored.
+    /// Reads X1 to X6 as a test of an RMM does: a register with reserved bits is an error. Hosts use
+    /// [`from_registers`](Self::from_registers).
     fn try_from(registers: [u64; 6]) -> Result<Self, Unknown> {
-        let [flags, number, stream_id, fetch_address, input_address, syndrome] = registers;
-        if flags & !FLAGS_KNOWN != 0 {
-            return Err(Unknown(flags));
+        match Self::from_registers(registers) {
+            (notification, None) => Ok(notification),
+            (_, Some(unknown)) => Err(unknown),
         }
-        let event = match flags >> FLAG_KIND_SHIFT {
-            0 => Event::None,
-            1 => Event::Error(ErrorCause::from_bits_retain(syndrome)),
-            2 => Event::Psmmu {
-                number: number.try_into().map_err(|_| Unknown(number))?,
-                fetch_address,
-                input_address,
-                syndrome: Syndrome::from_bits(syndrome),
-            },
-            _ => Event::Vsmmu { stream_id: stream_id.try_into().map_err(|_| Unknown(stream_id))? },
-        };
-        Ok(Self { pending: flags & FLAG_PENDING != 0, event })
     }
 }
 
@@ -176,6 +205,40 @@ mod tests {
         assert_eq!(Notification::try_from([8, 0, 0, 0, 0, 0]), Err(Unknown(8)));
         assert_eq!(Notification::try_from([4, 0x100, 0, 0, 0, 0]), Err(Unknown(0x100)));
         assert_eq!(Notification::try_from([6, 0, 1 << 32, 0, 0, 0]), Err(Unknown(1 << 32)));
+    }
+
+    #[test]
+    fn a_host_reads_what_it_knows_and_learns_which_register_has_more() {
+        let fault = Notification {
+            pending: true,
+            event: Event::Psmmu {
+                number: 0x10,
+                fetch_address: 0x8000_1040,
+                input_address: 0x5000_0004,
+                syndrome: Syndrome::from_bits(0b1010),
+            },
+        };
+        let vsmmu = Notification { pending: false, event: Event::Vsmmu { stream_id: 7 } };
+        for notification in [fault, vsmmu, Notification::NONE] {
+            let good = notification.registers();
+            assert_eq!(Notification::from_registers(good), (notification, None));
+            for bit in 3..u64::BITS {
+                let mut registers = good;
+                registers[0] |= 1 << bit;
+                let unknown = Some(Unknown(registers[0]));
+                assert_eq!(Notification::from_registers(registers), (notification, unknown));
+            }
+        }
+        let [mut of_fault, mut of_vsmmu] = [fault, vsmmu].map(|event| event.registers());
+        of_fault[1] |= 1 << 8;
+        assert_eq!(Notification::from_registers(of_fault), (fault, Some(Unknown(0x110))));
+        of_vsmmu[2] |= 1 << 32;
+        let unknown = Some(Unknown(1 << 32 | 7));
+        assert_eq!(Notification::from_registers(of_vsmmu), (vsmmu, unknown));
+        // What the kind does not use.
+        of_fault[2] = u64::MAX;
+        of_fault[1] = 0x10;
+        assert_eq!(Notification::from_registers(of_fault), (fault, None));
     }
 
     #[test]

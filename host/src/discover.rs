@@ -20,7 +20,7 @@ pub enum Interrupts {
     Absent,
     /// Not at all: the sources must be polled.
     Polled,
-    /// By wires; a source without a number is never reported.
+    /// By wired interrupts; a source without a number must be polled.
     Wired {
         /// Global errors.
         gerror: Option<IntId>,
@@ -59,8 +59,19 @@ impl Interrupts {
         all.filter(|(_, intid)| intid.is_shared())
     }
 
+    /// Returns the sources that do not interrupt, of an SMMU with page requests if `pri`: the host learns
+    /// nothing of these unless it calls [`service`](crate::service()) for each from time to time.
+    pub fn polled(&self, pri: bool) -> impl Iterator<Item = Source> {
+        Source::of(pri).filter(|&source| match self {
+            Self::Absent | Self::Msi => false,
+            Self::Polled => true,
+            Self::Wired { .. } => !self.wire(source).is_some_and(IntId::is_shared),
+        })
+    }
+
     /// Returns what keeps sources from interrupting that should, of an SMMU with page requests if
-    /// `pri`. Wires alone can be missing.
+    /// `pri`. Here wired interrupts alone can be missing; of MSIs
+    /// [`Vectors::parameters_or_polled`](crate::Vectors::parameters_or_polled) finds out.
     pub fn warnings(&self, pri: bool) -> impl Iterator<Item = Warning> {
         let wired = matches!(self, Self::Wired { .. });
         Source::of(pri).filter(move |_| wired).filter_map(|source| match self.wire(source) {
@@ -254,6 +265,7 @@ mod tests {
     fn disabled_means_no_interrupts_and_that_the_sources_must_be_polled() {
         let found = topology(0, IDR0_RME_IMPL, [0, 109, 106, 107, 108]);
         assert!(found.rme && found.interrupts.must_be_polled());
+        assert!(found.interrupts.polled(true).eq(Source::ALL));
         assert_eq!(found.interrupts.wires(true).count(), 0);
         assert_eq!(found.interrupts.warnings(true).count(), 0);
         assert_eq!(found.interrupts.to_string(), "no interrupts, must be polled");
@@ -266,6 +278,7 @@ mod tests {
         assert!(found.wires(false).eq([eventq, gerror]));
         assert!(found.wires(true).eq([eventq, gerror, (Source::Priq, IntId(107))]));
         assert_eq!(found.warnings(true).count(), 0);
+        assert_eq!(found.polled(true).count(), 0);
         assert_eq!(found.to_string(), "wired, EVENTQ 106, GERROR 109, PRIQ 107");
     }
 
@@ -273,12 +286,16 @@ mod tests {
     fn a_missing_or_impossible_number_is_a_warning_that_names_the_source() {
         let found = topology(0, IDR0_RME_IMPL, [1, 0, 1020, 0, 0]).interrupts;
         let texts = |pri| found.warnings(pri).map(|warning| warning.to_string());
-        let eventq =
-            "1020 cannot be the interrupt for EVENTQ of the Realm side: events are not reported";
-        let gerror = "no interrupt for GERROR of the Realm side: errors are not reported";
-        let priq = "no interrupt for PRIQ of the Realm side: page requests are not reported";
+        let eventq = "1020 cannot be the interrupt for EVENTQ of the Realm side: events are not \
+             reported unless it is polled";
+        let gerror = "no interrupt for GERROR of the Realm side: errors are not reported unless \
+                      it is polled";
+        let priq = "no interrupt for PRIQ of the Realm side: page requests are not reported \
+                    unless it is polled";
         assert!(texts(false).eq([eventq, gerror]));
         assert!(texts(true).eq([eventq, gerror, priq]));
+        assert!(found.polled(false).eq([Source::Eventq, Source::Gerror]));
+        assert!(found.polled(true).eq(Source::ALL));
         assert_eq!(found.wires(true).count(), 0);
     }
 

@@ -26,6 +26,10 @@
 //! | [`service`](mod@service) | answers one interrupt |
 //! | [`describe`], [`limiter`], [`counters`] | make events readable, not too many, and counted |
 //!
+//! One context serves one source: [`service`](service()) is called with one [`Source`], and for that source not
+//! by two contexts at once. The RMM keeps one reported event for each source and not for each caller; contexts whose
+//! sets overlap would consume each other's events.
+//!
 //! A whole life, in the words of a kernel that brings `Smc`, `Allocator` and `SharedPage`:
 //!
 //! ```no_run

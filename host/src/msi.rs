@@ -21,7 +21,7 @@ use core::fmt;
 use psmmu_abi::{MsiMessage, PsmmuParamsFields, PsmmuParamsFlags};
 
 use crate::discover::Interrupts;
-use crate::source::Source;
+use crate::source::{Source, Warning};
 
 /// Bits 51:2: where the address stands in an `IRQ_CFG0` register.
 const ADDRESS: u64 = 0x000F_FFFF_FFFF_FFFC;
@@ -62,6 +62,17 @@ pub enum MessageError {
     Data(Source, u64),
     /// Page requests are asked for, and the plan has no vector for them.
     NoPri,
+}
+
+impl MessageError {
+    /// Returns the source that it is about.
+    #[must_use]
+    pub const fn source(self) -> Source {
+        match self {
+            Self::Missing(source) | Self::Address(source, _) | Self::Data(source, _) => source,
+            Self::NoPri => Source::Priq,
+        }
+    }
 }
 
 impl fmt::Display for MessageError {
@@ -173,6 +184,27 @@ impl Vectors {
         }
         Ok(params)
     }
+
+    /// As [`parameters`](Self::parameters), for a kernel that may have no MSIs to give: where they are
+    /// missing or unfit the parameters go without, `interrupts`, which the plan was made of, becomes
+    /// [`Interrupts::Polled`], and the warning says why.
+    #[must_use = "the sources must be polled if there is a warning"]
+    pub fn parameters_or_polled(
+        self,
+        interrupts: &mut Interrupts,
+        messages: impl Fn(usize) -> Option<MsiMessage>,
+        flags: PsmmuParamsFlags,
+    ) -> (PsmmuParamsFields, Option<Warning>) {
+        match self.parameters(messages, flags) {
+            Ok(params) => (params, None),
+            Err(error) => {
+                *interrupts = Interrupts::Polled;
+                let flags = flags - PsmmuParamsFlags::MSI;
+                let params = PsmmuParamsFields { flags, ..crate::psmmu::QUIET };
+                (params, Some(Warning::NoMsi(error)))
+            }
+        }
+    }
 }
 
 #[cfg(test)]
@@ -252,6 +284,38 @@ mod tests {
         let vectors = Vectors::new(true, &Interrupts::Polled);
         let params = vectors.parameters(|_| None, PsmmuParamsFlags::MSI).unwrap();
         assert_eq!(params, crate::psmmu::QUIET);
+    }
+
+    #[test]
+    fn without_fit_msis_there_is_a_warning_and_all_is_polled() {
+        let asked = PsmmuParamsFlags::PRI | PsmmuParamsFlags::MSI;
+        let only = |wanted: usize| move |index| (index == wanted).then(|| message(index));
+        let unfit = |_| Some(MsiMessage { address: 2, data: 0 });
+        let cases: [(&dyn Fn(usize) -> Option<MsiMessage>, _); 3] = [
+            (&|_| None, MessageError::Missing(Source::Eventq)),
+            (&only(3), MessageError::Missing(Source::Gerror)),
+            (&unfit, MessageError::Address(Source::Eventq, 2)),
+        ];
+        for (messages, error) in cases {
+            let mut interrupts = Interrupts::Msi;
+            let vectors = Vectors::new(true, &interrupts);
+            let (params, warning) = vectors.parameters_or_polled(&mut interrupts, messages, asked);
+            assert_eq!(warning, Some(Warning::NoMsi(error)));
+            let flags = PsmmuParamsFlags::PRI;
+            assert_eq!(params, PsmmuParamsFields { flags, ..crate::psmmu::QUIET });
+            assert!(interrupts.polled(true).eq(Source::ALL));
+        }
+        assert_eq!(
+            Warning::NoMsi(MessageError::Missing(Source::Eventq)).to_string(),
+            "no message for EVENTQ of the Realm side: nothing is reported of it unless all sources are \
+             polled"
+        );
+        let mut interrupts = Interrupts::Msi;
+        let vectors = Vectors::new(true, &interrupts);
+        let all = |index| Some(message(index));
+        let (params, warning) = vectors.parameters_or_polled(&mut interrupts, all, asked);
+        assert_eq!((params.flags, warning, interrupts), (asked, None, Interrupts::Msi));
+        assert_eq!(interrupts.polled(true).count(), 0);
     }
 
     #[test]

@@ -159,9 +159,9 @@ impl<C: Conduit> Rmi<C> {
         Answer { function, result: ResultWord::from_x0(x0), outputs }
     }
 
-    /// Makes a call that is done when it returns, and returns X1 to X6.
+    /// Makes a call that is done when it returns, and returns X1 to X6. Reserved bits of X0 are ignored.
     fn call(&self, function: Function, arguments: [u64; 3]) -> Result<[u64; 6], RmiError> {
-        self.ask(function, arguments).success()
+        self.ask(function, arguments).plain_success().map(|(outputs, _)| outputs)
     }
 
     /// Repeats `call` while it answers "busy", or "blocked" if `blocked`, as often as `patience`
@@ -330,15 +330,25 @@ impl<C: Conduit> Rmi<C> {
     }
 
     /// Asks what happened on the sources `set` of `psmmu`. Changes nothing: asked again, the RMM says
-    /// the same until the event is consumed.
+    /// the same until the event is consumed. Reserved bits of the answer are ignored.
     ///
     /// # Errors
-    /// `ErrorInput` for an unknown or inactive PSMMU; [`RmiError::Malformed`] for an answer that is no
-    /// notification.
+    /// `ErrorInput` for an unknown or inactive PSMMU.
     pub fn irq_notify(&self, psmmu: u64, set: IrqSet) -> Result<Notification, RmiError> {
-        let registers = self.call(Function::PsmmuIrqNotify, [psmmu, set.bits(), 0])?;
-        Notification::try_from(registers)
-            .map_err(|unknown| RmiError::Malformed(Function::PsmmuIrqNotify, unknown))
+        self.irq_notify_with_reserved(psmmu, set).map(|(notification, _)| notification)
+    }
+
+    /// As [`irq_notify`](Self::irq_notify), and returns which register had reserved bits set, if one had.
+    #[inline]
+    pub(crate) fn irq_notify_with_reserved(
+        &self,
+        psmmu: u64,
+        set: IrqSet,
+    ) -> Result<(Notification, Option<Unknown>), RmiError> {
+        let answer = self.ask(Function::PsmmuIrqNotify, [psmmu, set.bits(), 0]);
+        let (registers, reserved_of_x0) = answer.plain_success()?;
+        let (notification, reserved) = Notification::from_registers(registers);
+        Ok((notification, reserved_of_x0.or(reserved)))
     }
 
     /// Takes off the event that [`irq_notify`](Self::irq_notify) reported for the same `set`.

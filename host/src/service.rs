@@ -5,7 +5,7 @@
 use core::fmt;
 use core::num::NonZeroU32;
 
-use psmmu_abi::{Event, IrqSet};
+use psmmu_abi::{Event, IrqSet, Unknown};
 
 use crate::rmi::{Conduit, Rmi, RmiError};
 
@@ -38,6 +38,9 @@ pub struct Serviced {
     pub untaken: u32,
     /// The budget ran out with more waiting: call again soon, no interrupt will remind you.
     pub more: bool,
+    /// One register of an answer that had reserved bits set, of the last such answer. They were ignored.
+    /// Worth a line once in the life of a driver: the RMM is of a later version, or faulty.
+    pub reserved: Option<Unknown>,
 }
 
 /// Why a call of [`service`] ended early. Events handed on before are consumed.
@@ -72,6 +75,11 @@ impl fmt::Display for ServiceError {
 /// Call it from the handler of the source's interrupt, and once for each source after activation,
 /// since enabling interrupts raises none for what is there already.
 ///
+/// One set for each source, and one context at a time for each set: the RMM keeps one reported event for
+/// a source and not for a caller. Two contexts that are inside this loop at once with sets that overlap
+/// both get the same event, and the second CONSUME takes either nothing or the event that a NOTIFY of the
+/// first has reported since, which the second has not seen.
+///
 /// # Errors
 /// [`ServiceError`]; the source is then left as it is until the next interrupt.
 pub fn service<C: Conduit>(
@@ -82,9 +90,12 @@ pub fn service<C: Conduit>(
     budget: NonZeroU32,
 ) -> Result<Serviced, ServiceError> {
     let source = source.into();
-    let mut serviced = Serviced { events: 0, untaken: 0, more: false };
+    let mut serviced = Serviced { events: 0, untaken: 0, more: false, reserved: None };
     loop {
-        let notification = rmi.irq_notify(psmmu, source)?;
+        let (notification, reserved) = rmi.irq_notify_with_reserved(psmmu, source)?;
+        if reserved.is_some() {
+            serviced.reserved = reserved;
+        }
         match (&notification.event, notification.pending) {
             (Event::None, false) => return Ok(serviced),
             (Event::None, true) => return Err(ServiceError::PendingWithoutEvent),
@@ -111,7 +122,7 @@ mod tests {
     use std::collections::VecDeque;
     use std::vec::Vec;
 
-    use psmmu_abi::{Function, Notification, ResultWord, Status, Unknown};
+    use psmmu_abi::{Function, Notification, ResultWord, Status};
 
     use super::*;
     use crate::source::Source;
@@ -143,6 +154,10 @@ mod tests {
         }
     }
 
+    const fn serviced(events: u32, untaken: u32, more: bool) -> Serviced {
+        Serviced { events, untaken, more, reserved: None }
+    }
+
     fn stream(stream_id: u32, pending: bool) -> (u64, Notification) {
         (0, Notification { pending, event: Event::Vsmmu { stream_id } })
     }
@@ -160,7 +175,7 @@ mod tests {
     fn each_event_is_consumed_with_the_set_it_was_asked_for_until_nothing_is_pending() {
         let script = Script::new([stream(1, true), stream(2, true), stream(3, false)]);
         let (result, seen) = run(&script);
-        assert_eq!(result, Ok(Serviced { events: 3, untaken: 3, more: false }));
+        assert_eq!(result, Ok(serviced(3, 3, false)));
         assert_eq!(seen, [1, 2, 3]);
         let pair = [(Function::PsmmuIrqNotify, 2), (Function::PsmmuEventConsume, 2)];
         assert_eq!(*script.calls.borrow(), pair.repeat(3));
@@ -169,7 +184,7 @@ mod tests {
     #[test]
     fn nothing_to_report_consumes_nothing() {
         let script = Script::new([(0, Notification::NONE)]);
-        assert_eq!(run(&script).0, Ok(Serviced { events: 0, untaken: 0, more: false }));
+        assert_eq!(run(&script).0, Ok(serviced(0, 0, false)));
         assert_eq!(*script.calls.borrow(), [(Function::PsmmuIrqNotify, 2)]);
     }
 
@@ -177,7 +192,7 @@ mod tests {
     fn a_flood_ends_at_the_budget_and_says_that_more_is_waiting() {
         let script = Script::new((0..9).map(|n| stream(n, true)));
         let (result, seen) = run(&script);
-        assert_eq!(result, Ok(Serviced { events: 4, untaken: 4, more: true }));
+        assert_eq!(result, Ok(serviced(4, 4, true)));
         assert_eq!(seen, [0, 1, 2, 3]);
     }
 
@@ -208,36 +223,46 @@ mod tests {
         let script = Script::new([stream(1, true), stream(2, true), stream(3, false)]);
         let mut owner = Owner(Vec::new());
         let result = service(&Rmi::new(&script), 0x1000, Source::Priq, &mut owner, BUDGET);
-        assert_eq!(result, Ok(Serviced { events: 3, untaken: 2, more: false }));
+        assert_eq!(result, Ok(serviced(3, 2, false)));
         assert_eq!(owner.0, [2]);
         let pair = [(Function::PsmmuIrqNotify, 4), (Function::PsmmuEventConsume, 4)];
         assert_eq!(*script.calls.borrow(), pair.repeat(3));
     }
 
     #[test]
-    fn answers_that_cannot_be_end_the_service_before_anything_is_handed_on() {
-        let good = stream(7, true).1.registers();
-        for (register, value) in [(0, 1 << 3 | 6), (0, u64::MAX), (2, 1 << 32)] {
+    fn reserved_bits_are_ignored_reported_and_the_event_is_served() {
+        let good = stream(7, false).1.registers();
+        for (register, value) in [(0, 1 << 3), (0, 1 << 63), (2, 1 << 32)] {
             let mut registers = good;
-            registers[register] = value;
-            let calls = RefCell::new(0);
-            let conduit = Raw(&calls, registers);
-            let mut sink = |_, event: &Event| panic!("{event:?}");
+            registers[register] |= value;
+            let conduit = Raw([0, registers[0], 0, registers[2], 0, 0, 0, 0]);
+            let mut seen = Vec::new();
+            let mut sink = |_, event: &Event| seen.push(*event);
             let result = service(&Rmi::new(conduit), 0, Source::Eventq, &mut sink, BUDGET);
-            let error = RmiError::Malformed(Function::PsmmuIrqNotify, Unknown(value));
-            assert_eq!(result, Err(ServiceError::Rmi(error)));
-            assert_eq!(*calls.borrow(), 1, "a failing call is not repeated");
+            let reserved = Some(Unknown(registers[register]));
+            assert_eq!(result, Ok(Serviced { reserved, ..serviced(1, 1, false) }));
+            assert_eq!(seen, [Event::Vsmmu { stream_id: 7 }]);
         }
     }
 
-    /// Answers every call with these registers, and counts.
-    struct Raw<'a>(&'a RefCell<u32>, [u64; 6]);
+    #[test]
+    fn reserved_bits_of_a_success_do_not_stop_the_service() {
+        let [x1, ..] = stream(7, false).1.registers();
+        let conduit = Raw([0x100, x1, 0, 7, 0, 0, 0, 0]);
+        let mut seen = Vec::new();
+        let mut sink = |_, event: &Event| seen.push(*event);
+        let result = service(&Rmi::new(conduit), 0, Source::Eventq, &mut sink, BUDGET);
+        let reserved = Some(Unknown(0x100));
+        assert_eq!(result, Ok(Serviced { reserved, ..serviced(1, 1, false) }));
+        assert_eq!(seen, [Event::Vsmmu { stream_id: 7 }]);
+    }
 
-    impl Conduit for Raw<'_> {
+    /// Answers every call with these registers.
+    struct Raw([u64; 8]);
+
+    impl Conduit for Raw {
         fn call(&self, _: [u64; 8]) -> [u64; 8] {
-            *self.0.borrow_mut() += 1;
-            let [x1, x2, x3, x4, x5, x6] = self.1;
-            [0, x1, x2, x3, x4, x5, x6, 0]
+            self.0
         }
     }
 

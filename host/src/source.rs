@@ -6,6 +6,8 @@ use core::fmt;
 
 use psmmu_abi::IrqSet;
 
+use crate::msi::MessageError;
+
 /// A source of interrupts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Source {
@@ -88,34 +90,44 @@ impl fmt::Display for IntId {
     }
 }
 
-/// A source that will not interrupt. The rest works without it.
+/// Why a source, or all of them, will not interrupt. It works all the same once it is polled:
+/// [`Interrupts::polled`](crate::Interrupts::polled) names those to be serviced by a timer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Warning {
     /// It has no interrupt number.
     Missing(Source),
     /// It has a number that no wire can have.
     NotShared(Source, IntId),
+    /// The Realm side interrupts by MSIs, and the kernel has none that can be described to the RMM. Then
+    /// no source interrupts, as the RMM takes the MSIs of all sources or of none.
+    NoMsi(MessageError),
 }
 
 impl Warning {
-    /// Returns the source that it is about.
+    /// Returns the source that it is about; of [`NoMsi`](Self::NoMsi) the first whose MSI is unfit.
     #[must_use]
     pub const fn source(self) -> Source {
         match self {
             Self::Missing(source) | Self::NotShared(source, _) => source,
+            Self::NoMsi(error) => error.source(),
         }
     }
 }
 
 impl fmt::Display for Warning {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let source = self.source();
         match self {
-            Self::Missing(_) => write!(f, "no interrupt for {source} of the Realm side")?,
-            Self::NotShared(_, intid) => {
+            Self::Missing(source) => write!(f, "no interrupt for {source} of the Realm side")?,
+            Self::NotShared(source, intid) => {
                 write!(f, "{intid} cannot be the interrupt for {source} of the Realm side")?;
             }
+            Self::NoMsi(error) => {
+                return write!(
+                    f,
+                    "{error}: nothing is reported of it unless all sources are polled"
+                );
+            }
         }
-        write!(f, ": {} are not reported", source.reports())
+        write!(f, ": {} are not reported unless it is polled", self.source().reports())
     }
 }

@@ -110,6 +110,10 @@ where
     /// Success, or `ErrorNotSupported` when there are no PSMMUs, `ErrorInput` when `name` is none of
     /// them or it is not active, `ErrorDevice` when it has failed and that was told and consumed.
     /// Reserved bits of `set` are ignored.
+    ///
+    /// One event at most is reported for each source, not for each caller. Contexts of the host that serve
+    /// sets which overlap are answered with the same event and consume each other's; different sources do not
+    /// disturb each other.
     #[inline(always)]
     pub fn irq_notify(&self, name: u64, set: u64) -> Notified {
         let set = IrqSet::from_bits_truncate(set);

@@ -7,7 +7,7 @@
 
 use core::num::NonZeroU32;
 
-use psmmu_abi::{Event, IrqSet, PsmmuParamsFields, PsmmuParamsFlags};
+use psmmu_abi::{Event, IrqSet, PsmmuParamsFields, PsmmuParamsFlags, Unknown};
 use psmmu_host::psmmu::{self, DestroyError, Table};
 use psmmu_host::rmm::{self, Started, Unfit};
 use psmmu_host::{Counters, Described, EventSink, Interrupts, Lender, Limiter, OperationError};
@@ -67,7 +67,7 @@ impl<'k> RealmSmmu<'k> {
     pub fn probe(kernel: &'k Kernel, rmm: &mut Rmm<'k>, name: u64) -> Option<Self> {
         let idr0 = kernel.read_register(name);
         let found = discover(&rmm.rmi, name, idr0, &mut rmm.page);
-        let interrupts = found.interrupts;
+        let mut interrupts = found.interrupts;
         match found.failure {
             Some(error) => info!(kernel, "{error}"),
             None => info!(kernel, "Realm side of {name:#x}: {interrupts}"),
@@ -75,12 +75,13 @@ impl<'k> RealmSmmu<'k> {
         let pri = idr0 & IDR0_PRI != 0;
         let flags = if pri { PsmmuParamsFlags::PRI } else { PsmmuParamsFlags::empty() };
         let vectors = Vectors::new(pri, &interrupts);
-        let params = vectors
-            .parameters(|vector| kernel.message(vector), flags)
-            .inspect_err(|error| info!(kernel, "{error}"))
-            .ok()?;
+        let messages = |vector| kernel.message(vector);
+        let (params, warning) = vectors.parameters_or_polled(&mut interrupts, messages, flags);
+        if let Some(warning) = warning {
+            info!(kernel, "{warning}");
+        }
         let limit = Limiter::new(LINES, kernel::SECOND);
-        let report = Report { kernel, faults: limit, errors: limit };
+        let report = Report { kernel, faults: limit, errors: limit, saw_reserved: false };
         let (rmi, counters) = (rmm.rmi, Counters::new());
         found.rme.then_some(Self { kernel, rmi, name, pri, interrupts, params, report, counters })
     }
@@ -104,17 +105,20 @@ impl<'k> RealmSmmu<'k> {
     pub fn interrupt(&mut self, source: Source) {
         let sink = &mut self.counters.counting(&mut self.report);
         match service(&self.rmi, self.name, source, sink, BUDGET) {
-            Ok(serviced) if serviced.more => self.kernel.run_soon(source),
-            Ok(_) => {}
+            Ok(serviced) => {
+                self.report.reserved(serviced.reserved);
+                if serviced.more {
+                    self.kernel.run_soon(source);
+                }
+            }
             Err(error) => self.report.line(true, format_args!("{source}: {error}")),
         }
     }
 
     /// Is called by a timer: tells what was held back, and asks where nothing interrupts.
     pub fn on_timer(&mut self) {
-        if self.interrupts.must_be_polled() {
-            Source::of(self.pri).for_each(|source| self.interrupt(source));
-        }
+        let (interrupts, pri) = (self.interrupts, self.pri);
+        interrupts.polled(pri).for_each(|source| self.interrupt(source));
         self.report.flush();
     }
 
@@ -162,6 +166,8 @@ struct Report<'k> {
     faults: Limiter,
     /// Apart, so that no device hides them behind its faults.
     errors: Limiter,
+    /// An answer of the RMM had reserved bits set, and the log says so.
+    saw_reserved: bool,
 }
 
 impl Report<'_> {
@@ -171,6 +177,14 @@ impl Report<'_> {
             Verdict::Pass { held_back: 0 } => info!(self.kernel, "{text}"),
             Verdict::Pass { held_back } => info!(self.kernel, "{text} ({held_back} held back)"),
             Verdict::Hold => {}
+        }
+    }
+
+    /// Says once that the RMM may be of a later version than this driver.
+    fn reserved(&mut self, unknown: Option<Unknown>) {
+        if let Some(Unknown(value)) = unknown.filter(|_| !self.saw_reserved) {
+            self.saw_reserved = true;
+            info!(self.kernel, "reserved bits in an answer of the RMM, {value:#x}, are ignored");
         }
     }
 

@@ -129,7 +129,8 @@ pub enum Meaning {
 }
 
 impl Answer {
-    /// Returns what the answer means. A success with data in X0 means nothing.
+    /// Returns what the answer means. A success with data in X0 means nothing: what became of memory
+    /// that the command was about is in doubt.
     #[must_use]
     pub fn meaning(&self) -> Meaning {
         let Self { function, result, .. } = *self;
@@ -153,6 +154,21 @@ impl Answer {
             ) => Meaning::Failure(RmiError::Level(function, status, result.data() as u8)),
             Ok(status) => Meaning::Failure(RmiError::Status(function, status)),
             Err(unknown) => Meaning::Failure(RmiError::Malformed(function, unknown)),
+        }
+    }
+
+    /// Returns X1 to X6 of a success of a command that no memory depends on: reserved bits of X0 are
+    /// ignored, and returned if there are any.
+    ///
+    /// # Errors
+    /// As [`success`](Self::success).
+    pub(crate) fn plain_success(&self) -> Result<([u64; 6], Option<Unknown>), RmiError> {
+        match self.result.status() {
+            Ok(Status::Success) => {
+                let x0 = self.result.x0();
+                Ok((self.outputs, (x0 != ResultWord::SUCCESS.x0()).then_some(Unknown(x0))))
+            }
+            _ => self.success().map(|outputs| (outputs, None)),
         }
     }
 
