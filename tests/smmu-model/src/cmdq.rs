@@ -3,7 +3,7 @@
 //! The command queue: fetch, execute, move CONS on; stop at an error until it is acknowledged (IHI
 //! 0070, "Command queue", "Command errors", "CMD_SYNC").
 
-use crate::command::{Command, Completion, Response, TlbiOperation};
+use crate::command::{Command, Completion, Response, SyncMessage, TlbiOperation};
 use crate::control::Enable;
 use crate::gerror::CMDQ_ERR;
 use crate::output::Output;
@@ -271,11 +271,23 @@ impl Device {
         self.streams.updates.settle();
         self.show(Output::Events);
         match completion {
-            Completion::Interrupt(message) => self.request_sync_interrupt(message),
+            Completion::Interrupt(message) => {
+                let message = message.map(|message| self.reachable(message));
+                self.request_sync_interrupt(message.filter(|message| message.address != 0));
+            }
             Completion::Sev if self.config.has_sev() => self.log.wake_ups += 1,
             Completion::Silent | Completion::Sev => {}
         }
         Ok(())
+    }
+
+    /// Cuts off what the device lacks of the address of a CMD_SYNC's MSI, and reports it.
+    fn reachable(&mut self, message: SyncMessage) -> SyncMessage {
+        let (address, bits) = (message.address, self.config.address_bits());
+        if address >> bits != 0 {
+            self.violate(Violation::SyncAddressAboveOas { address, bits });
+        }
+        SyncMessage { address: self.config.truncate(address), ..message }
     }
 
     fn answer(&mut self, stream: u32, substream: Option<u32>, group: u16, response: Response) {
@@ -296,7 +308,7 @@ impl Device {
         }
         let base = self.command_base();
         let count = self.waiting_commands().min(base.shape.entries());
-        let mut targets = (0..count).filter_map(|n| {
+        let targets = (0..count).filter_map(|n| {
             let at = base.entry(self.cmdq.read.wrapping_add(n), ENTRY_BYTES);
             let words = [self.memory.peek(at)?, self.memory.peek(at + 8)?];
             match Command::decode(words, &self.config)? {
@@ -304,8 +316,11 @@ impl Device {
                 _ => None,
             }
         });
-        let target = targets.find(|message| message.is_in(first, end));
-        target.map(|message| message.address)
+        let target = |message: SyncMessage| self.config.truncate(message.address);
+        targets
+            .map(|message| SyncMessage { address: target(message), ..message })
+            .find(|message| message.is_in(first, end))
+            .map(|message| message.address)
     }
 
     /// Returns how many commands wait to be processed.

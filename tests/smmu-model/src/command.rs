@@ -160,8 +160,16 @@ impl TlbiOperation {
         Self::NsnhAll,
     ];
 
-    const fn is_el2(self) -> bool {
-        matches!(self, Self::El2All | Self::El2Asid | Self::El2Va | Self::El2Vaa)
+    /// Returns whether a device like `config` takes it (4.4): those of a stage that it lacks are illegal.
+    const fn is_legal(self, config: &Config) -> bool {
+        match self {
+            Self::NhAll | Self::NhAsid | Self::NhVa | Self::NhVaa => config.has_stage_1(),
+            Self::El2All | Self::El2Asid | Self::El2Va | Self::El2Vaa => {
+                config.has_stage_1() && config.has_el2()
+            }
+            Self::S12Vmall | Self::S2Ipa => config.has_stage_2(),
+            Self::NsnhAll => true,
+        }
     }
 }
 
@@ -308,6 +316,7 @@ impl Command {
             0x03 => Self::CfgiSte { stream, leaf },
             0x04 if d1 & 0x1F == 31 => Self::CfgiAll,
             0x04 => Self::CfgiSteRange { stream, range: field(d1, 0, 5) as u32 },
+            0x05 | 0x06 if !config.has_stage_1() => return None,
             0x05 => Self::CfgiCd { stream, substream: field(d0, 12, 20) as u32, leaf },
             0x06 => Self::CfgiCdAll { stream },
             0x07 if config.has_mpam() => Self::CfgiVmsPidm { vmid: field(d0, 32, 16) as u16 },
@@ -338,7 +347,7 @@ impl Command {
             }),
             opcode => {
                 let operation = TlbiOperation::ALL.into_iter().find(|op| *op as u64 == opcode)?;
-                if operation.is_el2() && !config.has_el2() {
+                if !operation.is_legal(config) {
                     return None;
                 }
                 let (vmid, asid) = (field(d0, 32, 16) as u16, field(d0, 48, 16) as u16);
@@ -439,5 +448,18 @@ mod tests {
             assert!(Command::decode([opcode, 0], &Config::default()).is_some(), "{opcode:#x}");
         }
         assert_eq!(Command::decode([0x41, 0], &Config::default().without_pri()), None);
+        let (stage_1, stage_2) =
+            (Config::default().without_stage_2(), Config::default().without_stage_1());
+        for (config, opcodes) in [
+            (stage_1, &[0x28, 0x2A][..]),
+            (stage_2, &[0x05, 0x06, 0x10, 0x11, 0x12, 0x13, 0x20, 0x21, 0x22, 0x23]),
+        ] {
+            for opcode in 0..=0xFF {
+                let there = Command::decode([opcode, 0], &Config::default()).is_some();
+                let refused = Command::decode([opcode, 0], &config).is_none();
+                let el2 = (0x20..=0x23).contains(&opcode);
+                assert_eq!(there && refused, opcodes.contains(&opcode) || el2, "{opcode:#x}");
+            }
+        }
     }
 }

@@ -56,6 +56,7 @@ mod idr0 {
     pub const TTF_AARCH32: u32 = 1 << 2;
     pub const TTF_AARCH64: u32 = 1 << 3;
     pub const COHACC: u32 = 1 << 4;
+    pub const BTM: u32 = 1 << 5;
     pub const HYP: u32 = 1 << 9;
     pub const ATS: u32 = 1 << 10;
     pub const ASID16: u32 = 1 << 12;
@@ -72,6 +73,17 @@ mod idr0 {
     pub const RME_IMPL: u32 = 1 << 30;
 }
 
+/// TTENDIAN and HTTU of IDR0, two bits each.
+const IDR0_TTENDIAN_SHIFT: u32 = 21;
+const IDR0_HTTU_SHIFT: u32 = 6;
+/// NS1ATS of IDR0, bit 11: no split-stage ATS.
+const IDR0_NS1ATS: u32 = 1 << 11;
+/// STT of IDR3, bit 9: small translation tables.
+const IDR3_STT: u32 = 1 << 9;
+/// DPT of R_IDR3, bit 15.
+const R_IDR3_DPT: u32 = 1 << 15;
+/// DS of IDR5, bit 7: 52-bit addresses with small granules.
+const IDR5_DS: u32 = 1 << 7;
 /// MPAM of IDR3, bit 7.
 const IDR3_MPAM: u32 = 1 << 7;
 /// PPS of IDR3, bit 5: automatic answers carry the PASID of the request.
@@ -223,6 +235,49 @@ impl Config {
         self
     }
 
+    /// Leaves stage 1 out (IDR0.S1P), and with it EL2: its commands are illegal.
+    #[must_use]
+    pub const fn without_stage_1(mut self) -> Self {
+        self.idr0 &= !idr0::S1P;
+        self.without_el2()
+    }
+
+    /// Leaves stage 2 out (IDR0.S2P), and with it EL2: its commands are illegal.
+    #[must_use]
+    pub const fn without_stage_2(mut self) -> Self {
+        self.idr0 &= !idr0::S2P;
+        self.without_el2()
+    }
+
+    /// Leaves two-level stream tables out (IDR0.ST_LEVEL).
+    #[must_use]
+    pub const fn with_linear_tables_only(mut self) -> Self {
+        self.idr0 &= !idr0::ST_LEVEL_TWO;
+        self
+    }
+
+    /// Makes VMIDs of 8 bits and not of 16 (IDR0.VMID16).
+    #[must_use]
+    pub const fn with_vmids_of_8_bits(mut self) -> Self {
+        self.idr0 &= !idr0::VMID16;
+        self
+    }
+
+    /// Adds wildcards for VMIDs (IDR0.VMW): CR0.VMW is acknowledged like the other fields. What it does to
+    /// translations is not modelled.
+    #[must_use]
+    pub const fn with_vmw(mut self) -> Self {
+        self.idr0 |= idr0::VMW;
+        self
+    }
+
+    /// Adds broadcast TLB maintenance (IDR0.BTM), as far as to the identification.
+    #[must_use]
+    pub const fn with_btm(mut self) -> Self {
+        self.idr0 |= idr0::BTM;
+        self
+    }
+
     /// Chooses what UNKNOWN registers hold after reset.
     #[must_use]
     pub const fn with_seed(mut self, seed: u64) -> Self {
@@ -270,8 +325,57 @@ impl Config {
         self.idr0 & idr0::S2P != 0
     }
 
-    pub(crate) const fn has_aarch32_tables(&self) -> bool {
-        self.idr0 & idr0::TTF_AARCH32 != 0
+    pub(crate) const fn has_aarch64_tables(&self) -> bool {
+        self.idr0 & idr0::TTF_AARCH64 != 0
+    }
+
+    pub(crate) const fn has_vmid16(&self) -> bool {
+        self.idr0 & idr0::VMID16 != 0
+    }
+
+    pub(crate) const fn has_two_level_cds(&self) -> bool {
+        self.idr0 & idr0::CD2L != 0
+    }
+
+    pub(crate) const fn has_split_stage_ats(&self) -> bool {
+        self.idr0 & IDR0_NS1ATS == 0
+    }
+
+    pub(crate) const fn has_dpt(&self) -> bool {
+        self.r_idr3 & R_IDR3_DPT != 0
+    }
+
+    pub(crate) const fn has_small_tables(&self) -> bool {
+        self.idr3 & IDR3_STT != 0
+    }
+
+    pub(crate) const fn has_52_bits(&self) -> bool {
+        self.idr5 & IDR5_DS != 0
+    }
+
+    /// Returns whether tables may have granules of 2^`log2` bytes: GRAN4K, GRAN16K and GRAN64K of IDR5.
+    pub(crate) const fn has_granule(&self, log2: u32) -> bool {
+        self.idr5 >> (4 + (log2 - 12) / 2) & 1 != 0
+    }
+
+    /// Returns whether tables may have this endianness, TTENDIAN.
+    pub(crate) const fn has_endianness(&self, big: bool) -> bool {
+        match self.idr0 >> IDR0_TTENDIAN_SHIFT & 3 {
+            0b10 => !big,
+            0b11 => big,
+            _ => true,
+        }
+    }
+
+    /// HTTU: 0 for no updates of tables, 1 for the access flag, 2 for dirty state too, 3 for the access
+    /// flag of tables too.
+    pub(crate) const fn hardware_updates(&self) -> u32 {
+        self.idr0 >> IDR0_HTTU_SHIFT & 3
+    }
+
+    /// SSIDSIZE.
+    pub(crate) const fn substream_bits(&self) -> u64 {
+        (self.idr1 >> 6 & 0x1F) as u64
     }
 
     pub(crate) const fn has_two_level_tables(&self) -> bool {
@@ -299,6 +403,27 @@ impl Config {
     /// Bits of a physical address, IDR5.OAS.
     pub(crate) const fn address_bits(&self) -> u32 {
         ADDRESS_BITS[(self.idr5 & 7) as usize]
+    }
+
+    /// Bits of an input of stage 2, IAS (3.4).
+    pub(crate) const fn input_bits(&self) -> u32 {
+        let (aarch32, bits) = (self.idr0 & idr0::TTF_AARCH32 != 0, self.address_bits());
+        if aarch32 && bits < 40 { 40 } else { bits }
+    }
+
+    /// Bits of a physical address by an S2PS; what is reserved acts as the largest before it.
+    pub(crate) const fn physical_bits(&self, ps: usize) -> u32 {
+        let largest = match self.aidr & 0xF {
+            0 => 5,
+            1..=3 => 6,
+            _ => 7,
+        };
+        ADDRESS_BITS[if ps < largest { ps } else { largest }]
+    }
+
+    /// Cuts off the bits of an address that the device does not have (3.4.3).
+    pub(crate) const fn truncate(&self, address: u64) -> u64 {
+        address & ((1 << self.address_bits()) - 1)
     }
 }
 

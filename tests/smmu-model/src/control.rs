@@ -333,6 +333,15 @@ impl Device {
         if !written.is_multiple_of(alignment) {
             self.violate(Violation::MisalignedBase { register, address: written, alignment });
         }
+        self.check_register_address(register, written);
+    }
+
+    /// Checks that `address`, which `register` has, is one that the device has too.
+    pub(crate) fn check_register_address(&mut self, register: Register, address: u64) {
+        let bits = self.config.address_bits();
+        if address >> bits != 0 {
+            self.violate(Violation::AddressAboveOas { register, address, bits });
+        }
     }
 
     /// Checks that a queue does not hold more than it can.
@@ -348,12 +357,15 @@ impl Device {
         }
     }
 
-    /// Checks that an interrupt that is switched on has a known message.
+    /// Checks that an interrupt that is switched on has a known MSI, to an address that the device has.
     fn check_doorbell(&mut self, source: Source, irq_ctrl: u32) {
         if !self.config.has_msi() {
             return;
         }
         let [address, data, attributes] = source.registers();
+        if self.is_known(address) {
+            self.check_register_address(address, self.doorbell_as_written(source));
+        }
         let mut needed = vec![address];
         if self.is_known(address) && self.doorbell(source).is_some() {
             needed.extend([data, attributes]);

@@ -137,10 +137,15 @@ impl Device {
         self.config.has_msi() && self.interrupts.cfg[Source::Priq as usize].cfg2 & LAST_ONLY != 0
     }
 
+    /// Returns the address that IRQ_CFG0 of `source` has, be it one that the device lacks.
+    pub(crate) const fn doorbell_as_written(&self, source: Source) -> u64 {
+        self.interrupts.cfg[source as usize].cfg0 & ADDRESS
+    }
+
     /// Returns where messages of `source` go, if it sends any.
     pub(crate) const fn doorbell(&self, source: Source) -> Option<SyncMessage> {
         let IrqCfg { cfg0, cfg1, cfg2 } = self.interrupts.cfg[source as usize];
-        let address = cfg0 & ADDRESS & ((1 << self.config.address_bits()) - 1);
+        let address = self.config.truncate(cfg0 & ADDRESS);
         if !self.config.has_msi() || address == 0 {
             return None;
         }

@@ -126,8 +126,8 @@
 //! legality, CMD_SYNC with its three completions, errors and lazy CONS; event and PRI queues of all
 //! sizes with overflow, aborts of three kinds and automatic answers; wires and messages and their
 //! aborts; linear and two-level stream tables, their cache and their update while the device may read
-//! them, as far as to the event of a [`Transaction`]; which stage-2 tables it has cached something of
-//! ([`Device::translations`]).
+//! them, as far as to the event of a [`Transaction`]; which entries are ILLEGAL (5.2.2); which stage-2 tables it has
+//! cached something of ([`Device::translations`]); addresses above OAS, which are cut off.
 //!
 //! # What is not
 //!
@@ -148,6 +148,7 @@ mod device;
 mod events;
 pub mod gerror;
 mod interrupts;
+mod legality;
 mod life;
 mod memory;
 mod output;

@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 
 use crate::cmdq::{Invalidation, Scope};
 use crate::control::Enable;
+use crate::legality::is_illegal;
 use crate::registers::Register;
 use crate::translations::{Translation, Translations};
 use crate::updates::Updates;
@@ -139,14 +140,25 @@ impl Streams {
         self.is_two_level() && config.has_two_level_tables()
     }
 
-    /// Bytes of the table that STRTAB_BASE points at.
+    /// Bytes of the table that STRTAB_BASE points at, as far as the device reads it.
     pub const fn bytes(&self, config: &Config) -> u64 {
-        let log2 = self.log2(config);
-        if !self.has_two_levels(config) {
-            return ENTRY_BYTES << log2;
-        }
-        let bytes = 8 << log2.saturating_sub(self.split());
+        self.table_bytes(self.log2(config), config)
+    }
+
+    /// The alignment of the table's address. It goes by LOG2SIZE as written, be it above SIDSIZE (6.3.24).
+    pub const fn alignment(&self, config: &Config) -> u64 {
+        let bytes = self.table_bytes(self.cfg & 0x3F, config);
         if bytes < 64 { 64 } else { bytes }
+    }
+
+    const fn table_bytes(&self, log2: u32, config: &Config) -> u64 {
+        // Not more than there are addresses.
+        let shift = if self.has_two_levels(config) {
+            3 + log2.saturating_sub(self.split())
+        } else {
+            6 + log2
+        };
+        1 << if shift > 56 { 56 } else { shift }
     }
 
     /// Where the level-1 descriptors end; where they begin if there are none.
@@ -160,11 +172,11 @@ impl Streams {
 
     /// The table's address, aligned down as the device does.
     pub const fn address(&self, config: &Config) -> u64 {
-        let bits = (1 << config.address_bits()) - 1;
-        self.base & ADDRESS & !(self.bytes(config) - 1) & bits
+        config.truncate(self.base & ADDRESS & !(self.alignment(config) - 1))
     }
 
-    /// Returns the table that a level-1 descriptor points at, if any. `from` is where it lies.
+    /// Returns the table that a level-1 descriptor points at, if any. `from` is where it lies. An address
+    /// above OAS is cut off, one of the two things that a device may do with it (3.4.3).
     pub fn table(&self, descriptor: u64, from: u64, config: &Config) -> Option<Table> {
         let split = self.split();
         let span = (descriptor & 0x1F) as u32;
@@ -173,7 +185,7 @@ impl Streams {
             return None;
         }
         let entries = 1 << (span - 1);
-        let address = descriptor & ADDRESS & !(entries * ENTRY_BYTES - 1);
+        let address = config.truncate(descriptor & ADDRESS & !(entries * ENTRY_BYTES - 1));
         let index = from.wrapping_sub(self.address(config)) / 8;
         Some(Table { address, entries, stream: (index << split) as u32, descriptor: from })
     }
@@ -204,42 +216,38 @@ pub(crate) const fn is_translating(entry: &Entry, config: &Config) -> bool {
     entry[0] & 1 != 0 && kind(entry) & 0b110 == 0b110 && !is_illegal(entry, config)
 }
 
-/// Returns whether a valid entry asks for something that is reserved or that this device lacks, on the
-/// Realm side.
-const fn is_illegal(entry: &Entry, config: &Config) -> bool {
-    let kind = kind(entry);
-    // With Config = 0xx and 100 no other field counts.
-    let (stage_1, stage_2) = (kind & 0b101 == 0b101, kind & 0b110 == 0b110);
-    let stalls_1 = entry[1] >> (91 - 64) & 1 != 0;
-    let stalls_2 = entry[2] >> (185 - 128) & 1 != 0;
-    let is_64 = entry[2] >> (179 - 128) & 1 != 0;
-    stage_1 && (stalls_1 || !config.has_stage_1())
-        || stage_2 && (stalls_2 || !config.has_stage_2())
-        || stage_2 && !is_64 && !config.has_aarch32_tables()
-}
-
 impl Device {
     pub(crate) fn check_stream_table(&mut self) {
-        let (log2, limit) = (self.streams.cfg & 0x3F, self.config.stream_bits());
-        if log2 > limit {
-            let register = Register::StrtabBaseCfg;
-            self.violate(Violation::SizeAboveLimit { register, log2, limit });
-        }
-        let alignment = self.streams.bytes(&self.config);
+        let alignment = self.streams.alignment(&self.config);
         let address = self.streams.base & ADDRESS;
         if !address.is_multiple_of(alignment) {
             let register = Register::StrtabBase;
             self.violate(Violation::MisalignedBase { register, address, alignment });
         }
+        self.check_register_address(Register::StrtabBase, address);
         let first = self.streams.address(&self.config);
-        if let Some(address) = self.memory.unseen_store(first, first + alignment) {
+        let end = first + self.streams.bytes(&self.config);
+        if let Some(address) = self.memory.unseen_store(first, end) {
             self.violate(Violation::TableNotVisible { address });
+        }
+        let descriptors: Vec<_> =
+            self.memory.words_in(first, self.streams.descriptors_end(&self.config)).collect();
+        for (from, descriptor) in descriptors {
+            self.check_table_address(from, descriptor);
         }
         let linked = self.tables().filter(|table| table.descriptor != 0);
         let unseen =
             linked.filter_map(|table| self.memory.unseen_store(table.address, table.end()));
         if let Some(address) = unseen.min() {
             self.violate(Violation::TableNotVisible { address });
+        }
+    }
+
+    /// Checks that a level-1 descriptor points at an address that the device has.
+    pub(crate) fn check_table_address(&mut self, from: u64, descriptor: u64) {
+        let (address, bits) = (descriptor & ADDRESS, self.config.address_bits());
+        if address >> bits != 0 && self.streams.table(descriptor, from, &self.config).is_some() {
+            self.violate(Violation::TableAboveOas { descriptor: from, address, bits });
         }
     }
 

@@ -123,6 +123,7 @@ impl Device {
 
     /// Judges a store of `value` to the level-1 descriptor at `from`.
     fn check_descriptor(&mut self, from: u64, value: u64) {
+        self.check_table_address(from, value);
         let table = |descriptor| self.streams.table(descriptor, from, &self.config);
         let (old, new) = (self.memory.peek(from).and_then(table), table(value));
         if old == new {

@@ -87,7 +87,33 @@ pub enum Violation {
         /// The alignment that the size demands, in bytes.
         alignment: u64,
     },
-    /// A queue or table was enabled with a LOG2SIZE above the limit, which the limit replaces.
+    /// A queue, table or interrupt was enabled with an address above IDR5.OAS, which the device cuts off.
+    AddressAboveOas {
+        /// The base register, or IRQ_CFG0.
+        register: Register,
+        /// Its address.
+        address: u64,
+        /// The bits of an address that the device has.
+        bits: u32,
+    },
+    /// A CMD_SYNC asked for an MSI to an address above IDR5.OAS, which the device cuts off.
+    SyncAddressAboveOas {
+        /// The address.
+        address: u64,
+        /// The bits of an address that the device has.
+        bits: u32,
+    },
+    /// A level-1 descriptor points at an address above IDR5.OAS, which the device cuts off.
+    TableAboveOas {
+        /// The address of the descriptor.
+        descriptor: u64,
+        /// What it points at.
+        address: u64,
+        /// The bits of an address that the device has.
+        bits: u32,
+    },
+    /// A queue was enabled with a LOG2SIZE above the limit, which the limit replaces. A stream table may
+    /// have one above SIDSIZE.
     SizeAboveLimit {
         /// The register.
         register: Register,

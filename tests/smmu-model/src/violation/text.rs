@@ -36,6 +36,16 @@ impl fmt::Display for Violation {
             Self::MisalignedBase { register, address, alignment } => {
                 write!(f, "{} at {address:#x}, not a multiple of {alignment:#x}", register.name())
             }
+            Self::AddressAboveOas { register, address, bits } => {
+                write!(f, "{} at {address:#x}, more than {bits} bits", register.name())
+            }
+            Self::SyncAddressAboveOas { address, bits } => {
+                write!(f, "MSIAddress {address:#x}, more than {bits} bits")
+            }
+            Self::TableAboveOas { descriptor, address, bits } => write!(
+                f,
+                "the descriptor at {descriptor:#x} points at {address:#x}, more than {bits} bits"
+            ),
             Self::SizeAboveLimit { register, log2, limit } => {
                 write!(f, "{}: LOG2SIZE {log2}, at most {limit}", register.name())
             }

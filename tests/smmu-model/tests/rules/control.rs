@@ -153,6 +153,7 @@ fn enables_need_registers_that_were_written_since_reset() {
                 }
                 Violation::EnabledBeforeInvalidation { .. }
                 | Violation::SizeAboveLimit { .. }
+                | Violation::AddressAboveOas { .. }
                 | Violation::MisalignedBase { .. }
                 | Violation::InconsistentAtEnable { .. } => {}
                 other => panic!("{other:?}"),

@@ -18,8 +18,9 @@ pub const PAGES: u64 = 0x8400_0000;
 /// Addresses that no memory lies at, nor near.
 pub const NOWHERE: u64 = 0x1000_0000;
 
-/// An STE that is valid, at stage 2, with S2AA64 and S2R.
-pub const STAGE_2: [u64; 8] = [0b1101, 0, 1 << 51 | 1 << 58, 0, 0, 0, 0, 0];
+/// An STE that is valid, at stage 2, with S2AA64 and S2R: an input of 32 bits (S2T0SZ) from level 1 (S2SL0),
+/// which devices of all sizes take.
+pub const STAGE_2: [u64; 8] = [0b1101, 0, 32 << 32 | 1 << 38 | 1 << 51 | 1 << 58, 0, 0, 0, 0, 0];
 
 /// Span of a level-2 table of 64 entries.
 pub const SPAN: u64 = 7;
@@ -173,7 +174,7 @@ impl Rig {
         self.enable();
     }
 
-    fn enable(&self) {
+    pub fn enable(&self) {
         let has_pri = self.device().config().r_idr0 >> 16 & 1 != 0;
         let pages = if has_pri { Enable::Priq.bits() } else { 0 };
         let queues = Enable::Cmdq.bits() | Enable::Eventq.bits() | pages;
