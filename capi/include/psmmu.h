@@ -289,7 +289,13 @@ struct psmmu_region {
 	uint64_t bytes;
 };
 
-/* What an SMMU runs on, each piece aligned to its size. It is zeroed by psmmu_activate(). */
+/*
+ * What an SMMU runs on, each piece aligned to its size. It is zeroed by psmmu_activate().
+ *
+ * `completion` may be the same word for each activation of an SMMU, and of no other SMMU. It is given back
+ * once no MSI can be under way to it; where it was given and is null in what is given back, the SMMU had
+ * failed before that was known, and the word stays its own until it is reset.
+ */
 struct psmmu_memory {
 	struct psmmu_region stream_table;
 	struct psmmu_region command_queue;

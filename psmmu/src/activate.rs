@@ -25,6 +25,7 @@ use crate::registers::{
 use crate::smmu::{Delivery, Interface, Psmmu, Sizes, State};
 use crate::staging::{EventQueue, PriQueue};
 use crate::stream_table::{self, StreamTables};
+use crate::sync::Ordering;
 
 /// Where the interrupts of the Realm side go as messages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,8 +61,13 @@ pub struct Memory<M> {
     pub event_queue: M,
     /// PRI queue, 16 bytes an entry, if page requests are to be taken.
     pub pri_queue: Option<M>,
-    /// One word of Realm memory by which a device that has messages says that commands are done, so
-    /// that a wait reads memory and not registers. Without it, or without messages, CONS is polled.
+    /// One word of Realm memory that a device with MSIs writes when commands are done, so that a wait reads
+    /// memory and not registers. Without it, or without MSIs, CONS is polled. The same word may be given
+    /// to each activation of a PSMMU, and to no other PSMMU.
+    ///
+    /// A deactivation returns it once no MSI can be under way to it. `None` where one was given means that
+    /// this is not known: the PSMMU had failed before the device was through with its commands. The word
+    /// then stays the device's, until that is reset.
     pub completion: Option<M>,
 }
 
@@ -220,7 +226,12 @@ impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
             self.set_state(State::Active);
             return Ok(());
         };
-        if error == ActivateError::TimedOut || self.quiesce(clock).is_err() {
+        let is_quiesced = error != ActivateError::TimedOut && {
+            let _turn = self.turn.lock();
+            self.finish_commands(clock);
+            self.quiesce(clock).is_ok()
+        };
+        if !is_quiesced {
             self.fail_claimed();
             return Err(NotActivated { error: ActivateError::TimedOut, memory: None });
         }
@@ -242,10 +253,20 @@ impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
         self.program_messages(device.has_msi, device.has_pri, wanted);
 
         let Memory { stream_table, command_queue, event_queue, pri_queue, completion } = memory;
-        let completion = completion.filter(|_| device.has_msi);
         let tables = StreamTables::new(stream_table, sizes.sid_bits, device.has_vmid16);
         *self.tables.lock() = Some(tables);
-        *self.commands.lock() = Some(CommandQueue::new(command_queue, sizes.commands, completion));
+        if let Some(word) = &completion {
+            // No SYNC writes zero, whatever an earlier one has left there.
+            word.store(0, 0);
+        }
+        let last_sync = self.last_sync.load(Ordering::Relaxed);
+        *self.commands.lock() = Some(CommandQueue::new(
+            command_queue,
+            sizes.commands,
+            completion,
+            device.has_msi,
+            last_sync,
+        ));
         *self.events.lock() = Some(EventQueue::new(event_queue, sizes.events));
         let requests = pri_queue.zip(sizes.requests);
         *self.requests.lock() = requests.map(|(memory, size)| PriQueue::new(memory, size));
@@ -375,7 +396,9 @@ impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
         let requests = self.take_queue(&self.requests, &self.counters.page_requests);
         // Last, as queues without tables are those of an attachment.
         let tables = self.tables.lock().take();
-        let (command_queue, completion) = commands?.into_memory();
+        let commands = commands?;
+        self.last_sync.store(commands.last_sync(), Ordering::Relaxed);
+        let (command_queue, completion) = commands.into_memory();
         Some(Memory {
             stream_table: tables?.into_memory(),
             command_queue,

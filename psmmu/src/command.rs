@@ -146,10 +146,14 @@ pub struct CommandQueue<M> {
     issued: u64,
     /// The number of the command that could not be fetched, and how often.
     unfetched: (u64, u8),
-    /// Where the device writes when a SYNC is done, if it can.
+    /// Where the MSI of a SYNC goes; given by the embedder, whether the device has MSIs or not.
     completion: Option<M>,
-    /// What the latest SYNC writes there.
+    /// SYNCs have an MSI.
+    by_msi: bool,
+    /// What the MSI of the latest SYNC that has one writes.
     awaited: u32,
+    /// That MSI, or an earlier one, may be under way.
+    has_msi_pending: bool,
     /// Looks for the end of what is waited for.
     looks: u32,
 }
@@ -166,7 +170,17 @@ impl<M: DeviceMemory> CommandQueue<M> {
     const ERROR_ATC_INV_SYNC: u32 = 3;
 
     /// Starts with PROD and CONS zero, as they must be in the device.
-    pub(crate) const fn new(memory: M, size: Log2Size, completion: Option<M>) -> Self {
+    ///
+    /// SYNCs have an MSI to `completion` if the device `has_msi`. Its data goes on from `last_sync`, that of
+    /// the latest SYNC of an earlier activation, whose MSI may still come.
+    pub(crate) const fn new(
+        memory: M,
+        size: Log2Size,
+        completion: Option<M>,
+        has_msi: bool,
+        last_sync: u32,
+    ) -> Self {
+        let by_msi = has_msi && completion.is_some();
         Self {
             memory,
             size,
@@ -177,22 +191,43 @@ impl<M: DeviceMemory> CommandQueue<M> {
             issued: 0,
             unfetched: (0, 0),
             completion,
-            awaited: 0,
+            by_msi,
+            awaited: last_sync,
+            has_msi_pending: false,
             looks: 0,
         }
     }
 
     /// Goes on where somebody else has stopped, with CMDQ_PROD and CMDQ_CONS as the device has them.
     pub(crate) fn resumed(memory: M, size: Log2Size, prod: u32, cons: u32) -> Self {
-        let mut queue = Self::new(memory, size, None);
+        let mut queue = Self::new(memory, size, None, false, 0);
         queue.prod = size.pointer(prod);
         queue.cons = size.pointer(cons);
         queue
     }
 
-    /// Gives back the memory of the queue, and that of the messages.
+    /// Gives back the memory of the queue, and the completion word unless an MSI may still be written
+    /// there.
     pub(crate) fn into_memory(self) -> (M, Option<M>) {
-        (self.memory, self.completion)
+        let is_free = !self.has_msi_pending || self.has_msi_come();
+        (self.memory, self.completion.filter(|_| is_free))
+    }
+
+    /// Returns the data of the latest MSI.
+    pub(crate) const fn last_sync(&self) -> u32 {
+        self.awaited
+    }
+
+    /// Has SYNCs from now on complete without an MSI. The first of them that the device has consumed
+    /// guarantees that the MSIs of all before it are written, or were aborted.
+    pub(crate) const fn stop_msis(&mut self) {
+        self.by_msi = false;
+    }
+
+    /// Returns whether the MSI of the latest SYNC that has one is written. SYNCs complete in order, so no
+    /// earlier one is under way then.
+    fn has_msi_come(&self) -> bool {
+        self.completion.as_ref().is_some_and(|memory| memory.load(0) as u32 == self.awaited)
     }
 
     /// Puts `commands` into the queue and lets the device see them. One register write, and a read
@@ -221,14 +256,11 @@ impl<M: DeviceMemory> CommandQueue<M> {
 
     /// Issues `commands` and a SYNC behind them, for somebody who will wait.
     fn issue(&mut self, registers: &impl Registers, commands: &[Command]) -> Result<(), Full> {
-        let sync = match &self.completion {
+        let data = self.awaited.wrapping_add(1).max(1);
+        let completion = self.completion.as_ref().filter(|_| self.by_msi);
+        let sync = match completion {
             None => Command::SYNC,
-            Some(memory) => {
-                // What an earlier SYNC wrote there must not be taken for this one's message.
-                memory.store(0, 0);
-                self.awaited = self.awaited.wrapping_add(1).max(1);
-                Command::sync_with_message(memory.address(), self.awaited)
-            }
+            Some(memory) => Command::sync_with_message(memory.address(), data),
         };
         let mut batch =
             heapless::Vec::<_, { MIN_ENTRIES as usize }>::from_slice(commands).map_err(|_| Full)?;
@@ -236,6 +268,10 @@ impl<M: DeviceMemory> CommandQueue<M> {
 
         let first = self.prod;
         self.put(registers, &batch)?;
+        if self.by_msi {
+            self.awaited = data;
+            self.has_msi_pending = true;
+        }
         self.waited = Some((first, self.prod));
         self.refused = false;
         self.looks = 0;
@@ -251,17 +287,17 @@ impl<M: DeviceMemory> CommandQueue<M> {
     /// then; without, always.
     fn is_time_for_registers(&mut self) -> bool {
         self.looks = self.looks.wrapping_add(1);
-        self.completion.is_none() || self.looks.is_multiple_of(LOOKS_AT_MEMORY)
+        !self.by_msi || self.looks.is_multiple_of(LOOKS_AT_MEMORY)
     }
 
     /// Returns how the commands that are waited for have ended, if the device has sent the message of
     /// their SYNC. No register access.
     fn ended_by_message(&mut self, registers: &impl Registers) -> Option<Result<(), CommandError>> {
-        let memory = self.completion.as_ref()?;
         let (_, end) = self.waited?;
-        if memory.load(0) as u32 != self.awaited {
+        if !self.by_msi || !self.has_msi_come() {
             return None;
         }
+        self.has_msi_pending = false;
         self.cons = end;
         Some(self.end(registers))
     }
@@ -273,7 +309,10 @@ impl<M: DeviceMemory> CommandQueue<M> {
         // What is behind the SYNC was posted meanwhile. The device is through with the SYNC when no
         // more than that is left.
         let is_over = self.size.used(self.prod, self.cons) <= self.size.used(self.prod, end);
-        is_over.then(|| self.end(registers))
+        is_over.then(|| {
+            self.has_msi_pending &= self.by_msi;
+            self.end(registers)
+        })
     }
 
     fn end(&mut self, registers: &impl Registers) -> Result<(), CommandError> {
@@ -348,6 +387,16 @@ impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
             self.give_up(Gerror::CMDQ_ERR);
             Err(CommandError::TimedOut)
         })
+    }
+
+    /// Waits until the device is through with all of its commands, and with the MSIs of their SYNCs. A
+    /// device that does not get through them may yet acknowledge that it is off, which is what counts for
+    /// all memory but the completion word. Called with the turn.
+    pub(crate) fn finish_commands(&self, clock: &impl Clock) {
+        if let Some(queue) = self.commands.lock().as_mut() {
+            queue.stop_msis();
+        }
+        let _ = self.run_in_turn(clock, &[]);
     }
 
     /// Issues `commands` if there is room. Otherwise it repairs the queue if it stands still.

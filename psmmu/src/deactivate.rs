@@ -73,9 +73,7 @@ impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
     fn bring_to_rest(&self, was_active: bool, clock: &impl Clock) -> Result<(), TimedOut> {
         self.stop_translation(clock)?;
         if was_active {
-            // Answers to page requests may still be among the commands. A device that does not get
-            // through them may yet acknowledge that it is off, which is what counts.
-            let _ = self.run_in_turn(clock, &[]);
+            self.finish_commands(clock);
         }
         self.quiesce(clock)
     }

@@ -14,7 +14,7 @@ use crate::gerror::Errors;
 use crate::registers::{Gerror, Registers};
 use crate::staging::{EventQueue, PriQueue};
 use crate::stream_table::StreamTables;
-use crate::sync::{AtomicU8, Lock, Ordering};
+use crate::sync::{AtomicU8, AtomicU32, Lock, Ordering};
 
 /// How interrupts of the Realm side reach the host.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -167,6 +167,8 @@ pub struct Psmmu<R, M> {
     /// Whose turn it is to issue commands and wait for them. The one lock that is held while waiting
     /// for the device; NOTIFY and CONSUME never take it.
     pub(crate) turn: Lock<()>,
+    /// Data of the MSI of the latest SYNC, kept from one activation to the next.
+    pub(crate) last_sync: AtomicU32,
     pub(crate) tables: Lock<Option<StreamTables<M>>>,
     pub(crate) commands: Lock<Option<CommandQueue<M>>>,
     pub(crate) errors: Lock<Errors>,
@@ -185,6 +187,7 @@ impl<R: Registers, M> Psmmu<R, M> {
             registers,
             state: AtomicU8::new(State::Inactive as u8),
             turn: Lock::new(()),
+            last_sync: AtomicU32::new(0),
             tables: Lock::new(None),
             commands: Lock::new(None),
             errors: Lock::new(Errors::new()),

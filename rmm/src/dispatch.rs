@@ -60,8 +60,8 @@ pub trait Environment {
     /// Opens a region of Realm memory that a PSMMU is to use.
     fn open(&self, region: Region) -> Self::Memory;
 
-    /// Returns a word of Realm memory, the same at each call, for the messages by which `psmmu` says
-    /// that commands are done; `None` if they are polled for.
+    /// Returns a word of Realm memory, of `psmmu` alone and the same at each call, for the MSIs by which
+    /// it says that commands are done; `None` if they are polled for.
     fn completion(&self, psmmu: &Psmmu<Self::Registers, Self::Memory>) -> Option<Self::Memory> {
         let _ = psmmu;
         None
