@@ -14,14 +14,21 @@ use responder_tests::{Faults, Machine, Options, PSMMU};
 use smmu_model::Source;
 
 /// Texts that are checked.
-const TEXTS: [&str; 6] = [
+const TEXTS: [&str; 9] = [
     "README.md",
+    "CHANGELOG.md",
     "docs/abi.md",
     "docs/boot.md",
+    "docs/embedding.md",
     "docs/event.md",
+    "docs/fvp.md",
     "docs/life.md",
     "docs/promises.md",
 ];
+
+/// First folders of paths into the source tree.
+const FOLDERS: [&str; 10] =
+    ["abi", "capi", "docs", "fvp", "host", "linker", "psmmu", "rmm", "tests", "tools"];
 
 /// Folders of the source of each crate, by the crate's name in Rust.
 const CRATES: [(&str, &str); 5] = [
@@ -74,6 +81,36 @@ fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
     }
 }
 
+/// Returns the names that links lead to a heading by.
+fn anchors(text: &str) -> BTreeSet<String> {
+    let prose = text.split("```").step_by(2).flat_map(str::lines);
+    let headings = prose.filter_map(|line| line.strip_prefix('#'));
+    headings
+        .map(|heading| {
+            let heading = heading.trim_start_matches('#').trim().to_lowercase();
+            let kept = heading.chars().filter(|&c| c.is_alphanumeric() || " -_".contains(c));
+            kept.map(|c| if c == ' ' { '-' } else { c }).collect()
+        })
+        .collect()
+}
+
+/// Returns what is set as code: the words between backticks and the code blocks.
+fn code(text: &str) -> Vec<&str> {
+    let parts = text.split("```").enumerate();
+    parts
+        .flat_map(|(index, part)| match index % 2 {
+            0 => part.split('`').skip(1).step_by(2).collect(),
+            _ => vec![part],
+        })
+        .collect()
+}
+
+/// Returns the cells of the rows of each table that begin with a backtick or a digit.
+fn rows(text: &str) -> Vec<Vec<&str>> {
+    let rows = text.lines().filter(|line| line.starts_with("| `") || line.starts_with("| 0"));
+    rows.map(|row| row.trim_matches('|').split(" | ").map(str::trim).collect()).collect()
+}
+
 #[test]
 fn the_first_code_of_the_readme_is_an_excerpt_of_the_example() {
     let readme = read("README.md");
@@ -94,11 +131,201 @@ fn no_link_is_dead() {
         let folder = root().join(text);
         let folder = folder.parent().expect("a folder");
         for (label, target) in links(&content) {
-            let path = target.split('#').next().expect("a first part");
-            let is_there = path.is_empty() || path.contains("://") || folder.join(path).exists();
+            if target.contains("://") {
+                continue;
+            }
+            let (path, anchor) = target.split_once('#').unwrap_or((target, ""));
+            let is_there = path.is_empty() || folder.join(path).exists();
             assert!(is_there, "{text}: [{label}] leads to {target}, which is not there");
+            let page = if path.is_empty() { Some(content.clone()) } else { None };
+            let page = page.or_else(|| fs::read_to_string(folder.join(path)).ok());
+            let leads = anchor.is_empty() || page.is_some_and(|it| anchors(&it).contains(anchor));
+            assert!(leads, "{text}: [{label}] leads to {target}, which has no such heading");
         }
     }
+}
+
+#[test]
+fn each_file_that_a_text_names_is_there() {
+    let mut files = Vec::new();
+    for folder in FOLDERS.iter().map(|folder| root().join(folder)).filter(|it| it.is_dir()) {
+        sources(&folder, &mut files);
+    }
+    let mut named = 0;
+    for text in TEXTS {
+        let content = read(text);
+        for word in code(&content).into_iter().flat_map(str::split_whitespace) {
+            let word = word.trim_matches(|c: char| !c.is_alphanumeric() && c != '/');
+            let plain = word.chars().all(|c| c.is_alphanumeric() || "/._-".contains(c));
+            let Some((first, _)) = word.split_once('/').filter(|_| plain) else {
+                // A module of a crate that the text speaks of.
+                if plain && word.ends_with(".rs") {
+                    named += 1;
+                    let is_there = files.iter().any(|file| file.ends_with(word));
+                    assert!(is_there, "{text} names {word}, which is nowhere");
+                }
+                continue;
+            };
+            if FOLDERS.contains(&first) {
+                named += 1;
+                assert!(root().join(word).exists(), "{text} names {word}, which is not there");
+            }
+        }
+    }
+    assert!(named > 60, "{named} names");
+}
+
+#[test]
+fn each_target_that_a_text_names_is_there() {
+    let makefile = read("Makefile");
+    let mut named = BTreeSet::new();
+    for text in TEXTS {
+        for line in code(&read(text)).into_iter().flat_map(str::lines) {
+            // A target follows `make` at the beginning of a command, behind variables that are set for it.
+            let mut words = line.split_whitespace().skip_while(|word| word.contains('='));
+            if words.next() != Some("make") {
+                continue;
+            }
+            let target = words.next().unwrap_or_else(|| panic!("{text}: {line}"));
+            if target.chars().all(|c| c.is_ascii_lowercase() || c == '-') {
+                assert!(makefile.contains(&format!("\n{target}: ## ")), "{text}: make {target}?");
+                named.insert(target.to_owned());
+            }
+        }
+    }
+    assert!(named.len() > 8, "{named:?}");
+}
+
+/// `PsmmuStL2Create` as the specification writes it.
+fn screaming(name: &str) -> String {
+    let mut screaming = String::new();
+    for c in name.chars() {
+        if c.is_uppercase() && !screaming.is_empty() {
+            screaming.push('_');
+        }
+        screaming.extend(c.to_uppercase());
+    }
+    screaming
+}
+
+#[test]
+fn the_commands_of_the_wire_are_listed_with_their_numbers() {
+    let page = read("docs/abi.md");
+    let section = page.split("\n## ").find(|it| it.starts_with("Function identifiers"));
+    let section = section.expect("a section of function identifiers");
+    let listed: Vec<(String, String)> = rows(section)
+        .into_iter()
+        .map(|row| (row[0].to_owned(), row[1].trim_matches('`').to_owned()))
+        .collect();
+    let all = Function::ALL.iter().map(|function| {
+        (
+            format!("{:#X}", function.id() & 0xFFFF).replace('X', "x"),
+            screaming(&format!("{function:?}")),
+        )
+    });
+    assert_eq!(listed, all.collect::<Vec<_>>());
+
+    // None of them is one that this RMM does not know.
+    assert!(!section.contains("not answered"), "they all are");
+    let machine = Machine::active(Options::default());
+    for function in Function::ALL {
+        let [x0, ..] = machine.call([function.id(), 0, 0, 0, 0, 0, 0, 0]);
+        assert_ne!(x0, u64::MAX, "{function:?} is unknown");
+    }
+}
+
+#[test]
+fn the_scenarios_of_the_host_image_are_listed_with_their_codes() {
+    let source = read("tests/payload/src/scenario.rs");
+    let table = source.split("SCENARIOS: [").nth(1).expect("a table of scenarios");
+    let there: BTreeSet<(String, String)> = table
+        .split("scenario(\"")
+        .skip(1)
+        .map(|entry| {
+            let (name, rest) = entry.split_once('"').expect("a name");
+            let code = rest.split(',').nth(1).expect("a code").trim();
+            (name.to_owned(), code.to_owned())
+        })
+        .collect();
+    let page = read("docs/boot.md");
+    let section = page.split("\n## ").find(|it| it.starts_with("Scenarios"));
+    let listed: BTreeSet<(String, String)> = rows(section.expect("a section of scenarios"))
+        .into_iter()
+        .map(|row| {
+            let name = row[0].trim_matches('`').split(' ').next().expect("a name");
+            (name.to_owned(), row[1].to_owned())
+        })
+        .collect();
+    assert!(there.len() > 15, "{there:?}");
+    assert_eq!(listed, there);
+}
+
+#[test]
+fn the_command_line_of_qemu_is_the_one_that_is_run() {
+    let page = read("docs/boot.md");
+    let source = read("tests/runner/src/machine.rs");
+    let command = page.split("```").find(|it| it.contains("qemu-system-aarch64")).expect("one");
+    let words: Vec<_> = command.split_whitespace().collect();
+    for option in ["-M", "-cpu", "-m", "-nic"] {
+        let at = words.iter().position(|&word| word == option);
+        let value = words[at.unwrap_or_else(|| panic!("no {option}")) + 1];
+        assert!(source.contains(&format!("\"{value}\"")), "{option} {value}");
+    }
+}
+
+/// What a recipe of TF-RMM calls, and where the header declares it.
+#[test]
+fn the_recipe_for_c_uses_what_the_header_declares() {
+    let page = read("docs/embedding.md");
+    let header = read("capi/include/psmmu.h");
+    let is_word = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    let mut names = BTreeSet::new();
+    for word in code(&page).into_iter().flat_map(|it| it.split(|c| !is_word(c))) {
+        // What the page defines itself, the functions of the RMM that takes the library, and of the model.
+        let ours = ["psmmu_events", "PSMMU_IRQ_NOTIFY", "PSMMU_EVENT_CONSUME", "PSMMU_ACTIVATE"];
+        let theirs = ["PSMMU_INFO", "PSMMU_DEACTIVATE", "psmmu_abi"];
+        if !word.starts_with("psmmu_") && !word.starts_with("PSMMU_")
+            || ours.iter().any(|own| word.starts_with(own))
+            || theirs.contains(&word)
+        {
+            continue;
+        }
+        let declared = header.split(|c| !is_word(c)).any(|it| it == word);
+        assert!(declared, "the header does not know {word}");
+        names.insert(word);
+    }
+    assert!(names.len() > 20, "{names:?}");
+}
+
+#[test]
+fn the_recipe_for_c_has_the_function_identifiers_of_the_wire() {
+    let page = read("docs/embedding.md");
+    for function in [Function::PsmmuInfo, Function::PsmmuIrqNotify, Function::PsmmuEventConsume] {
+        let id = function.id();
+        let name = format!("SMC_RMI_{}", screaming(&format!("{function:?}")));
+        let line = page.lines().find(|line| line.starts_with(&format!("#define {name}\t")));
+        let line = line.unwrap_or_else(|| panic!("no {name}"));
+        // TF-RMM counts from RMI_VERSION.
+        let number = id - Function::Version.id();
+        assert!(
+            line.contains(&format!("SMC64_RMI_FID(U({number:#04X}))").replace("0X", "0x")),
+            "{line}"
+        );
+        assert!(line.contains(&format!("{id:#X}").replace("0X", "0x")), "{line}");
+    }
+}
+
+#[test]
+fn the_versions_of_the_readme_are_those_of_the_tools() {
+    let readme = read("README.md");
+    let value = |text: &str, name: &str| {
+        let line = text.lines().find_map(|line| line.strip_prefix(name).map(str::to_owned));
+        line.unwrap_or_else(|| panic!("no {name}")).trim_matches([' ', '=', '"']).to_owned()
+    };
+    let tf_a = value(&read("tools/tf-a"), "version=");
+    assert!(readme.contains(&format!("| TF-A | {tf_a}, ")), "TF-A {tf_a}");
+    let rust = value(&read("Cargo.toml"), "rust-version");
+    assert!(readme.contains(&format!("{rust} is the oldest accepted")), "Rust {rust}");
 }
 
 #[test]
