@@ -206,7 +206,10 @@ struct psmmu_ops {
 	 * the library. Without it nobody owns anything.
 	 */
 	bool (*owns_stream)(void *cookie, uint32_t stream);
-	/* Microseconds since some fixed moment. It never steps back. */
+	/*
+	 * Microseconds since some fixed moment; psmmu_microseconds() makes them of a counter. It never steps
+	 * back. Should it stand still, waits are bounded by a number of polls.
+	 */
 	uint64_t (*microseconds)(void *cookie);
 	/*
 	 * Returns the VA of the granule of Realm memory at PA `granule`, which the embedder has given for a
@@ -216,6 +219,18 @@ struct psmmu_ops {
 	void *(*open_granule)(void *cookie, uint64_t granule);
 	void (*close_granule)(void *cookie, void *granule);
 };
+
+/*
+ * Returns the microseconds that a counter of `frequency` in Hz, such as CNTPCT_EL0 with CNTFRQ_EL0, shows as
+ * `count`. A frequency of 0, one that was never set, gives a clock that stands still.
+ */
+static inline uint64_t psmmu_microseconds(uint64_t count, uint32_t frequency)
+{
+	if (frequency == 0) {
+		return 0;
+	}
+	return count / frequency * UINT64_C(1000000) + count % frequency * UINT64_C(1000000) / frequency;
+}
 
 /*
  * Registers that are not mapped: functions that stand for an SMMU, for tests on a workstation. `page` is

@@ -166,37 +166,70 @@ pub trait Registers {
     fn write_barrier(&self);
 }
 
-/// A clock that bounds waits.
+/// A clock that bounds waits. [`microseconds`] makes one of a counter.
 pub trait Clock {
-    /// Returns microseconds since some fixed moment. It never steps back.
+    /// Returns microseconds since some fixed moment. It never steps back. Should it stand still, waits are
+    /// bounded by a number of polls and may be shorter or longer than [`DEVICE_TIMEOUT`].
     fn microseconds(&self) -> u64;
 }
 
 /// Longest wait for the device to acknowledge an enable or to get through its commands, in
-/// microseconds. One second, as Linux waits.
+/// microseconds. One second, as Linux waits. A call that waits says for how many of these.
 pub const DEVICE_TIMEOUT: u64 = 1_000_000;
 
-/// Says that a wait ran into [`DEVICE_TIMEOUT`].
+/// Polls of the device behind which a clock that has shown the same microsecond all that time counts as
+/// standing still. With 15 ns for the fastest poll they take a millisecond.
+pub const STANDSTILL: u32 = 1 << 16;
+
+/// Most polls of a wait, whatever the clock shows. A poll takes 30 ns at least, on average, so that a clock
+/// in order has shown [`DEVICE_TIMEOUT`] before.
+pub const MAX_POLLS: u32 = 1 << 25;
+
+/// Returns the microseconds that a counter of `frequency` in Hz, such as CNTPCT_EL0 with CNTFRQ_EL0, shows as
+/// `count`. A frequency of 0, one that was never set, gives a [`Clock`] that stands still.
+#[must_use]
+pub const fn microseconds(count: u64, frequency: u32) -> u64 {
+    const SECOND: u64 = 1_000_000;
+    let frequency = frequency as u64;
+    let (Some(seconds), Some(rest)) = (count.checked_div(frequency), count.checked_rem(frequency))
+    else {
+        return 0;
+    };
+    match rest.wrapping_mul(SECOND).checked_div(frequency) {
+        Some(part) => seconds.wrapping_mul(SECOND).wrapping_add(part),
+        None => 0,
+    }
+}
+
+/// Says that a wait ran into [`DEVICE_TIMEOUT`], [`STANDSTILL`] or [`MAX_POLLS`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TimedOut;
 
 /// Calls `poll` until it gives something or [`DEVICE_TIMEOUT`] has passed; it is called at least once
-/// after the time is up, so that a CPU that was away for long does not blame the device.
+/// after the time is up, so that preemption of the caller cannot cause a false timeout. A clock that stands
+/// still, or nearly so, ends the wait by the number of polls.
 pub(crate) fn wait<T>(
     clock: &impl Clock,
     mut poll: impl FnMut() -> Option<T>,
 ) -> Result<T, TimedOut> {
     let start = clock.microseconds();
-    loop {
-        let late = clock.microseconds().wrapping_sub(start) > DEVICE_TIMEOUT;
+    let (mut last, mut moved) = (start, 0);
+    for polls in 0..MAX_POLLS {
+        let now = clock.microseconds();
+        if now != last {
+            (last, moved) = (now, polls);
+        }
+        let late =
+            now.wrapping_sub(start) > DEVICE_TIMEOUT || polls.wrapping_sub(moved) >= STANDSTILL;
         if let Some(value) = poll() {
             return Ok(value);
         }
         if late {
-            return Err(TimedOut);
+            break;
         }
         crate::sync::spin_loop();
     }
+    Err(TimedOut)
 }
 
 bitflags! {
@@ -409,5 +442,51 @@ mod tests {
             (polls.get() == 5).then_some(())
         };
         assert_eq!(wait(&Steps(Cell::new(0)), at_last), Ok(()));
+    }
+
+    /// A clock that goes on by a microsecond each so many readings; never for 0.
+    struct Slow {
+        readings: Cell<u64>,
+        pace: u64,
+    }
+
+    impl Clock for Slow {
+        fn microseconds(&self) -> u64 {
+            self.readings.set(self.readings.get() + 1);
+            self.readings.get().checked_div(self.pace).unwrap_or(u64::MAX)
+        }
+    }
+
+    #[test]
+    fn a_wait_ends_with_a_clock_that_stands_still_or_creeps() {
+        for (pace, bound) in [(0, STANDSTILL), (u64::from(STANDSTILL) - 1, MAX_POLLS)] {
+            let polls = Cell::new(0);
+            let never = || {
+                polls.set(polls.get() + 1);
+                None::<()>
+            };
+            assert_eq!(wait(&Slow { readings: Cell::new(0), pace }, never), Err(TimedOut));
+            let polls = polls.get();
+            assert!(polls > bound / 2 && polls <= bound + 1, "{polls} polls at pace {pace}");
+        }
+    }
+
+    #[test]
+    fn a_counter_of_any_frequency_is_read_as_microseconds() {
+        for (count, frequency, expected) in [
+            (0, 1_000_000, 0),
+            (24_000_000, 24_000_000, 1_000_000),
+            (1, 24_576_000, 0),
+            (24_576_001 * 3, 24_576_000, 3_000_000),
+            // Below 1 MHz.
+            (32_768, 32_768, 1_000_000),
+            (65_535, 32_768, 1_999_969),
+            (5, 1, 5_000_000),
+            // Never set.
+            (12_345, 0, 0),
+            (u64::MAX, u32::MAX, 4_294_967_297_000_000),
+        ] {
+            assert_eq!(microseconds(count, frequency), expected, "{count} at {frequency} Hz");
+        }
     }
 }

@@ -70,7 +70,7 @@ static uint64_t microseconds(void *cookie)
 
 	(void)cookie;
 	__asm__ volatile("isb\n\tmrs %0, cntpct_el0\n\tmrs %1, cntfrq_el0" : "=r"(count), "=r"(frequency));
-	return count / (frequency < 1000000 ? 1 : frequency / 1000000);
+	return psmmu_microseconds(count, (uint32_t)frequency);
 }
 
 /* Realm memory is mapped one to one. */

@@ -5,6 +5,7 @@
 use core::arch::asm;
 
 use psmmu::Clock;
+use psmmu::registers::microseconds;
 
 /// The physical count. The virtual one would not do: its offset belongs to the host.
 #[derive(Clone, Copy, Debug)]
@@ -12,20 +13,19 @@ pub struct PhysicalCounter;
 
 impl Clock for PhysicalCounter {
     fn microseconds(&self) -> u64 {
-        let (count, frequency): (u64, u64);
+        let (count, frequency): (u64, u32);
         // SAFETY: reads of two registers that have no effect. The barrier keeps the count from being
         // read early.
         unsafe {
             asm!(
                 "isb",
                 "mrs {count}, cntpct_el0",
-                "mrs {frequency}, cntfrq_el0",
+                "mrs {frequency:x}, cntfrq_el0",
                 count = out(reg) count,
                 frequency = out(reg) frequency,
                 options(nomem, nostack, preserves_flags),
             );
         }
-        // A timer below 1 MHz does not exist; a frequency that was never set counts as 1 MHz.
-        count / (frequency / 1_000_000).max(1)
+        microseconds(count, frequency)
     }
 }

@@ -20,6 +20,9 @@ use super::clock::PhysicalCounter;
 /// tenth of it. Behind it characters are dropped.
 const PATIENCE: u64 = 10_000;
 
+/// Most reads of the flag register in that wait, should the clock stand still: 30 ns each or more.
+const MAX_POLLS: u32 = 1 << 19;
+
 /// Where the console is, once that is known.
 static CONSOLE: Once<Address> = Once::new();
 
@@ -85,8 +88,12 @@ impl Write for Writer<'_> {
     fn write_str(&mut self, text: &str) -> fmt::Result {
         for byte in text.bytes() {
             let start = PhysicalCounter.microseconds();
+            let mut polls = 0;
             while self.0.is_tx_fifo_full() {
-                if PhysicalCounter.microseconds().wrapping_sub(start) > PATIENCE {
+                polls += 1;
+                if polls == MAX_POLLS
+                    || PhysicalCounter.microseconds().wrapping_sub(start) > PATIENCE
+                {
                     return Ok(());
                 }
             }

@@ -3,7 +3,7 @@
 //! What an RMM runs in.
 
 use std::collections::{BTreeMap, HashSet};
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use psmmu::{Clock, Psmmu, StreamOwners, StreamTableEntry, TableMemory};
@@ -15,13 +15,24 @@ use crate::{Hook, ModelMemory, ModelRegisters, Ram};
 /// Words of a granule.
 const WORDS: usize = 512;
 
-/// A clock that steps on by a tenth of a second each time it is looked at, so that every wait ends.
+/// A clock that goes on by a tenth of a second with each reading, so that every wait ends, or stands still.
 #[derive(Debug, Default)]
-pub struct Steps(AtomicU64);
+pub struct Steps {
+    now: AtomicU64,
+    is_stopped: AtomicBool,
+}
+
+impl Steps {
+    /// Stops the clock, or lets it go on.
+    pub fn stop(&self, is_stopped: bool) {
+        self.is_stopped.store(is_stopped, Ordering::Relaxed);
+    }
+}
 
 impl Clock for Steps {
     fn microseconds(&self) -> u64 {
-        self.0.fetch_add(100_000, Ordering::Relaxed)
+        let step = if self.is_stopped.load(Ordering::Relaxed) { 0 } else { 100_000 };
+        self.now.fetch_add(step, Ordering::Relaxed)
     }
 }
 

@@ -421,6 +421,17 @@ static void play_activated(struct psmmu_set *set, struct smmu_model *model)
 	CHECK(!table_is_open);
 }
 
+/* The clock of docs/embedding.md, with any frequency of the counter. */
+static void check_clock(void)
+{
+	CHECK(psmmu_microseconds(24000000, 24000000) == 1000000);
+	CHECK(psmmu_microseconds(3 * UINT64_C(24576001), 24576000) == 3000000);
+	CHECK(psmmu_microseconds(65535, 32768) == 1999969);
+	CHECK(psmmu_microseconds(5, 1) == 5000000);
+	CHECK(psmmu_microseconds(12345, 0) == 0);
+	CHECK(psmmu_microseconds(UINT64_MAX, UINT32_MAX) == UINT64_C(4294967297000000));
+}
+
 int main(void)
 {
 	struct smmu_model *models[2] = {smmu_model_new(), smmu_model_new()};
@@ -435,6 +446,7 @@ int main(void)
 	memcpy(regs, other, sizeof(regs));
 	CHECK(!psmmu_rmi(set, regs) && memcmp(regs, other, sizeof(regs)) == 0);
 	CHECK(!psmmu_rmi(NULL, regs) && !psmmu_rmi(set, NULL));
+	check_clock();
 	play_attached(set, models[0]);
 	play_activated(set, models[1]);
 	printf("notification.c: %u checks\n", checks);

@@ -9,6 +9,7 @@ use std::sync::atomic::Ordering;
 use psmmu::State;
 use responder_tests::raw::{fid, x0};
 use responder_tests::{Machine, Options};
+use rmm::Environment;
 
 use crate::rig::{
     activate, active, create, deactivate, deafen, destroy, live, revive, started, started_with,
@@ -235,6 +236,25 @@ fn a_device_that_is_gone_keeps_all_and_gives_it_back_when_it_returns() {
     check_kept(&machine);
     machine.device().set_gone(false);
     assert_eq!(destroy(&machine, 0), x0::SUCCESS);
+    assert_eq!(deactivate(&machine), x0::SUCCESS);
+    live(&machine);
+}
+
+#[test]
+fn every_wait_ends_with_a_clock_that_stands_still() {
+    let machine = active();
+    assert_eq!(create(&machine, 64), x0::SUCCESS);
+    machine.world.clock().stop(true);
+    // A device in order is served without a clock.
+    assert_eq!(create(&machine, 0), x0::SUCCESS);
+    machine.device().set_deaf(true);
+    assert_eq!(destroy(&machine, 0), x0::DEVICE);
+    assert_eq!(machine.state(), State::Failed);
+    assert_eq!(destroy(&machine, 64), x0::DEVICE);
+    check_kept(&machine);
+    revive(&machine);
+    assert_eq!(destroy(&machine, 0), x0::SUCCESS);
+    assert_eq!(destroy(&machine, 64), x0::SUCCESS);
     assert_eq!(deactivate(&machine), x0::SUCCESS);
     live(&machine);
 }
