@@ -74,8 +74,8 @@ host-test: ## the tests that need only cargo
 	@$(limit) 1800 tools/host-cargo test
 	@$(limit) 1800 tools/host-cargo test -p thread-tests
 
-boot-test: ## the tests that boot QEMU
-	@tools/setup
+boot-test: ## the tests that boot QEMU, and those of the tools
+	@tools/setup test
 	@tools/image -q qemu plain c fvp
 	@$(limit) 1800 tools/host-cargo test -p boot-runner
 
