@@ -132,7 +132,7 @@ enum psmmu_error {
 	PSMMU_E_UNKNOWN = -6,	    /* no SMMU of that name */
 	PSMMU_E_STATE = -7,	    /* it is not in the state that this begins in */
 	PSMMU_E_NOT_RUNNING = -8,   /* a queue to be attached is not enabled */
-	PSMMU_E_MEMORY = -9,	    /* a queue is not where or not as large as the SMMU has it */
+	PSMMU_E_MEMORY = -9,	    /* a queue is not where or not as large as the SMMU has it, or above OAS */
 	PSMMU_E_PAGE_REQUESTS = -10, /* a PRI queue without command queue, or without PRI */
 	PSMMU_E_MESSAGES = -11,	    /* MSIs that the SMMU cannot send */
 	PSMMU_E_TIMED_OUT = -12,    /* the SMMU does not answer */
@@ -305,7 +305,8 @@ struct psmmu_region {
 };
 
 /*
- * What an SMMU runs on, each piece aligned to its size. It is zeroed by psmmu_activate().
+ * What an SMMU runs on, each piece aligned to its size (the stream table to 64 bytes at least), and where the
+ * SMMU can address it: below 2^OAS (IDR5). It is zeroed by psmmu_activate().
  *
  * `completion` may be the same word for each activation of an SMMU, and of no other SMMU. It is given back
  * once no MSI can be under way to it; where it was given and is null in what is given back, the SMMU had
@@ -316,7 +317,7 @@ struct psmmu_memory {
 	struct psmmu_region command_queue;
 	struct psmmu_region event_queue;
 	struct psmmu_region pri_queue;	/* if page requests are wanted */
-	struct psmmu_region completion; /* 8 bytes for MSIs of commands; may be null */
+	struct psmmu_region completion; /* 8 bytes for MSIs of commands; may be null, not used above OAS */
 };
 
 /* What memory an activation needs, in granules of 4 KiB: each a power of two, in one piece. */
@@ -338,13 +339,16 @@ struct psmmu_command {
 	uint64_t words[2];
 };
 
-/* Stage 2 of a stream: the fields of VTCR_EL2, with tables of 4 KiB. */
+/*
+ * Stage 2 of a stream: the fields of VTCR_EL2, with tables of 4 KiB. What an SMMU of these IDR0 and IDR5 would
+ * take for a bad entry is refused (PSMMU_E_STAGE_2).
+ */
 struct psmmu_stage_2 {
-	uint64_t table; /* PA of the first table, aligned to its size */
-	uint16_t vmid;
-	uint8_t t0sz;
-	uint8_t sl0;
-	uint8_t ps;
+	uint64_t table; /* PA of the first table, aligned to its size, below 2^48 and within `ps` */
+	uint16_t vmid;	/* below 256 without IDR0.VMID16 */
+	uint8_t t0sz;	/* 16 to 39; no more input bits than OAS, or 40 with AArch32 tables */
+	uint8_t sl0;	/* 0 to 2, to fit t0sz; 2 needs an OAS of more than 42 bits */
+	uint8_t ps;	/* 0 to 6, not above IDR5.OAS */
 	uint8_t reserved[3];
 };
 
@@ -467,7 +471,7 @@ uint64_t psmmu_begin_activation_with(struct psmmu_set *set, uint64_t name,
 
 /*
  * Brings the SMMU up on `memory` and starts it. Returns X0 for the host: 0, or ERROR_INPUT when the memory
- * does not fit, ERROR_DEVICE when the SMMU refuses or does not answer; `is_free` then says whether the
+ * does not fit or lies above OAS, ERROR_DEVICE when the SMMU refuses or does not answer; `is_free` then says whether the
  * memory may be used for something else.
  */
 uint64_t psmmu_activate(struct psmmu_set *set, uint64_t name, const struct psmmu_memory *memory,
@@ -499,8 +503,8 @@ uint64_t psmmu_begin_table(struct psmmu_set *set, uint64_t name, uint64_t first_
 
 /*
  * Makes the table in the granule of Realm memory at PA `granule`. Its streams abort in silence until they
- * are configured. Returns X0 for the host, and on failure whether the granule may be used for something
- * else.
+ * are configured. Returns X0 for the host, ERROR_INPUT when the granule is not aligned, cannot be opened or
+ * lies above OAS; and on failure whether it may be used for something else.
  */
 uint64_t psmmu_make_table(struct psmmu_set *set, uint64_t name, uint64_t first_stream,
 			  uint64_t granule, bool *is_free);

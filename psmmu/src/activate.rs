@@ -12,15 +12,16 @@
 use psmmu_abi::{GRANULE_SIZE, MsiMessage};
 
 use crate::command::{self, Command, CommandError, CommandQueue};
+use crate::limits::Limits;
 use crate::page_request::PageRequest;
 use crate::queue::{DeviceMemory, Log2Size};
 use crate::record::{Entry, Record};
 use crate::registers::{
-    BASE_ADDRESS, BASE_ALLOCATE, CR1_WRITE_BACK_INNER_SHAREABLE, Clock, Cr0, Cr2, IDR0_COHACC,
-    IDR0_HYP, IDR0_MSI, IDR0_PRI, IDR0_ST_LEVEL_SHIFT, IDR0_VMID16, IDR1_CMDQS_SHIFT,
-    IDR1_EVENTQS_SHIFT, IDR1_PRESET, IDR1_PRIQS_SHIFT, IDR1_SIDSIZE_MASK, IRQ_CFG0_ADDRESS,
-    IRQ_CFG0_NS, IRQ_CFG2_DEVICE, IrqCtrl, REALM_IDR1_RME_DA_IMPL, Register32, Register64,
-    Registers, TimedOut, address_bits, wait,
+    BASE_ADDRESS, BASE_ALLOCATE, CR1_WRITE_BACK_INNER_SHAREABLE, Clock, Cr0, Cr2, IDR0_BTM,
+    IDR0_COHACC, IDR0_HYP, IDR0_MSI, IDR0_PRI, IDR0_S2P, IDR0_ST_LEVEL_SHIFT, IDR0_TTENDIAN_BIG,
+    IDR0_TTF_AARCH64, IDR1_CMDQS_SHIFT, IDR1_EVENTQS_SHIFT, IDR1_PRESET, IDR1_PRIQS_SHIFT,
+    IDR1_SIDSIZE_MASK, IDR5_GRAN4K, IRQ_CFG0_ADDRESS, IRQ_CFG0_NS, IRQ_CFG2_DEVICE, IrqCtrl,
+    REALM_IDR1_RME_DA_IMPL, Register32, Register64, Registers, STRTAB_BASE_ADDRESS, TimedOut, wait,
 };
 use crate::smmu::{Delivery, Interface, Psmmu, Sizes, State};
 use crate::staging::{EventQueue, PriQueue};
@@ -50,10 +51,11 @@ pub struct Wanted {
 /// What a PSMMU runs on: memory that is its own until it is at rest again.
 ///
 /// Each part is zeroed by the giver; its size decides the size of the queue or table, within what
-/// device and platform allow; its address must be a multiple of that size.
+/// device and platform allow; its address must be a multiple of that size, and all of it must lie where the
+/// device can address it ([`Limits`]).
 #[derive(Clone, Copy, Debug)]
 pub struct Memory<M> {
-    /// Level-1 stream table, 8 bytes for each 64 streams.
+    /// Level-1 stream table, 8 bytes for each 64 streams; its address is a multiple of 64, too.
     pub stream_table: M,
     /// Command queue, 16 bytes an entry, at least [`command::MIN_ENTRIES`].
     pub command_queue: M,
@@ -62,8 +64,8 @@ pub struct Memory<M> {
     /// PRI queue, 16 bytes an entry, if page requests are to be taken.
     pub pri_queue: Option<M>,
     /// One word of Realm memory that a device with MSIs writes when commands are done, so that a wait reads
-    /// memory and not registers. Without it, or without MSIs, CONS is polled. The same word may be given
-    /// to each activation of a PSMMU, and to no other PSMMU.
+    /// memory and not registers. Without it, without MSIs, or where the device cannot address it, CONS is
+    /// polled. The same word may be given to each activation of a PSMMU, and to no other PSMMU.
     ///
     /// A deactivation returns it once no MSI can be under way to it. `None` where one was given means that
     /// this is not known: the PSMMU had failed before the device was through with its commands. The word
@@ -90,15 +92,17 @@ pub struct Needs {
 pub enum ActivateError {
     /// It is in this state, and not inactive.
     State(State),
-    /// The memory does not fit.
+    /// The memory does not fit: a part is missing, too small or not aligned, or lies where the device
+    /// cannot address it.
     Memory,
     /// Page requests are wanted, and the device has none.
     PageRequests,
     /// Messages are wanted, and device or platform have none, or one of them is no 32-bit write to an
     /// aligned address of the device's address space.
     Messages,
-    /// The device lacks something: a Realm side, coherent access, two-level stream tables, or bases
-    /// that can be chosen.
+    /// The device lacks something: a Realm side, coherent access, stage 2 of translation with
+    /// little-endian AArch64 tables of 4 KiB granules, two-level stream tables, or bases that can be
+    /// chosen.
     Unsupported,
     /// The device refused a command of the bring-up.
     Refused,
@@ -138,7 +142,8 @@ struct Device {
     has_msi: bool,
     has_el2: bool,
     has_pri: bool,
-    has_vmid16: bool,
+    has_btm: bool,
+    limits: Limits,
     sizes: Sizes,
 }
 
@@ -249,11 +254,12 @@ impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
     ) -> Result<(), ActivateError> {
         let Activation { wanted, device } = activation;
         self.errors.lock().reset(&self.registers);
-        self.program(&memory, sizes);
+        self.program(&memory, sizes, device);
         self.program_messages(device.has_msi, device.has_pri, wanted);
 
         let Memory { stream_table, command_queue, event_queue, pri_queue, completion } = memory;
-        let tables = StreamTables::new(stream_table, sizes.sid_bits, device.has_vmid16);
+        let tables = StreamTables::new(stream_table, sizes.sid_bits, device.limits);
+        let reaches_word = completion.as_ref().is_some_and(|word| device.limits.reach_memory(word));
         *self.tables.lock() = Some(tables);
         if let Some(word) = &completion {
             // No SYNC writes zero, whatever an earlier one has left there.
@@ -264,7 +270,7 @@ impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
             command_queue,
             sizes.commands,
             completion,
-            device.has_msi,
+            device.has_msi && reaches_word,
             last_sync,
         ));
         *self.events.lock() = Some(EventQueue::new(event_queue, sizes.events));
@@ -312,6 +318,11 @@ impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
         };
         let is_coherent = idr0 & IDR0_COHACC != 0;
         let has_two_levels = idr0 >> IDR0_ST_LEVEL_SHIFT & 3 == 1;
+        let idr5 = read(Register32::NS_IDR5);
+        let translates = idr0 & IDR0_S2P != 0
+            && idr0 & IDR0_TTF_AARCH64 != 0
+            && idr0 & IDR0_TTENDIAN_BIG != IDR0_TTENDIAN_BIG
+            && idr5 & IDR5_GRAN4K != 0;
         let has_preset_bases = idr1 & IDR1_PRESET != 0;
         let realm_idr0 = read(Register32::IDR0);
         let least = |of_device: u32, own: u8, max: u8| of_device.min(own.min(max).into()) as u8;
@@ -324,14 +335,16 @@ impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
             requests: least(queue(IDR1_PRIQS_SHIFT), own.requests, max.requests),
         };
         let has_room = 1 << sizes.commands >= command::MIN_ENTRIES;
-        if !has_realm_side || !is_coherent || !has_two_levels || has_preset_bases || !has_room {
+        let is_usable = has_realm_side && is_coherent && translates && has_two_levels;
+        if !is_usable || has_preset_bases || !has_room {
             return Err(ActivateError::Unsupported);
         }
         Ok(Device {
             has_msi: realm_idr0 & IDR0_MSI != 0,
             has_pri: realm_idr0 & IDR0_PRI != 0,
             has_el2: idr0 & IDR0_HYP != 0,
-            has_vmid16: idr0 & IDR0_VMID16 != 0,
+            has_btm: idr0 & IDR0_BTM != 0,
+            limits: Limits::new(idr0, idr5),
             sizes,
         })
     }
@@ -341,20 +354,23 @@ impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
         if wanted.page_requests && !device.has_pri {
             return Err(ActivateError::PageRequests);
         }
-        if self.can_send(wanted, device.has_msi) { Ok(()) } else { Err(ActivateError::Messages) }
+        if self.can_send(wanted, device.has_msi, &device.limits) {
+            Ok(())
+        } else {
+            Err(ActivateError::Messages)
+        }
     }
 
     /// Returns whether the device can send the messages that are wanted, which may be none.
-    pub(crate) fn can_send(&self, wanted: &Wanted, has_msi: bool) -> bool {
+    pub(crate) fn can_send(&self, wanted: &Wanted, has_msi: bool, limits: &Limits) -> bool {
         let Some(messages) = &wanted.messages else {
             return true;
         };
-        let bits = address_bits(self.registers.read32(Register32::NS_IDR5));
         let is_good = |message: &MsiMessage| {
             let address = message.address;
             address != 0
                 && address & IRQ_CFG0_ADDRESS == address
-                && address >> bits == 0
+                && limits.reach(address, 4)
                 && u32::try_from(message.data).is_ok()
         };
         let all_good = is_good(&messages.gerror)
@@ -409,15 +425,18 @@ impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
     }
 
     /// Writes everything that must be in place before the enables.
-    fn program(&self, memory: &Memory<M>, sizes: &Chosen) {
+    fn program(&self, memory: &Memory<M>, sizes: &Chosen, device: &Device) {
         let registers = &self.registers;
         let base = |memory: &M, log2: u32| {
             BASE_ALLOCATE | memory.address() & BASE_ADDRESS | u64::from(log2)
         };
         registers.write32(Register32::CR1, CR1_WRITE_BACK_INNER_SHAREABLE);
-        registers.write32(Register32::CR2, (Cr2::RECINVSID | Cr2::PTM).bits());
+        let mut cr2 = Cr2::RECINVSID;
+        cr2.set(Cr2::PTM, device.has_btm);
+        registers.write32(Register32::CR2, cr2.bits());
 
-        registers.write64(Register64::STRTAB_BASE, base(&memory.stream_table, 0));
+        let table = memory.stream_table.address() & STRTAB_BASE_ADDRESS;
+        registers.write64(Register64::STRTAB_BASE, BASE_ALLOCATE | table);
         let cfg = stream_table::base_cfg(sizes.sid_bits);
         registers.write32(Register32::STRTAB_BASE_CFG, cfg);
 
@@ -506,8 +525,14 @@ impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
 
 impl Chosen {
     fn choose<M: DeviceMemory>(memory: &Memory<M>, activation: &Activation) -> Option<Self> {
-        let Activation { wanted, device: Device { sizes, .. } } = activation;
+        let Activation { wanted, device: Device { sizes, limits, .. } } = activation;
         if wanted.page_requests != memory.pri_queue.is_some() {
+            return None;
+        }
+        let Memory { stream_table, command_queue, event_queue, pri_queue, .. } = memory;
+        let mut parts = [stream_table, command_queue, event_queue].into_iter().chain(pri_queue);
+        let is_table_aligned = stream_table.address() & !STRTAB_BASE_ADDRESS == 0;
+        if !is_table_aligned || !parts.all(|memory| limits.reach_memory(memory)) {
             return None;
         }
         let choose = |memory: &M, words, limit: u8| Log2Size::choose(memory, words, limit.into());

@@ -12,6 +12,7 @@
 
 use crate::activate::{Messages, Wanted};
 use crate::command::{self, Command, CommandError, CommandQueue};
+use crate::limits::Limits;
 use crate::page_request::PageRequest;
 use crate::queue::{DeviceMemory, Log2Size};
 use crate::record::{Entry as _, Record};
@@ -42,7 +43,8 @@ pub enum AttachError {
     NotAttached,
     /// A queue that was given is not enabled.
     NotRunning,
-    /// A queue that was given is not where or not as large as the device has it.
+    /// A queue that was given is not where or not as large as the device has it, or lies where the device
+    /// cannot address it.
     Memory,
     /// A PRI queue was given without the command queue, or to a device without page requests.
     PageRequests,
@@ -116,7 +118,8 @@ impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
         if wanted.page_requests && !(has_pri && command_queue.is_some()) {
             return Err(AttachError::PageRequests);
         }
-        if !self.can_send(wanted, has_msi) {
+        let limits = Limits::read(registers);
+        if !self.can_send(wanted, has_msi, &limits) {
             return Err(AttachError::Messages);
         }
         let mut needed = Cr0::EVENTQEN;
@@ -126,7 +129,13 @@ impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
         if !enabled.contains(needed) {
             return Err(AttachError::NotRunning);
         }
-        let size = |queue: &M, words, base| self.running_size(queue, words, base);
+        let size = |queue: &M, words, base| {
+            if limits.reach_memory(queue) {
+                self.running_size(queue, words, base)
+            } else {
+                Err(AttachError::Memory)
+            }
+        };
         let events = size(&event_queue, Record::WORDS, EVENTQ_BASE)?;
         let requests = match &pri_queue {
             Some(queue) => Some(size(queue, PageRequest::WORDS, PRIQ_BASE)?),

@@ -171,16 +171,16 @@ impl<M: DeviceMemory> CommandQueue<M> {
 
     /// Starts with PROD and CONS zero, as they must be in the device.
     ///
-    /// SYNCs have an MSI to `completion` if the device `has_msi`. Its data goes on from `last_sync`, that of
+    /// SYNCs have an MSI to `completion` if the device can send one there. Its data goes on from `last_sync`, that of
     /// the latest SYNC of an earlier activation, whose MSI may still come.
     pub(crate) const fn new(
         memory: M,
         size: Log2Size,
         completion: Option<M>,
-        has_msi: bool,
+        can_send: bool,
         last_sync: u32,
     ) -> Self {
-        let by_msi = has_msi && completion.is_some();
+        let by_msi = can_send && completion.is_some();
         Self {
             memory,
             size,

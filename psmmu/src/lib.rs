@@ -29,7 +29,7 @@
 //! A PSMMU's life is told by [`activate`] (bring-up on memory that the host gave), [`tables`] (level-2
 //! stream tables come and go), [`streams`] (devices of Realms are configured, enabled, disabled,
 //! released), [`deactivate`] (to rest, and the memory back); [`stream_table`] is the layout of what
-//! the device reads. An RMM that brings its SMMUs up itself hands the running queues over instead:
+//! the device reads, [`limits`] which addresses it has. An RMM that brings its SMMUs up itself hands the running queues over instead:
 //! [`attach`].
 //!
 //! # What the embedder gives
@@ -53,6 +53,7 @@ pub mod deactivate;
 pub mod directory;
 pub mod gerror;
 pub mod host_memory;
+pub mod limits;
 #[expect(unsafe_code, reason = "the one file that touches the device")]
 pub mod mmio;
 pub mod owner;
@@ -75,6 +76,7 @@ pub use counters::Counters;
 pub use deactivate::DeactivateError;
 pub use directory::{Directory, DirectoryError};
 pub use host_memory::{HostFault, HostGranule, HostMemory};
+pub use limits::Limits;
 pub use mmio::MmioRegisters;
 pub use owner::{NoOwners, StreamOwners};
 pub use queue::{DeviceMemory, Granules};

@@ -262,7 +262,7 @@ bitflags! {
     pub struct Cr2: u32 {
         /// StreamIDs outside the table are recorded.
         const RECINVSID = 1 << 1;
-        /// Broadcast TLB maintenance is ignored.
+        /// Broadcast TLB maintenance may be ignored. Reserved without IDR0.BTM.
         const PTM = 1 << 2;
     }
 
@@ -300,9 +300,22 @@ pub const BASE_ALLOCATE: u64 = 1 << 62;
 /// Log2 of the entries in CMDQ_BASE, EVENTQ_BASE, PRIQ_BASE, bits 4:0.
 pub const BASE_LOG2_SIZE: u64 = 0x1F;
 
-/// Address bits of the base registers, 55:5. The stream table needs 55:6, which its size implies.
+/// Address bits of STRTAB_BASE, 55:6.
+pub const STRTAB_BASE_ADDRESS: u64 = 0x00FF_FFFF_FFFF_FFC0;
+
+/// Address bits of the base registers of queues, 55:5.
 pub const BASE_ADDRESS: u64 = 0x00FF_FFFF_FFFF_FFE0;
 
+/// NS_IDR0 bit 0, S2P: there is stage 2 of translation.
+pub const IDR0_S2P: u32 = 1 << 0;
+/// NS_IDR0 bit 2, of TTF: translation tables of AArch32.
+pub const IDR0_TTF_AARCH32: u32 = 1 << 2;
+/// NS_IDR0 bit 3, of TTF: translation tables of AArch64.
+pub const IDR0_TTF_AARCH64: u32 = 1 << 3;
+/// NS_IDR0 bit 5, BTM: broadcast TLB maintenance is listened to, unless CR2.PTM says otherwise.
+pub const IDR0_BTM: u32 = 1 << 5;
+/// NS_IDR0 bits 22:21, TTENDIAN: all ones for big-endian translation tables only.
+pub const IDR0_TTENDIAN_BIG: u32 = 3 << 21;
 /// NS_IDR0 bit 4, COHACC: queues and tables are accessed coherently.
 pub const IDR0_COHACC: u32 = 1 << 4;
 /// NS_IDR0 bit 9, Hyp: there are translations of EL2 to invalidate.
@@ -328,7 +341,10 @@ pub const IDR1_SIDSIZE_MASK: u32 = 0x3F;
 /// NS_IDR5 bits 2:0, OAS: bits of an output address, see [`address_bits`].
 pub const IDR5_OAS_MASK: u32 = 0x7;
 
-/// Returns the bits of an output address, 32 to 56, that IDR5 tells.
+/// NS_IDR5 bit 4, GRAN4K: translation tables may have granules of 4 KiB.
+pub const IDR5_GRAN4K: u32 = 1 << 4;
+
+/// Returns the bits of an output address, 32 to 56, that IDR5 tells. S2PS is encoded alike.
 #[must_use]
 pub const fn address_bits(idr5: u32) -> u32 {
     match idr5 & IDR5_OAS_MASK {

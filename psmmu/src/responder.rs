@@ -292,7 +292,9 @@ impl From<TableError> for ResultWord {
         match error {
             TableError::Exists | TableError::InUse => Self::stream_table(LEVEL),
             TableError::Refused(error) => Self::of(refusal(error)),
-            TableError::Stream | TableError::Missing => Self::of(Status::ErrorInput),
+            TableError::Stream | TableError::Missing | TableError::Memory => {
+                Self::of(Status::ErrorInput)
+            }
             TableError::BeingMade => Self::of(Status::Blocked),
             TableError::CommandRefused | TableError::TimedOut => Self::of(Status::ErrorDevice),
         }

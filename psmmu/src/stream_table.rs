@@ -11,7 +11,9 @@
 
 #![forbid(unsafe_code)]
 
+use crate::limits::Limits;
 use crate::queue::DeviceMemory;
+use crate::registers::address_bits;
 
 /// Log2 of the streams of one level-2 table, SPLIT.
 pub const SPLIT: u32 = 6;
@@ -41,42 +43,57 @@ const BEING_MADE: u64 = 1 << 6;
 /// What a stream does with stage 2 of translation: the fields of VTCR_EL2, with tables of 4 KiB.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Stage2 {
-    /// PA of the first translation table, aligned to its size.
+    /// PA of the first translation table, aligned to its size, of at most 48 bits and within `ps`.
     pub table: u64,
     /// VMID that its translations are tagged with; below 256 where the device has no 16-bit VMIDs.
     pub vmid: u16,
-    /// Size of the input space, 64 minus its bits: 16 to 39.
+    /// Size of the input space, 64 minus its bits: 16 to 39, and no more bits than the device has for an
+    /// input ([`Limits::input_bits`]).
     pub t0sz: u8,
-    /// Level at which the walk starts, as in VTCR_EL2.SL0: 0 for level 2, 1 for level 1, 2 for level 0.
+    /// Level at which the walk starts, as in VTCR_EL2.SL0: 0 for level 2, 1 for level 1, 2 for level 0,
+    /// which a device with addresses of at most 42 bits does not take.
     pub sl0: u8,
-    /// Size of the output space, as in VTCR_EL2.PS: 0 to 6 for 32 to 52 bits.
+    /// Size of the output space, as in VTCR_EL2.PS: 0 to 6 for 32 to 52 bits, and no more than the device
+    /// has ([`Limits::output_bits`]).
     pub ps: u8,
 }
 
 impl Stage2 {
-    /// Returns whether a device takes these values: what it does not would be a bad entry, recorded at
-    /// each access. VMIDs are not looked at.
+    /// Returns whether a device with `limits` takes these values (IHI 0070, 5.2.2): what it does not
+    /// would be a bad entry, recorded at each access.
     #[must_use]
-    pub const fn is_valid(&self) -> bool {
+    pub const fn is_valid(&self, limits: &Limits) -> bool {
         /// Log2 of the bytes that a table of level 3 maps, and of the entries of a table.
         const LEVEL_3: u32 = 12;
         const STEP: u32 = 9;
         /// Up to 16 first tables may lie one behind the other.
         const CONCATENATED: u32 = 4;
+        /// The walk begins at level 0 only where addresses have more bits than this.
+        const WITHOUT_LEVEL_0: u32 = 42;
         if self.t0sz < 16 || self.t0sz > 39 || self.sl0 > 2 || self.ps > 6 {
+            return false;
+        }
+        let (input_bits, output_bits) = (64 - self.t0sz as u32, address_bits(self.ps as u32));
+        if input_bits > limits.input_bits || output_bits > limits.output_bits {
+            return false;
+        }
+        if self.sl0 == 2 && limits.output_bits <= WITHOUT_LEVEL_0 {
             return false;
         }
         // Bits of the input that index the first table: those above what its entries map.
         let entry_bits = LEVEL_3 + STEP * (self.sl0 as u32 + 1);
-        let Some(index_bits) = (64 - self.t0sz as u32).checked_sub(entry_bits) else {
+        let Some(index_bits) = input_bits.checked_sub(entry_bits) else {
             return false;
         };
         if index_bits == 0 || index_bits > STEP + CONCATENATED {
             return false;
         }
-        // 8 bytes an entry, at least the 64 that S2TTB can say.
+        // 8 bytes an entry, at least the 64 that S2TTB can say. Without S2DS it has 48 bits.
         let align = if index_bits < 3 { 64 } else { 8 << index_bits };
-        self.table & (align - 1) == 0 && self.table >> 52 == 0
+        let table_bits = if output_bits < 48 { output_bits } else { 48 };
+        self.table & (align - 1) == 0
+            && self.table >> table_bits == 0
+            && limits.take_vmid(self.vmid)
     }
 }
 
@@ -238,15 +255,15 @@ pub(crate) enum Descriptor {
 pub(crate) struct StreamTables<M> {
     l1: M,
     sid_bits: u32,
-    has_vmid16: bool,
+    limits: Limits,
     /// Level-2 tables that there are or that are being made.
     live: u32,
 }
 
 impl<M: DeviceMemory> StreamTables<M> {
     /// Starts without level-2 tables. `l1` must be zeroed.
-    pub(crate) const fn new(l1: M, sid_bits: u32, has_vmid16: bool) -> Self {
-        Self { l1, sid_bits, has_vmid16, live: 0 }
+    pub(crate) const fn new(l1: M, sid_bits: u32, limits: Limits) -> Self {
+        Self { l1, sid_bits, limits, live: 0 }
     }
 
     /// Gives back the memory of the table.
@@ -264,9 +281,9 @@ impl<M: DeviceMemory> StreamTables<M> {
         (stream as u64).wrapping_shr(self.sid_bits) == 0
     }
 
-    /// Returns whether the device tags translations with all bits of `vmid`.
-    pub(crate) const fn has_vmid(&self, vmid: u16) -> bool {
-        self.has_vmid16 || vmid < 1 << 8
+    /// Returns the limits of the device.
+    pub(crate) const fn limits(&self) -> &Limits {
+        &self.limits
     }
 
     /// Returns what there is for `stream`.
@@ -309,6 +326,9 @@ mod tests {
     use super::*;
     use crate::queue::Granules;
 
+    /// A device with addresses of 48 bits and VMIDs of 16.
+    const LIMITS: Limits = Limits { output_bits: 48, input_bits: 48, has_vmid16: true };
+
     #[test]
     fn entries_have_the_bits_of_the_architecture() {
         assert_eq!(StreamTableEntry::ABORT.0, [1, 0, 0, 0, 0, 0, 0, 0]);
@@ -329,7 +349,7 @@ mod tests {
     fn a_linked_table_of_64_streams_has_span_7_and_one_being_made_span_0() {
         let words = [const { AtomicU64::new(0) }; 4];
         let l1 = Granules::new(&words, 0x1000);
-        let mut tables = StreamTables::new(l1, 8, false);
+        let mut tables = StreamTables::new(l1, 8, LIMITS);
         tables.set(128, Descriptor::BeingMade);
         tables.set(64, Descriptor::BeingMade);
         tables.set(64, Descriptor::Table(0x4021_0000));
@@ -345,7 +365,7 @@ mod tests {
     #[test]
     fn a_table_of_all_32_bits_of_streams_covers_every_stream() {
         let words = [const { AtomicU64::new(0) }; 1];
-        assert!(StreamTables::new(Granules::new(&words, 0), 32, true).covers(u32::MAX));
+        assert!(StreamTables::new(Granules::new(&words, 0), 32, LIMITS).covers(u32::MAX));
     }
 
     #[test]
@@ -372,7 +392,7 @@ mod tests {
             (Stage2 { table: 1 << 52, ..good }, false),
         ];
         for (stage_2, valid) in cases {
-            assert_eq!(stage_2.is_valid(), valid, "{stage_2:x?}");
+            assert_eq!(stage_2.is_valid(&LIMITS), valid, "{stage_2:x?}");
         }
     }
 

@@ -16,7 +16,7 @@ use crate::command::{Command, CommandError};
 use crate::queue::DeviceMemory;
 use crate::registers::{Clock, Registers};
 use crate::smmu::{Psmmu, Refusal, State};
-use crate::stream_table::{Descriptor, Stage2, StreamTableEntry, TableMemory};
+use crate::stream_table::{Descriptor, Stage2, StreamTableEntry, StreamTables, TableMemory};
 
 /// Why a step of a stream was not taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -79,10 +79,10 @@ impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
     ) -> Result<(), StreamError> {
         let _turn = self.turn.lock();
         self.refuse_if_failed().map_err(StreamError::Refused)?;
-        let has_vmid =
-            self.tables.lock().as_ref().is_some_and(|tables| tables.has_vmid(stage_2.vmid));
+        let takes = |tables: &StreamTables<M>| stage_2.is_valid(tables.limits());
+        let is_valid = self.tables.lock().as_ref().is_some_and(takes);
         let entry = self.entry(stream, memory)?;
-        if !stage_2.is_valid() || !has_vmid {
+        if !is_valid {
             return Err(StreamError::Stage2);
         }
         let at_rest = memory.at_rest(stream);

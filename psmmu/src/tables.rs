@@ -11,7 +11,9 @@ use crate::command::{Command, CommandError};
 use crate::queue::DeviceMemory;
 use crate::registers::{Clock, Registers};
 use crate::smmu::{Psmmu, Refusal, State};
-use crate::stream_table::{Descriptor, STREAMS, StreamTables, TableMemory, fill, is_configured};
+use crate::stream_table::{
+    Descriptor, L2_BYTES, STREAMS, StreamTables, TableMemory, fill, is_configured,
+};
 
 /// Why a level-2 table was not made or not taken away.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,6 +30,8 @@ pub enum TableError {
     BeingMade,
     /// A stream of it is configured.
     InUse,
+    /// Its granule is not aligned, or lies where the device cannot address it.
+    Memory,
     /// The device refused to forget what it had cached. Nothing has changed.
     CommandRefused,
     /// The device does not answer, and has failed.
@@ -105,6 +109,12 @@ impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
         if let Err(refusal) = self.refuse_if_failed() {
             self.abandon_table(table);
             return Err(NotMade { error: TableError::Refused(refusal), is_free: true });
+        }
+        let reaches = |tables: &StreamTables<M>| tables.limits().reach(address, L2_BYTES as u64);
+        let is_reached = self.tables.lock().as_ref().is_some_and(reaches);
+        if !is_reached || !address.is_multiple_of(L2_BYTES as u64) {
+            self.abandon_table(table);
+            return Err(NotMade { error: TableError::Memory, is_free: true });
         }
         let NewTable { first_stream } = table;
         fill(memory, &memory.open(address), first_stream);

@@ -374,6 +374,12 @@ static void play_activated(struct psmmu_set *set, struct smmu_model *model)
 	memory.stream_table = region(model, 0x90100000, needs.stream_table, false);
 	memory.command_queue = region(model, 0x90120000, needs.command_queue, false);
 	memory.event_queue = region(model, 0x90130000, needs.event_queue, true);
+	/* 48 bits of address are what the SMMU has. */
+	memory.command_queue.pa |= UINT64_C(1) << 48;
+	CHECK(psmmu_activate(set, ACTIVATED, &memory, &is_free) == PSMMU_RMI_ERROR_INPUT && is_free);
+	CHECK(psmmu_get_state(set, ACTIVATED) == PSMMU_INACTIVE);
+	memory.command_queue.pa ^= UINT64_C(1) << 48;
+	CHECK(psmmu_begin_activation(set, ACTIVATED, HOST_PAGE, &needs) == PSMMU_RMI_SUCCESS);
 	CHECK(psmmu_activate(set, ACTIVATED, &memory, &is_free) == PSMMU_RMI_SUCCESS && !is_free);
 	CHECK(psmmu_get_state(set, ACTIVATED) == PSMMU_ACTIVE);
 	expect_nothing(set, ACTIVATED);
@@ -395,6 +401,12 @@ static void play_activated(struct psmmu_set *set, struct smmu_model *model)
 	CHECK(psmmu_enable_stream(set, ACTIVATED, 70) == PSMMU_E_STATE);
 	CHECK(psmmu_configure_stream(set, ACTIVATED, 8, &stage_2) == PSMMU_E_NO_TABLE);
 	bad.t0sz = 0;
+	CHECK(psmmu_configure_stream(set, ACTIVATED, 70, &bad) == PSMMU_E_STAGE_2);
+	bad = stage_2;
+	bad.ps = 6;
+	CHECK(psmmu_configure_stream(set, ACTIVATED, 70, &bad) == PSMMU_E_STAGE_2);
+	bad = stage_2;
+	bad.table = UINT64_C(1) << 40;
 	CHECK(psmmu_configure_stream(set, ACTIVATED, 70, &bad) == PSMMU_E_STAGE_2);
 	CHECK(psmmu_configure_stream(set, ACTIVATED, 70, NULL) == PSMMU_E_ARGUMENT);
 	CHECK(psmmu_configure_stream(set, ACTIVATED, 70, &stage_2) == PSMMU_OK);

@@ -2,6 +2,8 @@
 
 //! What kind of SMMU it is: identification registers and what they do not tell.
 
+use crate::legality::is_illegal;
+
 /// Identification and fixed properties of a device.
 ///
 /// The words are those of the identification registers, so that any real device can be stood in for.
@@ -276,6 +278,13 @@ impl Config {
     pub const fn with_btm(mut self) -> Self {
         self.idr0 |= idr0::BTM;
         self
+    }
+
+    /// Returns whether the Realm side of such a device takes a stream table entry. One that is
+    /// invalid or ILLEGAL (5.2.2) gives C_BAD_STE.
+    #[must_use]
+    pub const fn takes_entry(&self, words: &[u64; 8]) -> bool {
+        words[0] & 1 != 0 && !is_illegal(words, self)
     }
 
     /// Chooses what UNKNOWN registers hold after reset.

@@ -9,7 +9,6 @@ use std::collections::BTreeMap;
 
 use crate::cmdq::{Invalidation, Scope};
 use crate::control::Enable;
-use crate::legality::is_illegal;
 use crate::registers::Register;
 use crate::translations::{Translation, Translations};
 use crate::updates::Updates;
@@ -213,13 +212,14 @@ pub(crate) const fn is_enabled(word: u64) -> bool {
 
 /// Returns whether an entry makes the device walk a stage-2 table.
 pub(crate) const fn is_translating(entry: &Entry, config: &Config) -> bool {
-    entry[0] & 1 != 0 && kind(entry) & 0b110 == 0b110 && !is_illegal(entry, config)
+    kind(entry) & 0b110 == 0b110 && config.takes_entry(entry)
 }
 
 impl Device {
     pub(crate) fn check_stream_table(&mut self) {
         let alignment = self.streams.alignment(&self.config);
-        let address = self.streams.base & ADDRESS;
+        // Bits 5:0 are reserved: an address that needs them is not what the device takes.
+        let address = self.streams.base & (ADDRESS | 0x3F);
         if !address.is_multiple_of(alignment) {
             let register = Register::StrtabBase;
             self.violate(Violation::MisalignedBase { register, address, alignment });
@@ -282,12 +282,7 @@ impl Device {
                 entry
             }
         };
-        let is_valid = entry[0] & 1 != 0;
-        if is_valid && !is_illegal(&entry, &self.config) {
-            Ok(entry)
-        } else {
-            Err(NoEntry::BadEntry)
-        }
+        if self.config.takes_entry(&entry) { Ok(entry) } else { Err(NoEntry::BadEntry) }
     }
 
     /// Lets the device read the entry of `stream` ahead, as it may at any time while SMMUEN is set. What

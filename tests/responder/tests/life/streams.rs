@@ -199,6 +199,67 @@ fn a_stage_2_that_the_device_would_not_take_is_refused() {
     }
 }
 
+/// The words of a stage-2 entry, as the architecture has them: S2VMID 143:128, S2T0SZ 165:160, S2SL0 167:166,
+/// S2PS 178:176, S2AA64 179, S2TTB 247:196.
+fn words(Stage2 { table, vmid, t0sz, sl0, ps }: Stage2) -> [u64; 8] {
+    let (t0sz, sl0, ps) = (u64::from(t0sz), u64::from(sl0), u64::from(ps));
+    let third = u64::from(vmid) | t0sz << 32 | sl0 << 38 | ps << 48 | 1 << 51;
+    [0b1101, 0, third, table, 0, 0, 0, 0]
+}
+
+#[test]
+fn a_stage_2_is_taken_exactly_if_the_device_takes_its_entry() {
+    const AARCH32: u32 = 1 << 2;
+    let mut taken = 0;
+    for (bits, aarch32, vmid16) in [
+        (32, false, true),
+        (32, true, false),
+        (36, false, false),
+        (40, false, true),
+        (42, false, true),
+        (44, true, false),
+        (48, false, true),
+        (52, false, false),
+        (56, false, true),
+    ] {
+        let mut device = smmu_model::Config::default().with_address_bits(bits);
+        if aarch32 {
+            device.idr0 |= AARCH32;
+        }
+        if !vmid16 {
+            device = device.with_vmids_of_8_bits();
+        }
+        let machine = Machine::with_device(Options::default(), device.clone()).with_active_rmm();
+        machine.write_params(machine.flags(), &[]);
+        assert_eq!(crate::rig::activate(&machine), x0::SUCCESS);
+        assert_eq!(create(&machine, TABLE), x0::SUCCESS);
+        let (tables, clock) = (Tables(&machine.world), machine.world.clock());
+        let psmmu = machine.psmmu();
+        for (t0sz, sl0) in (0..64).flat_map(|t0sz| (0..4).map(move |sl0| (t0sz, sl0))) {
+            for ps in 0..8 {
+                let vmids = [(0x8020_0000, 0x100), (0x8020_0000, 0xFF)];
+                let above = [1 << 32, 1 << bits.min(55), 1 << 48].map(|table| (table, 7));
+                for (table, vmid) in vmids.into_iter().chain(above) {
+                    let stage_2 = Stage2 { table, vmid, t0sz, sl0, ps };
+                    // The device takes more addresses of S2PS for all that it has, and a misaligned
+                    // table for one that is aligned: neither is to be relied on.
+                    let has_ps = [32, 36, 40, 42, 44, 48, 52].get(usize::from(ps));
+                    let is_good = device.takes_entry(&words(stage_2))
+                        && has_ps.is_some_and(|&size| size <= bits);
+                    let result = psmmu.configure_stream(STREAM, stage_2, &tables, clock);
+                    let expected = if is_good { Ok(()) } else { Err(StreamError::Stage2) };
+                    assert_eq!(result, expected, "{bits} bits, {stage_2:x?}");
+                    if is_good {
+                        taken += 1;
+                        assert_eq!(psmmu.release_stream(STREAM, &tables, clock), Ok(()));
+                    }
+                }
+            }
+        }
+    }
+    assert!(taken > 1000, "{taken} combinations were taken");
+}
+
 #[test]
 fn a_vmid_has_only_the_bits_that_the_device_tags_with() {
     const VMID16: u32 = 1 << 18;

@@ -146,7 +146,15 @@ fn a_device_that_lacks_what_is_needed_is_refused_and_stays_inactive() {
     const PRESET: u32 = 3 << 29;
     const RME_DA: u32 = 1 << 31;
     type Change = fn(&mut smmu_model::Config);
-    let changes: [(&str, Change); 5] = [
+    const STAGE_2: u32 = 1 << 0;
+    const AARCH64: u32 = 1 << 3;
+    const BIG_ENDIAN: u32 = 3 << 21;
+    const GRAN4K: u32 = 1 << 4;
+    let changes: [(&str, Change); 9] = [
+        ("stage 2 of translation", |device| device.idr0 &= !STAGE_2),
+        ("tables of AArch64", |device| device.idr0 = device.idr0 & !AARCH64 | 1 << 2),
+        ("little-endian tables", |device| device.idr0 |= BIG_ENDIAN),
+        ("granules of 4 KiB", |device| device.idr5 &= !GRAN4K),
         ("coherent access", |device| device.idr0 &= !COHACC),
         ("two levels of tables", |device| device.idr0 &= !ST_LEVEL),
         ("bases that can be chosen", |device| device.idr1 |= PRESET),
