@@ -1,6 +1,10 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
 
-SHELL := /bin/bash
+# `make linux SHELL=1` is a shell of the guest, not of make.
+ifeq ($(origin SHELL),command line)
+export LINUX_SHELL := $(SHELL)
+endif
+override SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 # The steps share build/ and target/; cargo and TF-A use all cores by themselves.
@@ -15,7 +19,7 @@ limit := timeout --foreground -k 10
 
 FUZZ_SECONDS ?= 60
 
-.PHONY: help run fvp test fuzz bench image fvp-image capi setup host-test boot-test no-panic fmt clippy doc clean
+.PHONY: help run linux fvp test fuzz bench image fvp-image capi setup host-test boot-test no-panic fmt clippy doc clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-11s %s\n", $$1, $$2 }' Makefile
@@ -27,6 +31,16 @@ run: ## boot the RMM and a host that takes a device's fault through it; BL33=<ra
 		exit "$$code"; \
 	fi; \
 	tools/setup; tools/image -q qemu; $(limit) 300 tools/host-cargo run -q -p boot-runner -- story
+
+linux: ## boot Debian's Linux as the host; SHELL=1 for a shell; KERNEL=<Image> [INITRD= DTB= CMDLINE= SMP=] boots that
+	@tools/setup; args=(); \
+	[[ -z "$${KERNEL-}" ]] || args+=(--kernel "$$KERNEL"); \
+	[[ -z "$${INITRD-}" ]] || args+=(--initrd "$$INITRD"); \
+	[[ -z "$${DTB-}" ]] || args+=(--dtb "$$DTB"); \
+	[[ -z "$${CMDLINE-}" ]] || args+=(--cmdline "$$CMDLINE"); \
+	[[ -z "$${SMP-}" ]] || args+=(--smp "$$SMP"); \
+	[[ -z "$${LINUX_SHELL-}" ]] || args+=(--shell); \
+	tools/linux boot "$${args[@]}"
 
 fvp: ## the same on Arm's FVP; FVP=<model>, SCENARIO=<words>; DRY_RUN=1 prints the command
 	@read -r -a words <<<"$${SCENARIO-}"; code=0; tools/fvp "$${words[@]}" || code=$$?; \

@@ -4,7 +4,7 @@
 
 use std::fmt;
 use std::fs::{self, File, TryLockError};
-use std::io;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::thread;
@@ -53,6 +53,8 @@ pub enum BootError {
     NoFlash(PathBuf),
     /// QEMU cannot be started.
     NoQemu(PathBuf, io::Error),
+    /// QEMU wrote no device tree, and this to standard error.
+    NoDeviceTree(String),
     /// Reading or writing a file failed.
     File(PathBuf, io::Error),
     /// QEMU cannot be waited for.
@@ -79,6 +81,7 @@ impl fmt::Display for BootError {
             Self::NoQemu(path, error) => {
                 write!(f, "{} does not start ({error}): run `make setup`", path.display())
             }
+            Self::NoDeviceTree(why) => write!(f, "QEMU writes no device tree: {why}"),
             Self::File(path, error) => write!(f, "{}: {error}", place::shown(path)),
             Self::Wait(error) => write!(f, "waiting for QEMU: {error}"),
         }
@@ -89,9 +92,16 @@ impl Boot {
     /// Boots `flash` with one CPU and no devices. `name` names the logs.
     #[must_use]
     pub fn new(name: &str, flash: PathBuf) -> Self {
-        let (edus, words) = (Vec::new(), Vec::new());
-        let machine = Machine { flash, cpus: 1, edus, words, counts_instructions: false };
+        let (edus, words, loads) = (Vec::new(), Vec::new(), Vec::new());
+        let machine = Machine { flash, cpus: 1, edus, words, loads, counts_instructions: false };
         Self { name: name.into(), machine, limit: LIMIT }
+    }
+
+    /// Names the logs.
+    #[must_use]
+    pub fn named(mut self, name: &str) -> Self {
+        self.name = name.into();
+        self
     }
 
     /// Has the host test image run a scenario: its name and arguments, separated by blanks.
@@ -123,6 +133,13 @@ impl Boot {
         self
     }
 
+    /// Puts a file into memory, at this PA.
+    #[must_use]
+    pub fn load(mut self, file: PathBuf, address: u64) -> Self {
+        self.machine.loads.push((file, address));
+        self
+    }
+
     /// Sets the time limit.
     #[must_use]
     pub fn limit(mut self, limit: Duration) -> Self {
@@ -135,13 +152,24 @@ impl Boot {
     /// # Errors
     /// [`BootError`]; a boot that fails or lasts too long is an [`Outcome`].
     pub fn run(&self) -> Result<Outcome, BootError> {
+        self.run_showing(|_| {})
+    }
+
+    /// As [`run`](Self::run), and calls `show` with each line of the serial output when it is complete.
+    ///
+    /// # Errors
+    /// As [`run`](Self::run).
+    pub fn run_showing(&self, mut show: impl FnMut(&str)) -> Result<Outcome, BootError> {
         let logs = Logs::new(&self.name)?;
         let stderr =
             File::create(&logs.qemu).map_err(|error| BootError::File(logs.qemu.clone(), error))?;
         let start = Instant::now();
         let mut qemu = self.qemu(Serial::File(&logs.serial), &logs.secure)?;
         let qemu = qemu.stdin(Stdio::null()).stdout(Stdio::null()).stderr(stderr);
-        let (status, timed_out) = watch(spawn(qemu)?, self.limit)?;
+        let mut lines = Lines::new(&logs.serial);
+        let child = spawn(qemu)?;
+        let (status, timed_out) = watch(child, self.limit, || lines.pass_on(&mut show))?;
+        lines.pass_on(&mut show)?;
         let outcome = Outcome {
             code: code_of(status),
             timed_out,
@@ -162,9 +190,26 @@ impl Boot {
     pub fn pass_through(&self) -> Result<(i32, bool), BootError> {
         let logs = Logs::new(&self.name)?;
         let mut qemu = self.qemu(Serial::Stdio, &logs.secure)?;
-        let (status, timed_out) = watch(spawn(&mut qemu)?, self.limit)?;
+        let (status, timed_out) = watch(spawn(&mut qemu)?, self.limit, || Ok(()))?;
         logs.remove_empty();
         Ok((code_of(status), timed_out))
+    }
+
+    /// Has QEMU write the device tree of the machine to `file`, without booting it.
+    ///
+    /// # Errors
+    /// [`BootError`]; [`BootError::NoDeviceTree`] with what QEMU said if it wrote none.
+    pub fn dump_device_tree(&self, file: &Path) -> Result<(), BootError> {
+        let qemu = place::qemu();
+        let output = Command::new(&qemu)
+            .args(self.machine.device_tree_arguments(file))
+            .stdin(Stdio::null())
+            .output()
+            .map_err(|error| BootError::NoQemu(qemu, error))?;
+        if output.status.success() && file.is_file() {
+            return Ok(());
+        }
+        Err(BootError::NoDeviceTree(String::from_utf8_lossy(&output.stderr).trim().into()))
     }
 
     fn qemu(&self, serial: Serial<'_>, secure: &Path) -> Result<Command, BootError> {
@@ -299,8 +344,43 @@ fn spawn(qemu: &mut Command) -> Result<Child, BootError> {
     qemu.spawn().map_err(|error| BootError::NoQemu(qemu.get_program().into(), error))
 }
 
-/// Waits for the end, and makes it when the time has come. Returns whether it had to.
-fn watch(mut qemu: Child, limit: Duration) -> Result<(ExitStatus, bool), BootError> {
+/// The lines of a file that grows.
+struct Lines<'a> {
+    path: &'a Path,
+    file: Option<fs::File>,
+    rest: Vec<u8>,
+}
+
+impl<'a> Lines<'a> {
+    const fn new(path: &'a Path) -> Self {
+        Self { path, file: None, rest: Vec::new() }
+    }
+
+    /// Calls `show` with the lines that have become complete since the last call.
+    fn pass_on(&mut self, show: &mut impl FnMut(&str)) -> Result<(), BootError> {
+        if self.file.is_none() {
+            // QEMU has not made it yet.
+            let Ok(file) = fs::File::open(self.path) else { return Ok(()) };
+            self.file = Some(file);
+        }
+        let Some(file) = &mut self.file else { return Ok(()) };
+        file.read_to_end(&mut self.rest)
+            .map_err(|error| BootError::File(self.path.into(), error))?;
+        while let Some(end) = self.rest.iter().position(|&byte| byte == b'\n') {
+            let line: Vec<u8> = self.rest.drain(..=end).collect();
+            show(String::from_utf8_lossy(&line).trim_end());
+        }
+        Ok(())
+    }
+}
+
+/// Waits for the end, and makes it when the time has come; calls `meanwhile` again and again. Returns
+/// whether it had to.
+fn watch(
+    mut qemu: Child,
+    limit: Duration,
+    mut meanwhile: impl FnMut() -> Result<(), BootError>,
+) -> Result<(ExitStatus, bool), BootError> {
     const LOOK: Duration = Duration::from_millis(10);
     /// For QEMU to put the terminal back as it was.
     const GRACE: Duration = Duration::from_secs(2);
@@ -317,6 +397,7 @@ fn watch(mut qemu: Child, limit: Duration) -> Result<(ExitStatus, bool), BootErr
             // The standard library cannot ask politely. If this fails the kill comes.
             let _ = Command::new("kill").arg(qemu.id().to_string()).status();
         }
+        meanwhile()?;
         thread::sleep(LOOK);
     }
 }

@@ -4,10 +4,11 @@
 //! it went.
 //!
 //! [`machine`] is the command line, [`boot`] starts it and ends it in time, [`story`] makes a boot
-//! readable, [`told`] does that for a boot that somebody else has made, [`place`] knows where images and
+//! readable, [`linux`] boots a Linux as the host, [`told`] does that for a boot that somebody else has made, [`place`] knows where images and
 //! logs are. The boot tests are in `tests/boot.rs`.
 
 pub mod boot;
+pub mod linux;
 pub mod machine;
 pub mod place;
 pub mod story;

@@ -16,6 +16,8 @@ pub struct Machine {
     pub edus: Vec<u32>,
     /// The host's command line, by semihosting; its first word is the image's name.
     pub words: Vec<String>,
+    /// Files that are in memory from the start, and their PAs.
+    pub loads: Vec<(PathBuf, u64)>,
     /// The counters count instructions, and sleeping takes no time. For one CPU.
     pub counts_instructions: bool,
 }
@@ -64,6 +66,12 @@ impl Machine {
         if self.counts_instructions {
             arguments.extend(["-icount".into(), "shift=0,sleep=off".into()]);
         }
+        for (file, address) in &self.loads {
+            let mut load = OsString::from("loader,force-raw=on,file=");
+            load.push(escaped(file));
+            load.push(format!(",addr={address:#x}"));
+            arguments.extend(["-device".into(), load]);
+        }
         let mut semihosting = String::from("enable=on,target=native");
         for word in &self.words {
             semihosting += ",arg=";
@@ -83,4 +91,24 @@ impl Machine {
         }
         arguments
     }
+}
+
+impl Machine {
+    /// Returns QEMU's arguments to write the machine's device tree to `file` and end.
+    #[must_use]
+    pub fn device_tree_arguments(&self, file: &Path) -> Vec<OsString> {
+        let nowhere = Path::new("/dev/null");
+        let mut arguments = self.arguments(Serial::File(nowhere), nowhere);
+        let machine = arguments.iter_mut().skip_while(|word| *word != "-M").nth(1);
+        if let Some(machine) = machine {
+            machine.push(",dumpdtb=");
+            machine.push(escaped(file));
+        }
+        arguments
+    }
+}
+
+/// Writes a path as the value of an option, in which a comma stands doubled.
+fn escaped(path: &Path) -> OsString {
+    path.as_os_str().to_string_lossy().replace(',', ",,").into()
 }

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use boot_runner::linux::{self, Linux};
 use boot_runner::story::{self, EDUS, Story};
 use boot_runner::told::Told;
 use boot_runner::{Boot, BootError, Outcome};
@@ -17,6 +18,13 @@ usage: boot-runner story
        boot-runner raw --flash FILE [--smp CPUS] [--limit SECONDS]
            boots FILE with the same devices and semihosting; its serial port is this
            program's standard input and output, QEMU's exit code this program's
+       boot-runner linux --flash FILE --kernel FILE --dtb FILE [--initrd FILE] [--smp CPUS]
+                         [--limit SECONDS] [--shell | --count]
+           boots a Linux as the host; shows the lines that its initramfs marks, or with
+           --shell has the serial port on standard input and output; with --count the
+           guest's counter counts instructions
+       boot-runner linux --dump-dtb FILE [--smp CPUS]
+           writes the device tree of the same machine
        boot-runner tell --machine NAME [--version TEXT] [--code CODE] [--seconds SECONDS]
                         --log FILE... [--aside FILE...]
            tells what happened in a boot of another machine, from what it left behind";
@@ -41,6 +49,10 @@ fn main() -> ExitCode {
             Ok(boot) => raw(&boot),
             Err(why) => return usage(&why),
         },
+        ["linux", options @ ..] => match linux_options(options) {
+            Ok(what) => boot_linux(what),
+            Err(why) => return usage(&why),
+        },
         ["tell", options @ ..] => match Told::parse(options) {
             Ok(told) => tell(&told),
             Err(why) => return usage(&why),
@@ -49,7 +61,7 @@ fn main() -> ExitCode {
             println!("{USAGE}");
             return ExitCode::SUCCESS;
         }
-        _ => return usage("story, raw or tell?"),
+        _ => return usage("story, raw, linux or tell?"),
     };
     result.unwrap_or_else(|error| {
         eprintln!("boot-runner: {error}");
@@ -102,6 +114,73 @@ fn raw_options(options: &[&str]) -> Result<Boot, String> {
         return Err(format!("--smp {cpus}: 1 to {MAX_CPUS} CPUs"));
     }
     Ok(Boot::new("raw", flash).cpus(cpus).edus(&EDUS).limit(limit))
+}
+
+/// What to do with a Linux.
+enum WithLinux {
+    DeviceTree(Linux, PathBuf),
+    Shell(Linux, Duration),
+    Scenarios(Linux, Duration, bool),
+}
+
+fn linux_options(options: &[&str]) -> Result<WithLinux, String> {
+    let mut linux = Linux::default();
+    let (mut limit, mut shell, mut count, mut dump) = (None, false, false, None);
+    let mut words = options.iter();
+    while let Some(&name) = words.next() {
+        if let Some(flag) = match name {
+            "--shell" => Some(&mut shell),
+            "--count" => Some(&mut count),
+            _ => None,
+        } {
+            *flag = true;
+            continue;
+        }
+        let value = words.next().ok_or_else(|| format!("{name} wants a value"))?;
+        let number = || value.parse().map_err(|_| format!("{name} {value}: no number"));
+        match name {
+            "--flash" => linux.flash = PathBuf::from(value),
+            "--kernel" => linux.kernel = PathBuf::from(value),
+            "--dtb" => linux.device_tree = PathBuf::from(value),
+            "--initrd" => linux.initrd = Some(PathBuf::from(value)),
+            "--smp" => linux.cpus = number()?,
+            "--limit" => limit = Some(Duration::from_secs(number()?.into())),
+            "--dump-dtb" => dump = Some(PathBuf::from(value)),
+            _ => return Err(format!("{name}: no such option")),
+        }
+    }
+    Ok(match dump {
+        Some(file) => WithLinux::DeviceTree(linux, file),
+        None if linux.kernel.as_os_str().is_empty() => return Err("linux wants --kernel".into()),
+        None if shell => WithLinux::Shell(linux, limit.unwrap_or(RAW_LIMIT)),
+        None => WithLinux::Scenarios(linux, limit.unwrap_or(linux::LIMIT), count),
+    })
+}
+
+fn boot_linux(what: WithLinux) -> Result<ExitCode, BootError> {
+    match what {
+        WithLinux::DeviceTree(linux, file) => {
+            linux.machine().dump_device_tree(&file)?;
+            Ok(ExitCode::SUCCESS)
+        }
+        WithLinux::Shell(linux, limit) => raw(&linux.boot("linux-shell").limit(limit)),
+        WithLinux::Scenarios(linux, limit, count) => {
+            let boot = linux.boot("linux").limit(limit);
+            let boot = if count { boot.counting_instructions() } else { boot };
+            let outcome = boot.run_showing(|line| {
+                if let Some(line) = linux::shown(line) {
+                    println!("{line}");
+                }
+            })?;
+            let failure = linux::Verdicts::of(&outcome.serial).failure();
+            match failure {
+                _ if outcome.timed_out => println!("{outcome}"),
+                Some(why) => println!("FAIL linux: {why}\n{outcome}"),
+                None => return Ok(ExitCode::SUCCESS),
+            }
+            Ok(ExitCode::FAILURE)
+        }
+    }
 }
 
 fn raw(boot: &Boot) -> Result<ExitCode, BootError> {

@@ -1,0 +1,274 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! The driver: one RMM, and for each SMMU its Realm side.
+
+use core::num::NonZeroU32;
+
+use psmmu_abi::{Event, IrqSet, PsmmuParamsFields, PsmmuParamsFlags, Status};
+use psmmu_host::psmmu::{self, DestroyError, Table};
+use psmmu_host::rmm::{self, Started, Unfit};
+use psmmu_host::{
+    Cause, Counters, Described, EventSink, Interrupts, Lender, Limiter, OperationError, Rmi,
+    RmiError, Source, Vectors, Verdict, discover, service,
+};
+
+use crate::kernel::{Device, Level, Pages, SharedPage, Show, Smc, uptime};
+
+/// Bit 16 of SMMU_IDR0: page requests.
+const IDR0_PRI: u32 = 1 << 16;
+/// Events that one run of a handler takes before it lets others run.
+const BUDGET: NonZeroU32 = NonZeroU32::new(64).expect("not zero");
+/// Microseconds of an interval, as of the kernel's own rate limit.
+const INTERVAL: u64 = 5_000_000;
+
+/// Linux's error numbers, negative as functions return them.
+pub type Errno = i32;
+
+const EIO: Errno = -5;
+const ENODEV: Errno = -19;
+const ENOMEM: Errno = -12;
+const EBUSY: Errno = -16;
+const EINVAL: Errno = -22;
+
+/// Returns the error number for what the RMM answered.
+fn errno(error: &RmiError) -> Errno {
+    match error {
+        RmiError::Status(_, Status::ErrorInput) => EINVAL,
+        RmiError::Status(_, Status::ErrorNotSupported) => ENODEV,
+        RmiError::Status(_, Status::Busy | Status::Blocked) => EBUSY,
+        _ => EIO,
+    }
+}
+
+fn errno_of_operation(error: &OperationError) -> Errno {
+    match &error.cause {
+        Cause::Rmi(error) => errno(error),
+        Cause::NoMemory(_) | Cause::NoRoom | Cause::TooMuch(_) => ENOMEM,
+        _ => EIO,
+    }
+}
+
+/// The RMM, and the account of what it holds of the kernel's memory. Only one thread at a time uses it.
+#[derive(Debug)]
+pub struct Rmm {
+    rmi: Rmi<Smc>,
+    lender: Lender<Pages, SharedPage>,
+    page: SharedPage,
+}
+
+impl Rmm {
+    /// Probes the RMM and makes it active if it is not. `list` and `page` are for the calls that pass
+    /// data in memory.
+    pub fn start(device: Device, list: SharedPage, page: SharedPage) -> Result<Self, Errno> {
+        let mut rmm = Self { rmi: Rmi::new(Smc), lender: Lender::new(Pages, list), page };
+        let started = rmm::start(&rmm.rmi, &mut rmm.lender, &mut rmm.page);
+        let Started { capabilities, was_active, .. } = started.map_err(|error| {
+            device.log(Level::Error, format_args!("no usable RMM: {error}"));
+            match &error {
+                Unfit::Rmi(RmiError::Malformed(..) | RmiError::Version(..)) => ENODEV,
+                Unfit::Rmi(error) => errno(error),
+                Unfit::Activation(error) => errno_of_operation(error),
+                _ => ENODEV,
+            }
+        })?;
+        let how = if was_active { "active already" } else { "made active" };
+        device.log(Level::Info, format_args!("RMM with RMI {}, {how}", capabilities.version));
+        Ok(rmm)
+    }
+
+    /// Returns the granules that the RMM holds, and those that it did not give back.
+    pub fn held_and_leaked(&self) -> (u64, u64) {
+        (self.lender.held(), self.lender.lost())
+    }
+}
+
+/// The Realm side of one SMMU, but for its sources.
+#[derive(Debug)]
+pub struct Smmu {
+    device: Device,
+    psmmu_ptr: u64,
+    pri: bool,
+    interrupts: Interrupts,
+    params: PsmmuParamsFields,
+}
+
+impl Smmu {
+    /// Asks the RMM about the SMMU at `psmmu_ptr`, whose Non-secure IDR0 reads `idr0`.
+    pub fn probe(device: Device, rmm: &mut Rmm, psmmu_ptr: u64, idr0: u32) -> Result<Self, Errno> {
+        let found = discover(&rmm.rmi, psmmu_ptr, idr0, &mut rmm.page);
+        if let Some(error) = found.failure {
+            device.log(Level::Info, format_args!("no Realm side at {psmmu_ptr:#x}: {error}"));
+            return Err(ENODEV);
+        }
+        let interrupts = found.interrupts;
+        device.log(Level::Info, format_args!("Realm side of {psmmu_ptr:#x}: {interrupts}"));
+        if !found.rme {
+            device.log(
+                Level::Warning,
+                format_args!("IDR0.RME_IMPL is 0: no isolation from this kernel, for tests only"),
+            );
+        }
+        let pri = idr0 & IDR0_PRI != 0;
+        let flags = if pri { PsmmuParamsFlags::PRI } else { PsmmuParamsFlags::empty() };
+        let wired =
+            if matches!(interrupts, Interrupts::Msi) { Interrupts::Polled } else { interrupts };
+        let params = Vectors::new(pri, &wired).parameters(|_| None, flags);
+        let params = params.map_err(|_| EINVAL)?;
+        Ok(Self { device, psmmu_ptr, pri, interrupts: wired, params })
+    }
+
+    /// Returns the INTID of a source's wired interrupt, 0 for none.
+    pub fn intid(&self, source: Source) -> u32 {
+        let mut wired = self.interrupts.wires(self.pri);
+        wired.find_map(|(of, intid)| (of == source).then_some(intid.0)).unwrap_or(0)
+    }
+
+    /// Returns whether the source exists and nothing interrupts for it.
+    pub fn is_polled(&self, source: Source) -> bool {
+        self.has(source) && self.intid(source) == 0
+    }
+
+    fn has(&self, source: Source) -> bool {
+        Source::of(self.pri).any(|of| of == source)
+    }
+
+    /// Starts the Realm side on donated memory. The caller services each source once afterwards.
+    pub fn activate(&self, rmm: &mut Rmm) -> Result<(), Errno> {
+        for warning in self.interrupts.warnings(self.pri) {
+            self.device.log(Level::Warning, format_args!("{warning}; polled instead"));
+        }
+        let Rmm { rmi, lender, page } = rmm;
+        let traffic = psmmu::activate(rmi, lender, self.psmmu_ptr, page, &self.params)
+            .map_err(|error| self.failed(&error))?;
+        self.device.log(Level::Info, format_args!("active, {} granules donated", traffic.donated));
+        Ok(())
+    }
+
+    /// Stops the Realm side and takes back what it held.
+    pub fn deactivate(&self, rmm: &mut Rmm) -> Result<(), Errno> {
+        let traffic = psmmu::deactivate(&rmm.rmi, &mut rmm.lender, self.psmmu_ptr)
+            .map_err(|error| self.failed(&error))?;
+        let leaked = rmm.lender.lost();
+        let level = if leaked == 0 { Level::Info } else { Level::Error };
+        let back = traffic.returned;
+        self.device.log(level, format_args!("inactive, {back} granules back, {leaked} leaked"));
+        Ok(())
+    }
+
+    /// Sees to a level-2 stream table for `stream`.
+    pub fn add_stream(&self, rmm: &mut Rmm, stream: u32) -> Result<(), Errno> {
+        match psmmu::create_table(&rmm.rmi, &mut rmm.lender, self.psmmu_ptr, stream) {
+            Ok(Table::Created) => {}
+            Ok(Table::Exists) => return Ok(()),
+            Err(error) => return Err(self.failed(&error)),
+        }
+        self.device.log(Level::Info, format_args!("level-2 table for stream {stream:#x}"));
+        Ok(())
+    }
+
+    /// Removes it, with all streams of the table.
+    pub fn remove_stream(&self, rmm: &mut Rmm, stream: u32) -> Result<(), Errno> {
+        psmmu::destroy_table(&rmm.rmi, &mut rmm.lender, self.psmmu_ptr, stream).map_err(
+            |error| match error {
+                DestroyError::InUse => EBUSY,
+                DestroyError::Failed(error) => self.failed(&error),
+            },
+        )?;
+        Ok(())
+    }
+
+    fn failed(&self, error: &OperationError) -> Errno {
+        self.device.log(Level::Error, format_args!("{error}"));
+        errno_of_operation(error)
+    }
+}
+
+/// One source of an SMMU: what its handler needs, and what it has seen.
+#[derive(Debug)]
+pub struct Handler {
+    psmmu_ptr: u64,
+    source: Source,
+    counters: Counters<16>,
+    lines: Lines,
+}
+
+#[derive(Debug)]
+struct Lines {
+    device: Device,
+    limiter: Limiter,
+    suppressed: u64,
+}
+
+impl Handler {
+    /// Serves `source` of `smmu`, with at most `lines` lines in the log in 5 s.
+    pub fn new(smmu: &Smmu, source: Source, lines: u32) -> Self {
+        let limiter = Limiter::new(lines, INTERVAL);
+        let lines = Lines { device: smmu.device, limiter, suppressed: 0 };
+        Self { psmmu_ptr: smmu.psmmu_ptr, source, counters: Counters::new(), lines }
+    }
+
+    /// Reports and consumes what is there, up to the budget. Returns whether more is pending.
+    pub fn run(&mut self) -> Result<bool, Errno> {
+        let sink = &mut self.counters.counting(&mut self.lines);
+        service(&Rmi::new(Smc), self.psmmu_ptr, self.source, sink, BUDGET)
+            .map(|serviced| serviced.more)
+            .map_err(|error| {
+                if let Some(suppressed) = self.lines.ask() {
+                    let text = format_args!("{}: {error}", self.source);
+                    self.lines.print(Level::Error, suppressed, text);
+                }
+                EIO
+            })
+    }
+
+    /// Prints what was seen so far.
+    pub fn show(&self, file: &mut Show) {
+        file.line(format_args!(
+            "{}: {}, {} lines suppressed",
+            self.source,
+            self.counters.source(self.source),
+            self.lines.suppressed
+        ));
+        for (stream, count) in self.counters.streams() {
+            file.line(format_args!("stream {stream:#x}: {count} for its virtual SMMU"));
+        }
+    }
+}
+
+impl Lines {
+    /// Asks the limiter before anything is formatted: most events of a burst print nothing.
+    fn ask(&mut self) -> Option<u64> {
+        match self.limiter.ask(uptime()) {
+            Verdict::Pass { held_back } => Some(held_back),
+            Verdict::Hold => {
+                self.suppressed += 1;
+                None
+            }
+        }
+    }
+
+    #[cold]
+    fn print(&self, level: Level, suppressed: u64, text: core::fmt::Arguments<'_>) {
+        match suppressed {
+            0 => self.device.log(level, text),
+            _ => self.device.log(level, format_args!("{text} ({suppressed} lines suppressed)")),
+        }
+    }
+}
+
+impl EventSink for Lines {
+    fn event(&mut self, _: IrqSet, event: &Event) {
+        let Some(suppressed) = self.ask() else { return };
+        let level = if matches!(event, Event::Error(_)) { Level::Error } else { Level::Warning };
+        self.print(level, suppressed, format_args!("{}", Described(event)));
+    }
+
+    fn vsmmu(&mut self, _: IrqSet, stream: u32) -> bool {
+        // No virtual SMMU exists under this driver.
+        if let Some(suppressed) = self.ask() {
+            let text = format_args!("stream {stream:#x} has an event and no owner");
+            self.print(Level::Warning, suppressed, text);
+        }
+        false
+    }
+}
