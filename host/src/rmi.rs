@@ -153,6 +153,7 @@ impl<C: Conduit> Rmi<C> {
     }
 
     /// Makes a call with up to three arguments, the others zero.
+    #[inline]
     fn ask(&self, function: Function, arguments: [u64; 3]) -> Answer {
         let [x1, x2, x3] = arguments;
         let [x0, outputs @ .., _] = self.conduit.call([function.id(), x1, x2, x3, 0, 0, 0, 0]);
@@ -160,6 +161,7 @@ impl<C: Conduit> Rmi<C> {
     }
 
     /// Makes a call that is done when it returns, and returns X1 to X6. Reserved bits of X0 are ignored.
+    #[inline]
     fn call(&self, function: Function, arguments: [u64; 3]) -> Result<[u64; 6], RmiError> {
         self.ask(function, arguments).plain_success().map(|(outputs, _)| outputs)
     }
@@ -355,6 +357,7 @@ impl<C: Conduit> Rmi<C> {
     ///
     /// # Errors
     /// `ErrorInput` for an unknown or inactive PSMMU.
+    #[inline]
     pub fn event_consume(&self, psmmu: u64, set: IrqSet) -> Result<(), RmiError> {
         self.call(Function::PsmmuEventConsume, [psmmu, set.bits(), 0]).map(drop)
     }

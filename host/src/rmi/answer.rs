@@ -162,12 +162,20 @@ impl Answer {
     ///
     /// # Errors
     /// As [`success`](Self::success).
+    #[inline(always)]
     pub(crate) fn plain_success(&self) -> Result<([u64; 6], Option<Unknown>), RmiError> {
+        if self.result == ResultWord::SUCCESS {
+            return Ok((self.outputs, None));
+        }
+        self.other_success()
+    }
+
+    /// The part of [`plain_success`](Self::plain_success) that hardly any event meets.
+    #[cold]
+    #[inline(never)]
+    fn other_success(&self) -> Result<([u64; 6], Option<Unknown>), RmiError> {
         match self.result.status() {
-            Ok(Status::Success) => {
-                let x0 = self.result.x0();
-                Ok((self.outputs, (x0 != ResultWord::SUCCESS.x0()).then_some(Unknown(x0))))
-            }
+            Ok(Status::Success) => Ok((self.outputs, Some(Unknown(self.result.x0())))),
             _ => self.success().map(|outputs| (outputs, None)),
         }
     }

@@ -9,8 +9,6 @@
 #include <linux/device.h>
 #include <linux/gfp.h>
 #include <linux/io.h>
-#include <linux/kthread.h>
-#include <linux/jiffies.h>
 #include <linux/mm.h>
 #include <linux/module.h>
 #include <linux/sched.h>
@@ -103,12 +101,6 @@ void realm_glue_show(void *seq, const char *text, size_t length)
 {
 	seq_write(seq, text, length);
 	seq_putc(seq, '\n');
-}
-
-u64 realm_glue_uptime(void)
-{
-	/* Cheap, since each event asks, and fine enough for a rate limit. */
-	return jiffies_to_usecs(get_jiffies_64());
 }
 
 /* A panic of the Rust half: the log has it, the thread that met it waits, the kernel goes on. */

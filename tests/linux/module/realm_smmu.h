@@ -45,7 +45,6 @@ void realm_glue_free(u64 address, u64 granules);
 void realm_glue_leak(u64 address, u64 granules);
 void realm_glue_log(void *dev, u32 level, const char *text, size_t length);
 void realm_glue_show(void *seq, const char *text, size_t length);
-u64 realm_glue_uptime(void);
 void __noreturn realm_glue_stop(const char *text, size_t length);
 
 #endif

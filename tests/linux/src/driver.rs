@@ -12,14 +12,14 @@ use psmmu_host::{
     RmiError, Source, Vectors, Verdict, discover, service,
 };
 
-use crate::kernel::{Device, Level, Pages, SharedPage, Show, Smc, uptime};
+use crate::kernel::{Device, Level, Pages, SharedPage, Show, Smc, ticks, ticks_per_second};
 
 /// Bit 16 of SMMU_IDR0: page requests.
 const IDR0_PRI: u32 = 1 << 16;
 /// Events that one run of a handler takes before it lets others run.
 const BUDGET: NonZeroU32 = NonZeroU32::new(64).expect("not zero");
-/// Microseconds of an interval, as of the kernel's own rate limit.
-const INTERVAL: u64 = 5_000_000;
+/// Seconds of an interval for lines in the log, as of the kernel's own rate limit.
+const INTERVAL: u64 = 5;
 
 /// Linux's error numbers, negative as functions return them.
 pub type Errno = i32;
@@ -202,7 +202,7 @@ struct Lines {
 impl Handler {
     /// Serves `source` of `smmu`, with at most `lines` lines in the log in 5 s.
     pub fn new(smmu: &Smmu, source: Source, lines: u32) -> Self {
-        let limiter = Limiter::new(lines, INTERVAL);
+        let limiter = Limiter::new(lines, INTERVAL * ticks_per_second());
         let lines = Lines { device: smmu.device, limiter, suppressed: 0 };
         Self { psmmu_ptr: smmu.psmmu_ptr, source, counters: Counters::new(), lines }
     }
@@ -238,7 +238,7 @@ impl Handler {
 impl Lines {
     /// Asks the limiter before anything is formatted: most events of a burst print nothing.
     fn ask(&mut self) -> Option<u64> {
-        match self.limiter.ask(uptime()) {
+        match self.limiter.ask(ticks()) {
             Verdict::Pass { held_back } => Some(held_back),
             Verdict::Hold => {
                 self.suppressed += 1;

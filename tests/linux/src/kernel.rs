@@ -17,7 +17,6 @@ unsafe extern "C" {
     fn realm_glue_leak(address: u64, granules: u64);
     fn realm_glue_log(device: *mut c_void, level: u32, text: *const u8, length: usize);
     fn realm_glue_show(file: *mut c_void, text: *const u8, length: usize);
-    fn realm_glue_uptime() -> u64;
     fn realm_glue_stop(text: *const u8, length: usize) -> !;
 }
 
@@ -156,10 +155,23 @@ impl Show {
     }
 }
 
-/// Returns the microseconds since the kernel's start.
-pub fn uptime() -> u64 {
-    // SAFETY: without conditions.
-    unsafe { realm_glue_uptime() }
+/// Returns the count of the virtual counter, which advances [`ticks_per_second`] times a second: the
+/// cheapest clock that there is, since each event asks.
+pub fn ticks() -> u64 {
+    let count;
+    // SAFETY: reading a counter changes nothing, and the kernel runs where it may.
+    unsafe { asm!("mrs {}, cntvct_el0", out(reg) count, options(nomem, nostack, preserves_flags)) };
+    count
+}
+
+/// Returns the frequency of [`ticks`].
+pub fn ticks_per_second() -> u64 {
+    let frequency: u64;
+    // SAFETY: as above.
+    unsafe {
+        asm!("mrs {}, cntfrq_el0", out(reg) frequency, options(nomem, nostack, preserves_flags));
+    }
+    frequency
 }
 
 /// Ends the calling thread with the panic's text in the log.
