@@ -19,6 +19,9 @@ limit := timeout --foreground -k 10
 
 FUZZ_SECONDS ?= 60
 
+# The boot tests without those that need more than QEMU as distributed.
+quick := $(if $(QUICK),--lib --bins --test boot --test c_rmm --test fvp)
+
 .PHONY: help run linux fvp test fuzz bench image fvp-image capi setup host-test boot-test no-panic fmt clippy doc clean
 
 help: ## list the targets
@@ -57,7 +60,9 @@ test: ## everything: format, lints, documentation, host tests, images, boot test
 	@tools/no-panic
 	@tools/capi -q test
 	@tools/image qemu plain c fvp
-	@$(limit) 1800 tools/host-cargo test -p boot-runner
+	@[[ -n "$${QUICK-}" ]] || tools/linux build
+	@$(limit) 1800 tools/host-cargo test -p boot-runner $(quick)
+	@[[ -z "$${QUICK-}" ]] || echo "test: QUICK=1 has left out a real Linux as the host"
 
 fuzz: ## random walks with fresh seeds for FUZZ_SECONDS (60)
 	@tools/setup test
@@ -91,7 +96,8 @@ host-test: ## the tests that need only cargo
 boot-test: ## the tests that boot QEMU, and those of the tools
 	@tools/setup test
 	@tools/image -q qemu plain c fvp
-	@$(limit) 1800 tools/host-cargo test -p boot-runner
+	@[[ -n "$${QUICK-}" ]] || tools/linux build
+	@$(limit) 1800 tools/host-cargo test -p boot-runner $(quick)
 
 no-panic: ## check that no panic can be reached from the event path
 	@tools/setup
