@@ -81,6 +81,36 @@ fn the_images_are_linked_for_where_tf_a_enters_them() {
     }
 }
 
+/// An address as the pages have it.
+fn grouped(address: u64) -> String {
+    let hex = format!("{address:08X}");
+    let (high, low) = hex.split_at(hex.len() - 4);
+    match high.len() {
+        5.. => format!("0x{}_{}_{low}", &high[..high.len() - 4], &high[high.len() - 4..]),
+        _ => format!("0x{high}_{low}"),
+    }
+}
+
+#[test]
+fn the_addresses_that_the_page_names_are_those_of_the_platform() {
+    let page = fs::read_to_string(repository().join("docs/fvp.md")).expect("it is there");
+    let section = page.split("\n## ").find(|section| section.starts_with("What is where"));
+    let section = section.expect("a section of addresses");
+    let (smmu, memory) = (FVP.psmmus[0], FVP.realm_memory);
+    let non_secure = smmu.config.name;
+    let pages = [non_secure, non_secure + 0x2_0000, smmu.realm_page_0, smmu.realm_page_1()];
+    let pages = pages.map(grouped).join(", ");
+    for text in [
+        format!("| {}, {} MiB;", grouped(memory.start), (memory.end - memory.start) >> 20),
+        format!("last page, {},", grouped(memory.end - SHARED)),
+        format!("| {} | `tests/payload/`", grouped(HOST)),
+        format!(", {} | host; EL3; manifest and RMM |", grouped(FVP.console.base)),
+        format!("| {pages} |"),
+    ] {
+        assert!(section.contains(&text), "the page does not say '{text}'");
+    }
+}
+
 #[test]
 fn the_rmm_fits_into_the_memory_that_tf_a_has_for_it() {
     let (_, _, end) = layout(&read(&images().join("rmm.elf")));
