@@ -532,6 +532,18 @@ int32_t psmmu_enable_stream(struct psmmu_set *set, uint64_t name, uint32_t strea
 int32_t psmmu_disable_stream(struct psmmu_set *set, uint64_t name, uint32_t stream);
 int32_t psmmu_release_stream(struct psmmu_set *set, uint64_t name, uint32_t stream);
 
+/*
+ * TLB maintenance for stage-2 tables that change while streams translate by them. An SMMU that was activated
+ * here may ignore broadcast TLBI of CPUs (CR2.PTM is set): after the stores to a table call one of these, and
+ * reuse memory that was taken out of it once that has returned PSMMU_OK. By IPA, bits 55:12, for the page or block
+ * that maps it (`leaf`: of the last level only, and no tables on the way); or all of a VMID.
+ *
+ * PSMMU_E_ARGUMENT, PSMMU_E_UNKNOWN, PSMMU_E_STATE (not active, or its command queue was not given), PSMMU_E_REFUSED,
+ * PSMMU_E_TIMED_OUT.
+ */
+int32_t psmmu_tlbi_s2_ipa(struct psmmu_set *set, uint64_t name, uint16_t vmid, uint64_t ipa, bool leaf);
+int32_t psmmu_tlbi_s12_vmall(struct psmmu_set *set, uint64_t name, uint16_t vmid);
+
 /* Returns the enum psmmu_state of an SMMU, which may change at any moment; or a negative error. */
 int32_t psmmu_get_state(struct psmmu_set *set, uint64_t name);
 

@@ -90,3 +90,31 @@ pub unsafe extern "C" fn psmmu_release_stream(set: *const Set, name: u64, stream
     // SAFETY: the condition is the same.
     unsafe { step(set, name, release) }
 }
+
+/// See `psmmu.h`.
+///
+/// # Safety
+/// `set` is null or one that `psmmu_open` gave.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn psmmu_tlbi_s2_ipa(
+    set: *const Set,
+    name: u64,
+    vmid: u16,
+    ipa: u64,
+    leaf: bool,
+) -> i32 {
+    let invalidate = |set: &Set, unit: &Unit| unit.psmmu.tlbi_s2_ipa(vmid, ipa, leaf, &set.door);
+    // SAFETY: the condition is the same.
+    unsafe { step(set, name, invalidate) }
+}
+
+/// See `psmmu.h`.
+///
+/// # Safety
+/// `set` is null or one that `psmmu_open` gave.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn psmmu_tlbi_s12_vmall(set: *const Set, name: u64, vmid: u16) -> i32 {
+    let invalidate = |set: &Set, unit: &Unit| unit.psmmu.tlbi_s12_vmall(vmid, &set.door);
+    // SAFETY: the condition is the same.
+    unsafe { step(set, name, invalidate) }
+}

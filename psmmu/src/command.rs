@@ -56,6 +56,14 @@ impl Command {
         Self([0x28 | (vmid as u64) << 32, 0])
     }
 
+    /// CMD_TLBI_S2_IPA: drops the stage-2 translations of `vmid` for the page or block of `ipa`, bits 55:12;
+    /// with `leaf` those of the last level only.
+    #[must_use]
+    pub const fn tlbi_s2_ipa(vmid: u16, ipa: u64, leaf: bool) -> Self {
+        const ADDRESS: u64 = 0x00FF_FFFF_FFFF_F000;
+        Self([0x2A | (vmid as u64) << 32, ipa & ADDRESS | leaf as u64])
+    }
+
     /// CMD_TLBI_EL2_ALL: drops all translations of EL2. Only where IDR0.Hyp says that there are any.
     pub const TLBI_EL2_ALL: Self = Self([0x20, 0]);
     /// CMD_TLBI_NSNH_ALL: drops all translations of EL1 and EL0 of this world.
@@ -482,5 +490,7 @@ mod tests {
         assert_eq!(Command::cfgi_ste(8).words(), [0x0000_0008_0000_0003, 1]);
         assert_eq!(Command::cfgi_ste_and_table(8).words(), [0x0000_0008_0000_0003, 0]);
         assert_eq!(Command::tlbi_s12_vmall(0x1234).words(), [0x0000_1234_0000_0028, 0]);
+        let by_ipa = Command::tlbi_s2_ipa(0x1234, 0x4567_89AB, true);
+        assert_eq!(by_ipa.words(), [0x0000_1234_0000_002A, 0x4567_8001]);
     }
 }

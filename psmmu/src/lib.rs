@@ -29,8 +29,8 @@
 //! A PSMMU's life is told by [`activate`] (bring-up on memory that the host gave), [`tables`] (level-2
 //! stream tables come and go), [`streams`] (devices of Realms are configured, enabled, disabled,
 //! released), [`deactivate`] (to rest, and the memory back); [`stream_table`] is the layout of what
-//! the device reads, [`limits`] which addresses it has. An RMM that brings its SMMUs up itself hands the running queues over instead:
-//! [`attach`].
+//! the device reads, [`limits`] which addresses it has, [`tlb`] what is to be done when stage-2 tables
+//! change. An RMM that brings its SMMUs up itself hands the running queues over instead: [`attach`].
 //!
 //! # What the embedder gives
 //! [`Registers`] of each SMMU, [`DeviceMemory`] for its queues and tables, [`TableMemory`] for those of level 2, [`HostMemory`] as the door
@@ -69,6 +69,7 @@ pub mod stream_table;
 pub mod streams;
 pub mod sync;
 pub mod tables;
+pub mod tlb;
 
 pub use activate::{ActivateError, Activation, Memory, Messages, Needs, NotActivated, Wanted};
 pub use attach::{AttachError, Running};

@@ -414,6 +414,9 @@ static void play_activated(struct psmmu_set *set, struct smmu_model *model)
 	smmu_model_dma(model, 70, 0x2000);
 	CHECK(smmu_model_take_interrupts(model) == PSMMU_IRQ_EVENTQ << 1);
 	expect_fault(set, ACTIVATED, 0x2000, false);
+	CHECK(psmmu_tlbi_s2_ipa(set, ACTIVATED, 1, 0x2000, true) == PSMMU_OK);
+	CHECK(psmmu_tlbi_s12_vmall(set, ACTIVATED, 1) == PSMMU_OK);
+	CHECK(psmmu_tlbi_s12_vmall(set, ACTIVATED + 8, 1) == PSMMU_E_UNKNOWN);
 	CHECK(psmmu_destroy_table(set, ACTIVATED, 64, &granule) == (PSMMU_RMI_ERROR_PSMMU_ST | 2 << 8));
 	CHECK(psmmu_begin_deactivation(set, ACTIVATED, &back) == PSMMU_RMI_ERROR_INPUT);
 	CHECK(psmmu_detach(set, ACTIVATED) == PSMMU_E_STATE);
@@ -428,6 +431,7 @@ static void play_activated(struct psmmu_set *set, struct smmu_model *model)
 	CHECK(back.command_queue.bytes == memory.command_queue.bytes && back.event_queue.pa == 0x90130000);
 	CHECK(back.pri_queue.va == NULL && back.completion.va == NULL);
 	CHECK(psmmu_get_state(set, ACTIVATED) == PSMMU_DEACTIVATING);
+	CHECK(psmmu_tlbi_s2_ipa(set, ACTIVATED, 1, 0x2000, true) == PSMMU_E_STATE);
 	psmmu_finish_deactivation(set, ACTIVATED);
 	CHECK(psmmu_get_state(set, ACTIVATED) == PSMMU_INACTIVE);
 	CHECK(!table_is_open);

@@ -364,3 +364,63 @@ fn streams_may_translate_at_rest_where_the_platform_says_so() {
     assert_eq!(outcome(&machine), Outcome::Translated);
     assert_eq!(destroy(&machine, TABLE), x0::SUCCESS);
 }
+
+/// The command that invalidates by IPA, as the device is to get it.
+const fn by_ipa(address: u64, leaf: bool) -> Command {
+    let operation = TlbiOperation::S2Ipa;
+    Command::Tlbi(Tlbi { operation, vmid: VMID, asid: 0, address, leaf })
+}
+
+#[test]
+fn translations_of_a_table_that_changes_are_invalidated() {
+    let machine = with_table();
+    let (psmmu, clock) = (machine.psmmu(), machine.world.clock());
+    assert_eq!(step(&machine, Configure), Ok(()));
+    assert_eq!(step(&machine, Enable), Ok(()));
+    assert_eq!(outcome(&machine), Outcome::Translated);
+    assert!(machine.device().caches_vmid(VMID));
+    let _ = machine.device().take_commands();
+    assert_eq!(psmmu.tlbi_s2_ipa(VMID, 0x1234_5678, true, clock), Ok(()));
+    assert_eq!(psmmu.tlbi_s2_ipa(VMID, 0xF000, false, clock), Ok(()));
+    let expected = [by_ipa(0x1234_5000, true), SYNC, by_ipa(0xF000, false), SYNC];
+    assert_eq!(machine.device().take_commands(), expected);
+    assert_eq!(psmmu.tlbi_s12_vmall(VMID, clock), Ok(()));
+    assert_eq!(machine.device().take_commands(), [TLBI, SYNC]);
+    assert!(!machine.device().caches_vmid(VMID));
+}
+
+#[test]
+fn an_invalidation_ends_by_its_error_in_every_state() {
+    let machine = started();
+    let (psmmu, clock) = (machine.psmmu(), machine.world.clock());
+    let both = || [psmmu.tlbi_s2_ipa(VMID, 0, true, clock), psmmu.tlbi_s12_vmall(VMID, clock)];
+    assert_eq!(both(), [Err(StreamError::Refused(Refusal::NotActive)); 2]);
+    assert_eq!(crate::rig::activate(&machine), x0::SUCCESS);
+    for by_ipa in [true, false] {
+        machine.device().spoil_next_command([0xFF, 0]);
+        let result = if by_ipa {
+            psmmu.tlbi_s2_ipa(VMID, 0, true, clock)
+        } else {
+            psmmu.tlbi_s12_vmall(VMID, clock)
+        };
+        assert_eq!(result, Err(StreamError::CommandRefused));
+    }
+    assert_eq!(both(), [Ok(()); 2]);
+    machine.device().set_deaf(true);
+    assert_eq!(both(), [Err(StreamError::TimedOut); 2]);
+    machine.device().set_deaf(false);
+    assert_eq!(both(), [Ok(()); 2], "it is off, and translates nothing");
+    assert_eq!(machine.device().cr0ack() & 1, 0);
+}
+
+#[test]
+fn broadcast_tlb_maintenance_is_switched_off_where_it_exists() {
+    const PTM: u64 = 1 << 2;
+    let default = smmu_model::Config::default();
+    for (device, ptm) in [(default.clone().with_btm(), PTM), (default, 0)] {
+        let machine = Machine::with_device(Options::default(), device).with_active_rmm();
+        machine.write_params(machine.flags(), &[]);
+        assert_eq!(crate::rig::activate(&machine), x0::SUCCESS);
+        assert_eq!(machine.device().peek(smmu_model::Register::Cr2) & PTM, ptm);
+    }
+}

@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! TLB maintenance for stage-2 tables that change while streams translate by them.
+//!
+//! A PSMMU that this module activates is not required to act on broadcast TLB maintenance of CPUs: CR2.PTM is
+//! set where it exists (IDR0.BTM). Whatever changes a stage-2 table of an enabled stream issues these commands
+//! too, behind the stores to the table, and reuses the memory of what it has taken out once they return.
+
+#![forbid(unsafe_code)]
+
+use crate::command::Command;
+use crate::queue::DeviceMemory;
+use crate::registers::{Clock, Registers};
+use crate::smmu::{Psmmu, Refusal, State};
+use crate::streams::StreamError;
+
+impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
+    /// Invalidates the stage-2 translations of `vmid` for the page or block that maps the intermediate
+    /// physical address `ipa`, of which bits 55:12 count; with `leaf` those of the last level only, and not
+    /// tables on the way. CMD_TLBI_S2_IPA and a SYNC: when this returns no access uses them.
+    ///
+    /// It is enough for streams with stage 2 alone, as [`configure_stream`](Self::configure_stream) makes
+    /// them. Of a PSMMU that has failed it returns once the device acknowledges that it is off.
+    ///
+    /// # Errors
+    /// [`StreamError::Refused`] when the PSMMU is neither active nor failed, or the module does not have its
+    /// command queue; [`CommandRefused`](StreamError::CommandRefused), [`TimedOut`](StreamError::TimedOut).
+    /// Translations may then still be cached.
+    pub fn tlbi_s2_ipa(
+        &self,
+        vmid: u16,
+        ipa: u64,
+        leaf: bool,
+        clock: &impl Clock,
+    ) -> Result<(), StreamError> {
+        self.invalidate(Command::tlbi_s2_ipa(vmid, ipa, leaf), clock)
+    }
+
+    /// Invalidates all translations of `vmid`: CMD_TLBI_S12_VMALL and a SYNC. Otherwise as
+    /// [`tlbi_s2_ipa`](Self::tlbi_s2_ipa).
+    ///
+    /// # Errors
+    /// As there.
+    pub fn tlbi_s12_vmall(&self, vmid: u16, clock: &impl Clock) -> Result<(), StreamError> {
+        self.invalidate(Command::tlbi_s12_vmall(vmid), clock)
+    }
+
+    fn invalidate(&self, command: Command, clock: &impl Clock) -> Result<(), StreamError> {
+        let _turn = self.turn.lock();
+        if !matches!(self.state(), State::Active | State::Failed) {
+            return Err(StreamError::Refused(Refusal::NotActive));
+        }
+        // What was stored to the tables must be seen by the walks behind the invalidation.
+        self.registers.write_barrier();
+        self.have_forgotten(clock, &[command]).map_err(Into::into)
+    }
+}
