@@ -50,10 +50,16 @@ functions! {
     Version = 0x150,
     /// `RMI_FEATURES`: reads a feature register. Any RMM state.
     Features = 0x165,
+    /// `RMI_VSMMU_CREATE`: as all commands of virtual SMMUs, not supported without the feature.
+    VsmmuCreate = 0x16A,
+    /// `RMI_VSMMU_DESTROY`.
+    VsmmuDestroy = 0x16B,
     /// `RMI_RMM_CONFIG_SET`: sets granule and tracking region size. RMM state INIT only.
     RmmConfigSet = 0x16E,
     /// `RMI_PSMMU_IRQ_NOTIFY`: says what happened on a physical SMMU.
     PsmmuIrqNotify = 0x16F,
+    /// `RMI_VSMMU_EVENT_NOTIFY`; `VSMMU_EVENT_HANDLE` from bet3 on.
+    VsmmuEventNotify = 0x1D6,
     /// `RMI_PSMMU_ACTIVATE`: starts the Realm side of a physical SMMU.
     PsmmuActivate = 0x1D7,
     /// `RMI_PSMMU_DEACTIVATE`: stops it.
@@ -84,8 +90,18 @@ functions! {
     OpMemReclaim = 0x209,
     /// `RMI_OP_CANCEL`: gives it up.
     OpCancel = 0x20A,
+    /// `RMI_VSMMU_FEATURES`.
+    VsmmuFeatures = 0x20B,
+    /// `RMI_VSMMU_CMD_GET`.
+    VsmmuCmdGet = 0x20C,
+    /// `RMI_VSMMU_CMD_COMPLETE`.
+    VsmmuCmdComplete = 0x20D,
     /// `RMI_PSMMU_INFO`: tells how the host will be interrupted.
     PsmmuInfo = 0x20E,
+    /// `RMI_RMM_DEACTIVATE`: moves the RMM from ACTIVE to INIT. From bet3 on.
+    RmmDeactivate = 0x20F,
+    /// `RMI_GPT_INFO`: says whose the granule protection tables of a range are. From bet3 on.
+    GptInfo = 0x211,
 }
 
 impl Function {
@@ -119,11 +135,14 @@ mod tests {
 
     #[test]
     fn identifiers_have_the_values_of_the_wire() {
-        let expected: [(Function, u64); 20] = [
+        let expected: [(Function, u64); 28] = [
             (Function::Version, 0xC400_0150),
             (Function::Features, 0xC400_0165),
+            (Function::VsmmuCreate, 0xC400_016A),
+            (Function::VsmmuDestroy, 0xC400_016B),
             (Function::RmmConfigSet, 0xC400_016E),
             (Function::PsmmuIrqNotify, 0xC400_016F),
+            (Function::VsmmuEventNotify, 0xC400_01D6),
             (Function::PsmmuActivate, 0xC400_01D7),
             (Function::PsmmuDeactivate, 0xC400_01D8),
             (Function::PsmmuStL2Create, 0xC400_01DB),
@@ -139,7 +158,12 @@ mod tests {
             (Function::OpMemDonate, 0xC400_0208),
             (Function::OpMemReclaim, 0xC400_0209),
             (Function::OpCancel, 0xC400_020A),
+            (Function::VsmmuFeatures, 0xC400_020B),
+            (Function::VsmmuCmdGet, 0xC400_020C),
+            (Function::VsmmuCmdComplete, 0xC400_020D),
             (Function::PsmmuInfo, 0xC400_020E),
+            (Function::RmmDeactivate, 0xC400_020F),
+            (Function::GptInfo, 0xC400_0211),
         ];
         for (function, id) in expected {
             assert_eq!(function.id(), id);

@@ -47,7 +47,7 @@ pub use info::{IrqDelivery, PsmmuInfo, PsmmuInfoFields};
 pub use notify::{Event, EventKind, IrqSet, Notification};
 pub use operation::{AddressRange, BlockSize, DonateRequest, Handover};
 pub use result::{MemoryTransfer, ResultWord, Status};
-pub use tracking::{MemoryCategory, TrackingState};
+pub use tracking::{GptState, MemoryCategory, TrackingState};
 pub use version::Version;
 
 /// Bytes in an RMI granule of 4 KiB, the only granule size of this project.

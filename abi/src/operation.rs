@@ -13,7 +13,9 @@
 //!
 //! A list is an array of [`AddressRange`], 8-byte aligned. The operation is over when `OP_CONTINUE`
 //! answers something else than "incomplete"; that is the result of the command that began it. An error
-//! of the other two is only about the transfer, and `OP_CONTINUE` is the way on.
+//! of the other two is by the specification only about the transfer, and `OP_CONTINUE` is the way on; but
+//! there are hosts that take an error of a donation for the end. While an answer says that the operation
+//! can be cancelled, `OP_CANCEL` (X1 the handle) has it give back what it was given and then end.
 
 use crate::{GRANULE_SIZE, Unknown};
 
@@ -92,11 +94,14 @@ impl DonateRequest {
         Self((count as u64 & Self::COUNT_MASK) << Self::COUNT_SHIFT | contiguous)
     }
 
-    /// Asks for one region of `granules`, a power of two, that is aligned to its size.
+    /// Asks for one region of `granules`, a power of two, that is aligned to its size. One granule is that
+    /// anyway: the bit that asks for it is clear then, since there are hosts that refuse every request with
+    /// it.
     #[must_use]
     pub const fn region(granules: u16) -> Self {
         let (size, count) = BlockSize::count(granules);
-        Self(size as u64 | count << Self::COUNT_SHIFT | Self::CONTIGUOUS)
+        let contiguous = if granules == 1 { 0 } else { Self::CONTIGUOUS };
+        Self(size as u64 | count << Self::COUNT_SHIFT | contiguous)
     }
 
     /// Takes X2 as it came.
@@ -276,13 +281,13 @@ mod tests {
             let granules = 1 << log2;
             let request = DonateRequest::region(granules);
             assert_eq!(request.count() * request.block_size().granules(), granules.into());
-            assert!(request.is_contiguous() && request.count() < 1024);
+            assert!(request.is_contiguous() == (granules != 1) && request.count() < 1024);
             let entry = AddressRange::region(0x8000_0000, granules);
             assert_eq!(entry.total_granules(), granules.into());
             assert_eq!((entry.address(), entry.state()), (0x8000_0000, Ok(Handover::Delegated)));
             assert_eq!(entry.block_size(), request.block_size());
         }
-        assert_eq!(DonateRequest::region(1).x2(), 0x1_0004);
+        assert_eq!(DonateRequest::region(1).x2(), 4);
         assert_eq!(DonateRequest::region(512).x2(), 0x1_0800);
         assert_eq!(DonateRequest::region(4096).x2(), 0x1_0021);
     }

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! `RMI_GRANULE_TRACKING_GET`: how the RMM tracks memory, in the form of bet1 and later.
+//! `RMI_GRANULE_TRACKING_GET`: how the RMM tracks memory, in the form of bet1 and later; and
+//! `RMI_GPT_INFO`, of bet3.
 //!
-//! X1 and X2 in: PA of the first byte and of the byte behind the last. X1 out: [`MemoryCategory`].
-//! X2 out: [`TrackingState`]. X3 out: end of the part of the range that these two hold for.
+//! X1 and X2 in: PA of the first byte and of the byte behind the last. Of TRACKING_GET, X1 out:
+//! [`MemoryCategory`]; X2 out: [`TrackingState`]; X3 out: end of the part of the range that these two hold
+//! for. Of GPT_INFO, X1 out: that end; X2 out: [`GptState`].
 
 use crate::Unknown;
 
@@ -55,6 +57,19 @@ numbers! {
     Intermediate = 4,
 }
 
+numbers! {
+    /// Whose the granule protection tables are.
+    GptState:
+    /// There are none, and can be none.
+    Reserved = 0,
+    /// The platform's: they were there before the host.
+    Platform = 1,
+    /// The host's to create.
+    NotCreated = 2,
+    /// Created by the host.
+    Created = 3,
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -65,5 +80,7 @@ mod tests {
         assert_eq!(MemoryCategory::try_from(3), Err(Unknown(3)));
         assert_eq!(TrackingState::try_from(2), Ok(TrackingState::Fine));
         assert_eq!(TrackingState::try_from(5), Err(Unknown(5)));
+        assert_eq!(GptState::try_from(1), Ok(GptState::Platform));
+        assert_eq!(GptState::try_from(4), Err(Unknown(4)));
     }
 }

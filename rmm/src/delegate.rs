@@ -3,14 +3,18 @@
 //! Granules change worlds: the host's become Realm memory and come back wiped.
 
 use psmmu::HostGranule;
-use psmmu_abi::{GRANULE_SIZE, MemoryCategory, ResultWord, Status, TrackingState};
+use psmmu_abi::{GRANULE_SIZE, GptState, MemoryCategory, ResultWord, Status, TrackingState};
 
 use crate::dispatch::{Environment, Outputs, Rmm};
 use crate::granules::{GranuleState, Region, TrackError};
 
-/// Granules that one call moves at most. The host calls again for the rest, and is interrupted in
-/// between.
-pub const BATCH: u64 = 64;
+/// Granules that one call moves at most, as interrupts stay masked meanwhile: what EL3 spends on them is
+/// most of it. The host calls again for the rest.
+pub const BATCH: u64 = 3;
+
+/// Bytes of a block that EL3 may split up with the first granule that leaves it, and put together with the
+/// last that comes back, which costs as much as another granule: a call moves granules of one block only.
+const BLOCK: u64 = 2 << 20;
 
 const GRANULE: u64 = GRANULE_SIZE as u64;
 
@@ -20,16 +24,17 @@ impl<E: Environment> Rmm<'_, E> {
     ///
     /// Fails only when the first granule cannot be given: `ErrorInput` when the range is empty or not
     /// aligned, when the granule is not tracked, not the host's, or no memory; `Busy` when another
-    /// CPU is just moving it; `ErrorTracking` when it is the first of its region and there is no memory
-    /// to track one more. Then X1 is `base`, and nothing has changed.
+    /// CPU is just moving it; `ErrorGlobal` when another CPU has just deactivated the RMM. Then X1 is
+    /// `base`, and nothing has changed.
     #[inline(never)]
     pub(crate) fn granule_range_delegate(&self, base: u64, top: u64) -> (ResultWord, Outputs) {
         self.each_granule(base, top, |granule| {
             let region = Region::granule(granule);
-            self.tracker
+            let category = self
+                .tracker
                 .transition(region, GranuleState::Undelegated, GranuleState::Moving)
                 .map_err(status)?;
-            let delegated = self.environment.delegate(granule);
+            let delegated = self.environment.delegate(granule, category);
             let to = if delegated { GranuleState::Delegated } else { GranuleState::Undelegated };
             self.tracker.transition(region, GranuleState::Moving, to).map_err(status)?;
             if delegated { Ok(()) } else { Err(Status::ErrorInput) }
@@ -37,22 +42,23 @@ impl<E: Environment> Rmm<'_, E> {
     }
 
     /// `RMI_GRANULE_RANGE_UNDELEGATE`: wipes the granules from PA `base` up to `top` and gives them
-    /// back, or the first of them; X1 is the end of what was given back.
+    /// back, or the first of them; X1 is the end of what was given back. Device memory is not wiped.
     ///
     /// Fails only when the first granule cannot be given back: `ErrorInput` when the range is empty or
-    /// not aligned, when the granule is not tracked or not delegated, or in use, or cannot be
-    /// wiped; `Busy` when another CPU
-    /// is just moving it. Then X1 is `base`, and nothing has changed.
+    /// not aligned, when the granule is not tracked or not delegated, or in use, or cannot be wiped;
+    /// `Busy` when another CPU is just moving it. Then X1 is `base`, and nothing has changed.
     #[inline(never)]
     pub(crate) fn granule_range_undelegate(&self, base: u64, top: u64) -> (ResultWord, Outputs) {
         self.each_granule(base, top, |granule| {
             let region = Region::granule(granule);
-            self.tracker
+            let category = self
+                .tracker
                 .transition(region, GranuleState::Delegated, GranuleState::Moving)
                 .map_err(status)?;
-            let wiped = self.environment.wipe(region);
+            let is_memory = category == MemoryCategory::Conventional;
+            let wiped = !is_memory || self.environment.wipe(region);
             if wiped {
-                self.environment.undelegate(granule);
+                self.environment.undelegate(granule, category);
             }
             let to = if wiped { GranuleState::Undelegated } else { GranuleState::Delegated };
             self.tracker.transition(region, GranuleState::Moving, to).map_err(status)?;
@@ -60,7 +66,8 @@ impl<E: Environment> Rmm<'_, E> {
         })
     }
 
-    /// Calls `step` on the granules of a range until it fails or [`BATCH`] are done.
+    /// Calls `step` on the granules of a range until it fails, an interrupt is pending, or [`BATCH`] are
+    /// done.
     fn each_granule(
         &self,
         base: u64,
@@ -71,13 +78,17 @@ impl<E: Environment> Rmm<'_, E> {
         if !aligned || top <= base {
             return (Status::ErrorInput.into(), [base, 0, 0]);
         }
-        let end = top.min(base.saturating_add(BATCH * GRANULE));
+        let block_end = (base / BLOCK).saturating_add(1).saturating_mul(BLOCK);
+        let end = top.min(block_end).min(base.saturating_add(BATCH * GRANULE));
         let mut granule = base;
         while granule < end {
             match step(granule) {
                 Ok(()) => granule = granule.wrapping_add(GRANULE),
                 Err(status) if granule == base => return (status.into(), [base, 0, 0]),
                 Err(_) => break,
+            }
+            if self.environment.is_interrupt_pending() {
+                break;
             }
         }
         (ResultWord::SUCCESS, [granule, 0, 0])
@@ -89,15 +100,41 @@ impl<E: Environment> Rmm<'_, E> {
     /// Success, or `ErrorInput` when the range is empty, not aligned, or beyond the address space.
     #[inline(never)]
     pub(crate) fn granule_tracking_get(&self, base: u64, top: u64) -> (ResultWord, Outputs) {
-        let beyond = top.checked_shr(self.address_bits().into()).unwrap_or(0) != 0
-            && top != 1_u64.checked_shl(self.address_bits().into()).unwrap_or(0);
-        let range = HostGranule::new(base).filter(|_| top.is_multiple_of(GRANULE) && base < top);
-        let Some(base) = range.filter(|_| !beyond) else {
+        let Some(base) = self.range_base(base, top) else {
             return (Status::ErrorInput.into(), [0; 3]);
         };
-        let (end, tracked) = self.tracker.run(base, top);
-        let state = if tracked { TrackingState::Fine } else { TrackingState::None };
-        (ResultWord::SUCCESS, [MemoryCategory::Conventional as u64, state as u64, end])
+        let (end, category) = self.tracker.run(base, top);
+        let state = if category.is_some() { TrackingState::Fine } else { TrackingState::None };
+        let category = category.unwrap_or(MemoryCategory::Conventional);
+        (ResultWord::SUCCESS, [category as u64, state as u64, end])
+    }
+
+    /// `RMI_GPT_INFO`: says to which end the granule protection tables of the memory from PA `base` on are
+    /// of one kind, X1, at most `top`, and of which kind, X2. EL3 makes all tables that there are, those of
+    /// the whole protected address space.
+    ///
+    /// Statuses as of [`granule_tracking_get`](Self::granule_tracking_get).
+    #[inline(never)]
+    pub(crate) fn gpt_info(&self, base: u64, top: u64) -> (ResultWord, Outputs) {
+        let Some(base) = self.range_base(base, top) else {
+            return (Status::ErrorInput.into(), [0; 3]);
+        };
+        let protected = self.protected_end();
+        let (end, state) = if base.address() < protected {
+            (top.min(protected), GptState::Platform)
+        } else {
+            (top, GptState::Reserved)
+        };
+        (ResultWord::SUCCESS, [end, state as u64, 0])
+    }
+
+    /// Returns the base of a range that is aligned, not empty, and within the address space.
+    fn range_base(&self, base: u64, top: u64) -> Option<HostGranule> {
+        let beyond = top.checked_shr(self.address_bits().into()).unwrap_or(0) != 0
+            && top != 1_u64.checked_shl(self.address_bits().into()).unwrap_or(0);
+        HostGranule::new(base)
+            .filter(|_| top.is_multiple_of(GRANULE) && base < top)
+            .filter(|_| !beyond)
     }
 }
 
@@ -105,7 +142,7 @@ impl<E: Environment> Rmm<'_, E> {
 const fn status(error: TrackError) -> Status {
     match error {
         TrackError::State(GranuleState::Moving) => Status::Busy,
-        TrackError::State(_) | TrackError::Untracked => Status::ErrorInput,
-        TrackError::Full => Status::ErrorTracking,
+        TrackError::State(_) | TrackError::Untracked | TrackError::Device => Status::ErrorInput,
+        TrackError::Closed => Status::ErrorGlobal,
     }
 }

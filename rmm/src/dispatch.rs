@@ -11,16 +11,15 @@
 //! This file has the commands of the RMM itself; those that move granules are in
 //! [`delegate`](crate::delegate), those that take more than one call in [`sro`](crate::sro).
 
-use core::sync::atomic::{AtomicU8, Ordering};
-
+use psmmu::sync::{AtomicU8, Lock, Ordering};
 use psmmu::{
     Clock, DeviceMemory, HostFault, HostGranule, HostMemory, Notified, Psmmu, Registers, Responder,
-    StreamOwners, StreamTableEntry,
+    State, StreamOwners, StreamTableEntry,
 };
 use psmmu_abi::features::{Register0, Register1, Register2};
 use psmmu_abi::function::SVE_HINT;
 use psmmu_abi::result::SMCCC_NOT_SUPPORTED;
-use psmmu_abi::{Function, ResultWord, Status, Version};
+use psmmu_abi::{Function, MemoryCategory, ResultWord, Status, Version};
 
 use crate::granules::{Region, Tracker};
 use crate::operation;
@@ -46,13 +45,17 @@ pub trait Environment {
 
     /// Gives the granule at PA `granule` to the Realm world, and says whether that was done: EL3 may
     /// refuse, as it knows whose the granule was, and there may be no memory in spite of the boot
-    /// manifest. Then nothing has changed.
-    fn delegate(&self, granule: u64) -> bool;
+    /// manifest. Then nothing has changed. Device memory is not accessed.
+    fn delegate(&self, granule: u64, category: MemoryCategory) -> bool;
 
     /// Gives a granule, which [`delegate`](Self::delegate) has taken and [`wipe`](Self::wipe) has
-    /// zeroed, back to the host. EL3 cannot refuse: if it does, it and the RMM disagree about whose
-    /// memory is whose, nothing can be trusted any more, and this does not return.
-    fn undelegate(&self, granule: u64);
+    /// zeroed if it is not device memory, back to the host. EL3 cannot refuse: if it does, it and the RMM
+    /// disagree about whose memory is whose, nothing can be trusted any more, and this does not return.
+    fn undelegate(&self, granule: u64, category: MemoryCategory);
+
+    /// Returns whether an interrupt waits on this CPU for the call to end. Whatever it is, a command
+    /// that can end early does.
+    fn is_interrupt_pending(&self) -> bool;
 
     /// Zeroes a region of Realm memory, and says whether all of it could be written.
     fn wipe(&self, region: Region) -> bool;
@@ -125,13 +128,23 @@ const fn gate(function: Function) -> Gate {
         | Function::OpContinue
         | Function::OpMemDonate
         | Function::OpMemReclaim
-        | Function::OpCancel => Gate::Only(RmmState::Active),
+        | Function::OpCancel
+        | Function::RmmDeactivate
+        | Function::GptInfo
+        | Function::VsmmuCreate
+        | Function::VsmmuDestroy
+        | Function::VsmmuEventNotify
+        | Function::VsmmuFeatures
+        | Function::VsmmuCmdGet
+        | Function::VsmmuCmdComplete => Gate::Only(RmmState::Active),
     }
 }
 
 /// The RMM.
 pub struct Rmm<'a, E: Environment> {
+    /// Written with `transition` locked.
     state: AtomicU8,
+    transition: Lock<()>,
     features: Features,
     pub(crate) environment: E,
     pub(crate) responder: ResponderOf<'a, E>,
@@ -162,6 +175,7 @@ impl<'a, E: Environment> Rmm<'a, E> {
     ) -> Self {
         Self {
             state: AtomicU8::new(RmmState::Init as u8),
+            transition: Lock::new(()),
             features,
             environment,
             responder,
@@ -173,6 +187,14 @@ impl<'a, E: Environment> Rmm<'a, E> {
     /// Returns the number of bits of a physical address.
     pub(crate) const fn address_bits(&self) -> u8 {
         self.features.address_bits
+    }
+
+    /// Returns the end of the physical addresses that granule protection tables are about.
+    pub(crate) const fn protected_end(&self) -> u64 {
+        /// GPCCR_EL3.PPS.
+        const BITS: [u8; 8] = [32, 36, 40, 42, 44, 48, 52, 52];
+        let bits = BITS[(self.features.protected_size & 7) as usize];
+        1 << bits
     }
 
     /// Returns the state.
@@ -265,6 +287,14 @@ impl<'a, E: Environment> Rmm<'a, E> {
             Function::RmmConfigSet => (self.config_set(x1), [0; 3]),
             Function::RmmConfigGet => (self.config_get(x1), [0; 3]),
             Function::RmmActivate => (self.activate(), [0; 3]),
+            Function::RmmDeactivate => (self.deactivate(), [0; 3]),
+            Function::GptInfo => self.gpt_info(x1, x2),
+            Function::VsmmuCreate
+            | Function::VsmmuDestroy
+            | Function::VsmmuEventNotify
+            | Function::VsmmuFeatures
+            | Function::VsmmuCmdGet
+            | Function::VsmmuCmdComplete => (Status::ErrorNotSupported.into(), [0; 3]),
             Function::RmmStateGet => (ResultWord::SUCCESS, [self.state() as u64, 0, 0]),
             // `handle` answers these itself.
             Function::PsmmuIrqNotify | Function::PsmmuEventConsume => {
@@ -326,10 +356,40 @@ impl<'a, E: Environment> Rmm<'a, E> {
 
     /// `RMI_RMM_ACTIVATE`: success, or `ErrorGlobal` when another CPU was faster.
     fn activate(&self) -> ResultWord {
-        let (init, active) = (RmmState::Init as u8, RmmState::Active as u8);
-        match self.state.compare_exchange(init, active, Ordering::AcqRel, Ordering::Acquire) {
-            Ok(_) => ResultWord::SUCCESS,
-            Err(_) => ResultWord::of(Status::ErrorGlobal),
+        let _transition = self.transition.lock();
+        if self.state() != RmmState::Init {
+            return ResultWord::of(Status::ErrorGlobal);
+        }
+        self.tracker.open();
+        self.state.store(RmmState::Active as u8, Ordering::Release);
+        ResultWord::SUCCESS
+    }
+
+    /// `RMI_RMM_DEACTIVATE`: goes back to the state that the RMM booted in. Nothing of the configuration
+    /// and of the handles that were given out is left.
+    ///
+    /// Success; `Busy` while another CPU works on an operation; or `ErrorGlobal` when an operation waits
+    /// for the host, when a granule is delegated, a PSMMU is not inactive, or another CPU was faster.
+    /// Nothing has changed then.
+    #[inline(never)]
+    fn deactivate(&self) -> ResultWord {
+        let _transition = self.transition.lock();
+        if self.state() != RmmState::Active {
+            return ResultWord::of(Status::ErrorGlobal);
+        }
+        // A PSMMU leaves the state inactive by an operation only, and a granule the host's by the tracker.
+        let mut is_idle = false;
+        let reserved = self.operations.with_all(|| {
+            let is_inactive = |psmmu: &&Psmmu<_, _>| psmmu.state() == State::Inactive;
+            is_idle = self.responder.psmmus().iter().all(is_inactive) && self.tracker.close();
+            if is_idle {
+                self.state.store(RmmState::Init as u8, Ordering::Release);
+            }
+        });
+        match reserved {
+            Ok(()) if is_idle => ResultWord::SUCCESS,
+            Err(Status::Busy) => Status::Busy.into(),
+            _ => Status::ErrorGlobal.into(),
         }
     }
 }

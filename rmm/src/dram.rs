@@ -22,10 +22,23 @@ impl Bank {
     /// Takes a bank by PA and size in bytes, both multiples of a granule. `None` if they are not, or if
     /// the bank is empty or runs over the end of the address space.
     #[must_use]
-    pub fn new(base: u64, size: u64) -> Option<Self> {
+    pub const fn new(base: u64, size: u64) -> Option<Self> {
         let granule = GRANULE_SIZE as u64;
         let aligned = base.is_multiple_of(granule) && size.is_multiple_of(granule);
-        (aligned && size != 0 && base.checked_add(size).is_some()).then_some(Self { base, size })
+        if aligned && size != 0 && base.checked_add(size).is_some() {
+            Some(Self { base, size })
+        } else {
+            None
+        }
+    }
+
+    /// Returns what is below and what is above `hole`, whose ends are multiples of a granule, as far as
+    /// there is anything.
+    #[must_use]
+    pub fn without(&self, hole: &Range<u64>) -> [Option<Self>; 2] {
+        let end = self.base + self.size;
+        [self.base..end.min(hole.start), self.base.max(hole.end)..end]
+            .map(|part| Self::new(part.start, part.end.saturating_sub(part.start)))
     }
 
     /// Returns the PA of the first byte.
@@ -71,12 +84,9 @@ impl Dram {
     pub fn without(&self, hole: Range<u64>) -> Self {
         let mut rest = Self::default();
         for bank in &self.banks {
-            let end = bank.base + bank.size;
-            for part in [bank.base..end.min(hole.start), bank.base.max(hole.end)..end] {
-                if let Some(part) = Bank::new(part.start, part.end.saturating_sub(part.start)) {
-                    // A hole splits at most one bank, so this is the only one that may not fit.
-                    let _ = rest.add(part);
-                }
+            for part in bank.without(&hole).into_iter().flatten() {
+                // A hole splits at most one bank, so this is the only one that may not fit.
+                let _ = rest.add(part);
             }
         }
         rest

@@ -1,40 +1,37 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Granule tracking: which granules of DRAM the host has delegated, and which of those are in use.
+//! Granule tracking: which granules the host has delegated, and which of those are in use.
 //!
-//! Two bits say the state of a granule. They are kept for those regions of 2 MiB only in which there is
-//! a granule that is not simply the host's: one gibibyte of DRAM costs 1 KiB, and each region that is
-//! in use 128 bytes more, out of a pool whose size the embedder chooses. With an empty pool a granule of
-//! a new region cannot be delegated; nothing else ever needs the pool, so memory always finds its way
-//! back.
+//! Two bits say the state of a granule, of each granule of DRAM and of device memory from the boot on:
+//! 64 KiB for a GiB. So nothing that a host delegates can find the tracker full.
 //!
 //! A granule that is on its way from one world to the other is [`Moving`](GranuleState::Moving), which
-//! is its lock: whoever moved it there is the only one to move it on, and does so outside the lock of
-//! the tracker, which is held for a few words' work only.
+//! is its lock: only the CPU that moved it there moves it on, outside of the lock of the tracker, which
+//! is held for the check and the change of the words of one region.
 
-use core::sync::atomic::{AtomicU16, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicU64, Ordering};
 
+use heapless::Vec;
 use psmmu::HostGranule;
 use psmmu::sync::Lock;
-use psmmu_abi::GRANULE_SIZE;
+use psmmu_abi::{GRANULE_SIZE, MemoryCategory};
 
-use crate::dram::Dram;
+use crate::dram::{Bank, Dram};
+use crate::manifest::MAX_DEVICE_REGIONS;
 
-/// Bytes of a region, whose granules are tracked together.
-pub const REGION_SIZE: u64 = 2 << 20;
-
-/// Granules of a region.
-const GRANULES: u64 = REGION_SIZE / GRANULE_SIZE as u64;
+/// Bytes of a granule.
+const GRANULE: u64 = GRANULE_SIZE as u64;
 /// Bits of a granule's state.
 const BITS: u64 = 2;
 /// Granules of which one word has the states.
 const PER_WORD: u64 = 64 / BITS;
-/// Words of a leaf.
-const LEAF_WORDS: usize = (GRANULES / PER_WORD) as usize;
 /// The lowest bit of each granule's state.
 const LOWEST: u64 = u64::MAX / 3;
 
-/// State of a granule of DRAM.
+/// Most banks of DRAM and regions of device memory that are tracked.
+const MAX_AREAS: usize = Dram::MAX_BANKS + MAX_DEVICE_REGIONS + 1;
+
+/// State of a granule.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum GranuleState {
@@ -85,88 +82,114 @@ impl Region {
 /// Why granules were not moved.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TrackError {
-    /// They are not all in one bank of DRAM, or in a part of it that is not tracked.
+    /// They are not all in one bank of DRAM or region of device memory, or in a part that is not tracked.
     Untracked,
     /// One of them is in this state, and not in the one that was expected.
     State(GranuleState),
-    /// The pool is empty.
-    Full,
+    /// Device memory is never in use.
+    Device,
+    /// The tracker was [closed](Tracker::close).
+    Closed,
 }
 
-/// The states of a region's granules.
-#[derive(Debug)]
-pub struct Leaf([AtomicU64; LEAF_WORDS]);
+/// A bank of DRAM or a region of device memory.
+#[derive(Clone, Copy, Debug)]
+struct Area {
+    bank: Bank,
+    category: MemoryCategory,
+    /// The first of [`Tracker::words`] that is about it.
+    first: usize,
+}
 
-impl Leaf {
-    /// A leaf for the pool.
-    #[must_use]
-    pub const fn new() -> Self {
-        Self([const { AtomicU64::new(0) }; LEAF_WORDS])
+impl Area {
+    const fn end(&self) -> u64 {
+        // A bank ends within the address space.
+        self.bank.base().wrapping_add(self.bank.size())
     }
+}
 
-    fn load(&self, word: usize) -> u64 {
-        self.0.get(word).map_or(0, |word| word.load(Ordering::Relaxed))
-    }
+/// What is tracked: banks of DRAM and regions of device memory.
+#[derive(Clone, Debug, Default)]
+pub struct Areas {
+    areas: Vec<Area, MAX_AREAS>,
+    words: usize,
+}
 
-    fn store(&self, word: usize, value: u64) {
-        if let Some(word) = self.0.get(word) {
-            word.store(value, Ordering::Relaxed);
+impl Areas {
+    /// Adds a bank. Of two that overlap the first one counts. What is more than a manifest can have is left
+    /// out.
+    pub fn add(&mut self, bank: Bank, category: MemoryCategory) {
+        if self.areas.push(Area { bank, category, first: self.words }).is_ok() {
+            let words = bank.size().div_ceil(PER_WORD * GRANULE);
+            self.words = self.words.saturating_add(words as usize);
         }
     }
 
-    fn is_idle(&self) -> bool {
-        self.0.iter().all(|word| word.load(Ordering::Relaxed) == 0)
+    /// Returns how many words it takes to track all of it.
+    #[must_use]
+    pub const fn words(&self) -> usize {
+        self.words
     }
 }
 
-impl Default for Leaf {
-    fn default() -> Self {
-        Self::new()
+/// Words that are about some granules, one behind the other.
+struct Span<'a> {
+    words: &'a [AtomicU64],
+    /// Lowest bits of the states in the first word, as far as they are meant.
+    head: u64,
+    /// The same of the last word.
+    tail: u64,
+    category: MemoryCategory,
+}
+
+impl Span<'_> {
+    /// Returns each word with the lowest bits of the states that are meant.
+    fn iter(&self) -> impl Iterator<Item = (&AtomicU64, u64)> {
+        let last = self.words.len().wrapping_sub(1);
+        self.words.iter().enumerate().map(move |(index, word)| {
+            let head = if index == 0 { self.head } else { LOWEST };
+            let tail = if index == last { self.tail } else { LOWEST };
+            (word, head & tail)
+        })
     }
 }
 
-/// The leaves that are not in use.
+/// What all granules have in common.
 #[derive(Debug)]
-struct Pool {
-    /// How many were ever in use.
-    touched: u16,
-    /// The one that was put back last, as [`Tracker::regions`] says it; its first word says the next.
-    free: u16,
+struct Account {
+    /// Granules that are not simply the host's.
+    taken: u64,
+    /// No granule may leave the host.
+    is_closed: bool,
 }
 
 /// Tracks granules.
 #[derive(Debug)]
 pub struct Tracker<'a> {
-    dram: Dram,
-    /// For each region, the banks one behind the other, 0 or the number of its leaf plus one.
-    regions: &'a [AtomicU16],
-    leaves: &'a [Leaf],
-    pool: Lock<Pool>,
-}
-
-/// The part of a region of granules that one word of states speaks of.
-struct Part {
-    /// Index into [`Tracker::regions`].
-    region: usize,
-    /// Word of the leaf.
-    word: usize,
-    /// Lowest bits of the states.
-    lowest: u64,
+    areas: Vec<Area, MAX_AREAS>,
+    words: &'a [AtomicU64],
+    account: Lock<Account>,
 }
 
 impl<'a> Tracker<'a> {
-    /// Tracks the granules of `dram`. `regions` has a place for each 2 MiB of it or part of them, bank
-    /// by bank; what is beyond them is not tracked. `leaves` has one for each region that can have
-    /// delegated granules at the same time, at most 65,535. Both must be as they were made.
+    /// Tracks the granules of `areas`, in the order in which they were added, as far as `words` suffice,
+    /// which must be zero. What is beyond them is not tracked.
     #[must_use]
-    pub const fn new(dram: Dram, regions: &'a [AtomicU16], leaves: &'a [Leaf]) -> Self {
-        Self { dram, regions, leaves, pool: Lock::new(Pool { touched: 0, free: 0 }) }
-    }
-
-    /// Returns how many regions `dram` has.
-    #[must_use]
-    pub fn regions_of(dram: &Dram) -> u64 {
-        dram.banks().iter().map(|bank| bank.size().div_ceil(REGION_SIZE)).sum()
+    pub fn new(mut areas: Areas, words: &'a [AtomicU64]) -> Self {
+        areas.areas.retain_mut(|area| {
+            let room = words.len().saturating_sub(area.first) as u64;
+            let size = area.bank.size().min(room.saturating_mul(PER_WORD * GRANULE));
+            match Bank::new(area.bank.base(), size) {
+                Some(bank) => area.bank = bank,
+                None => return false,
+            }
+            true
+        });
+        Self {
+            areas: areas.areas,
+            words,
+            account: Lock::new(Account { taken: 0, is_closed: false }),
+        }
     }
 
     /// Returns the state of a granule.
@@ -174,14 +197,13 @@ impl<'a> Tracker<'a> {
     /// # Errors
     /// [`TrackError::Untracked`].
     pub fn state(&self, granule: HostGranule) -> Result<GranuleState, TrackError> {
-        let region = Region::granule(granule.address());
-        let _pool = self.pool.lock();
-        let part = self.parts(region)?.next().ok_or(TrackError::Untracked)?;
-        let word = self.leaf(part.region).map_or(0, |leaf| leaf.load(part.word));
-        Ok(GranuleState::from_bits(word >> part.lowest.trailing_zeros()))
+        let span = self.span(Region::granule(granule.address()))?;
+        let word = span.words.first().map_or(0, |word| word.load(Ordering::Relaxed));
+        Ok(GranuleState::from_bits(word >> span.head.trailing_zeros()))
     }
 
-    /// Moves all granules of `region` from state `from` to state `to`.
+    /// Moves all granules of `region` from state `from` to state `to`, and returns what kind of memory
+    /// it is.
     ///
     /// # Errors
     /// [`TrackError`]; none is moved.
@@ -190,147 +212,94 @@ impl<'a> Tracker<'a> {
         region: Region,
         from: GranuleState,
         to: GranuleState,
-    ) -> Result<(), TrackError> {
-        let mut pool = self.pool.lock();
-        for part in self.parts(region)? {
-            let word = self.leaf(part.region).map_or(0, |leaf| leaf.load(part.word));
-            let expected = part.lowest * from as u64;
-            let wrong = (word ^ expected) & (part.lowest * 3);
+    ) -> Result<MemoryCategory, TrackError> {
+        let span = self.span(region)?;
+        if to == GranuleState::InUse && span.category != MemoryCategory::Conventional {
+            return Err(TrackError::Device);
+        }
+        let mut account = self.account.lock();
+        let (leaves, returns) =
+            (from == GranuleState::Undelegated, to == GranuleState::Undelegated);
+        if leaves && account.is_closed {
+            return Err(TrackError::Closed);
+        }
+        for (word, lowest) in span.iter() {
+            let word = word.load(Ordering::Relaxed);
+            let wrong = (word ^ (lowest * from as u64)) & (lowest * 3);
             if wrong != 0 {
                 let first = wrong.trailing_zeros() & !1;
                 return Err(TrackError::State(GranuleState::from_bits(word >> first)));
             }
         }
-        self.prepare(&mut pool, region)?;
-        for part in self.parts(region)? {
-            let Some(leaf) = self.leaf(part.region) else {
-                continue;
-            };
-            let word = leaf.load(part.word);
-            let word = word & !(part.lowest * 3) | (part.lowest * to as u64);
-            leaf.store(part.word, word);
-            if word == 0 && leaf.is_idle() {
-                self.put_back(&mut pool, part.region);
-            }
+        for (word, lowest) in span.iter() {
+            let others = word.load(Ordering::Relaxed) & !(lowest * 3);
+            word.store(others | (lowest * to as u64), Ordering::Relaxed);
         }
-        Ok(())
+        let granules = u64::from(region.granules);
+        match (leaves, returns) {
+            (true, false) => account.taken = account.taken.wrapping_add(granules),
+            (false, true) => account.taken = account.taken.wrapping_sub(granules),
+            _ => {}
+        }
+        Ok(span.category)
     }
 
-    /// Returns the end of the part of `base..top` that is alike in that it is tracked or is not, and
-    /// which of them.
+    /// Closes the tracker if all granules are the host's, and says whether they are. From then on none
+    /// leaves it.
+    pub fn close(&self) -> bool {
+        let mut account = self.account.lock();
+        account.is_closed |= account.taken == 0;
+        account.is_closed
+    }
+
+    /// Opens it again.
+    pub fn open(&self) {
+        self.account.lock().is_closed = false;
+    }
+
+    /// Returns the end of the part of `base..top` that is alike, and what kind of memory that is; `None`
+    /// if it is not tracked.
     #[must_use]
-    pub fn run(&self, base: HostGranule, top: u64) -> (u64, bool) {
-        let (mut end, mut tracked) = (base.address(), false);
-        // Banks that touch each other are one to the host, in whatever order they are listed.
-        while let Some(next) = self.bank_end(end).filter(|_| end < top) {
-            (end, tracked) = (next, true);
+    pub fn run(&self, base: HostGranule, top: u64) -> (u64, Option<MemoryCategory>) {
+        let mut end = base.address();
+        let Some(category) = self.area(end).map(|area| area.category) else {
+            let bases = self.areas.iter().map(|area| area.bank.base());
+            let next = bases.filter(|&start| start > end).min();
+            return (next.unwrap_or(top).min(top), None);
+        };
+        // Areas that touch each other are one to the host, in whatever order they are listed.
+        while let Some(area) = self.area(end).filter(|area| area.category == category)
+            && end < top
+        {
+            end = area.end();
         }
-        if !tracked {
-            end = self
-                .tracked_banks()
-                .map(|(_, start, _)| start)
-                .filter(|&start| start > base.address())
-                .min()
-                .unwrap_or(top);
-        }
-        (end.min(top), tracked)
+        (end.min(top), Some(category))
     }
 
-    /// Returns the end of the bank that tracks `address`.
-    fn bank_end(&self, address: u64) -> Option<u64> {
-        self.tracked_banks()
-            .find(|&(_, base, end)| (base..end).contains(&address))
-            .map(|(_, _, end)| end)
+    /// Returns the first area that `address` lies in.
+    fn area(&self, address: u64) -> Option<&Area> {
+        self.areas.iter().find(|area| address.wrapping_sub(area.bank.base()) < area.bank.size())
     }
 
-    /// Returns for each bank, as far as it is tracked, its first region, base and end.
-    fn tracked_banks(&self) -> impl Iterator<Item = (u64, u64, u64)> {
-        let mut next = 0_u64;
-        self.dram.banks().iter().filter_map(move |bank| {
-            let first = next;
-            next = first.wrapping_add(bank.size().div_ceil(REGION_SIZE));
-            let room = (self.regions.len() as u64).saturating_sub(first);
-            let size = bank.size().min(room.saturating_mul(REGION_SIZE));
-            // A bank ends within the address space.
-            (size != 0).then(|| (first, bank.base(), bank.base().wrapping_add(size)))
-        })
-    }
-
-    /// Returns the words that speak of `region`.
-    fn parts(&self, region: Region) -> Result<impl Iterator<Item = Part> + use<>, TrackError> {
-        let granule = GRANULE_SIZE as u64;
+    /// Returns the words that are about `region`.
+    fn span(&self, region: Region) -> Result<Span<'a>, TrackError> {
         let end = region.address.checked_add(region.bytes()).ok_or(TrackError::Untracked)?;
-        let (first_region, base, _) = self
-            .tracked_banks()
-            .find(|&(_, base, bank_end)| base <= region.address && end <= bank_end)
-            .filter(|_| region.address.is_multiple_of(granule) && region.granules != 0)
+        let area = self
+            .area(region.address)
+            .filter(|area| end <= area.end())
+            .filter(|_| region.address.is_multiple_of(GRANULE) && region.granules != 0)
             .ok_or(TrackError::Untracked)?;
         // Granules counted from the bank's first.
-        let mut next = (region.address - base) / granule;
-        let behind = (end - base) / granule;
-        Ok(core::iter::from_fn(move || {
-            let offset = next % PER_WORD;
-            let count = (PER_WORD - offset).min(behind.checked_sub(next).filter(|&n| n != 0)?);
-            let mask = if count == PER_WORD { u64::MAX } else { (1 << (count * BITS)) - 1 };
-            let part = Part {
-                region: first_region.wrapping_add(next / GRANULES) as usize,
-                word: (next % GRANULES / PER_WORD) as usize,
-                lowest: (LOWEST & mask) << (offset * BITS),
-            };
-            next = next.wrapping_add(count);
-            Some(part)
-        }))
-    }
-
-    /// Returns the leaf of a region that has one.
-    fn leaf(&self, region: usize) -> Option<&'a Leaf> {
-        let number = self.regions.get(region)?.load(Ordering::Relaxed).checked_sub(1)?;
-        self.leaves.get(usize::from(number))
-    }
-
-    /// Sees to it that each region that `region` lies in has a leaf: all, or no new one.
-    fn prepare(&self, pool: &mut Pool, region: Region) -> Result<(), TrackError> {
-        let missing = |part: &Part| self.leaf(part.region).is_none();
-        for part in self.parts(region)?.filter(missing) {
-            let taken = self.take(pool).and_then(|number| {
-                self.regions.get(part.region)?.store(number, Ordering::Relaxed);
-                Some(())
-            });
-            if taken.is_none() {
-                // Those that were just taken are idle still.
-                for part in self.parts(region)? {
-                    if self.leaf(part.region).is_some_and(|leaf| leaf.is_idle()) {
-                        self.put_back(pool, part.region);
-                    }
-                }
-                return Err(TrackError::Full);
-            }
-        }
-        Ok(())
-    }
-
-    /// Takes an idle leaf from the pool, as [`regions`](Self::regions) says it.
-    fn take(&self, pool: &mut Pool) -> Option<u16> {
-        let free = pool.free;
-        if let Some(index) = free.checked_sub(1) {
-            let leaf = self.leaves.get(usize::from(index))?;
-            pool.free = leaf.load(0) as u16;
-            leaf.store(0, 0);
-            return Some(free);
-        }
-        if usize::from(pool.touched) >= self.leaves.len() {
-            return None;
-        }
-        pool.touched = pool.touched.checked_add(1)?;
-        Some(pool.touched)
-    }
-
-    /// Puts the leaf of a region, which is idle, back into the pool.
-    fn put_back(&self, pool: &mut Pool, region: usize) {
-        if let (Some(leaf), Some(entry)) = (self.leaf(region), self.regions.get(region)) {
-            leaf.store(0, pool.free.into());
-            pool.free = entry.swap(0, Ordering::Relaxed);
-        }
+        let first = region.address.wrapping_sub(area.bank.base()) / GRANULE;
+        let last = first.wrapping_add(u64::from(region.granules)).wrapping_sub(1);
+        let word = |granule: u64| area.first.wrapping_add((granule / PER_WORD) as usize);
+        let words = self.words.get(word(first)..=word(last)).ok_or(TrackError::Untracked)?;
+        Ok(Span {
+            words,
+            head: LOWEST << (first % PER_WORD * BITS),
+            tail: LOWEST >> ((PER_WORD - 1 - last % PER_WORD) * BITS),
+            category: area.category,
+        })
     }
 }
 
@@ -342,20 +311,35 @@ mod tests {
 
     use super::GranuleState::{Delegated, InUse, Moving, Undelegated};
     use super::*;
-    use crate::dram::Bank;
 
     const BASE: u64 = 0x8000_0000;
+    /// Bytes of the first bank: whole words and a granule.
+    const SIZE: u64 = 3 * 0x2_0000 + 0x1000;
+    const OTHER: u64 = 0x8_8000_1000;
+    const DEVICES: u64 = 0x1000_0000;
+    /// Words of all of it.
+    const WORDS: usize = 4 + 16 + 1 + 2 + 1;
 
-    fn tracker(regions: usize, leaves: usize) -> Tracker<'static> {
-        let mut dram = Dram::default();
-        // Three regions and a granule; a bank of its own; one that touches the first.
-        dram.add(Bank::new(BASE, 3 * REGION_SIZE + 0x1000).unwrap()).unwrap();
-        dram.add(Bank::new(0x8_8000_1000, REGION_SIZE).unwrap()).unwrap();
-        dram.add(Bank::new(BASE + 3 * REGION_SIZE + 0x1000, 0x2000).unwrap()).unwrap();
-        assert_eq!(Tracker::regions_of(&dram), 6);
-        let regions: Vec<_> = (0..regions).map(|_| AtomicU16::new(0)).collect();
-        let leaves: Vec<_> = (0..leaves).map(|_| Leaf::new()).collect();
-        Tracker::new(dram, Box::leak(regions.into()), Box::leak(leaves.into()))
+    fn tracker_of(words: usize) -> Tracker<'static> {
+        let mut areas = Areas::default();
+        for (base, size, category) in [
+            // One that ends within a word; one of its own; one that touches the first.
+            (BASE, SIZE, MemoryCategory::Conventional),
+            (OTHER, 0x20_0000, MemoryCategory::Conventional),
+            (BASE + SIZE, 0x2000, MemoryCategory::Conventional),
+            // Two of different kinds that touch each other.
+            (DEVICES, 0x4_0000, MemoryCategory::DeviceNonCoherent),
+            (DEVICES + 0x4_0000, 0x1000, MemoryCategory::DeviceCoherent),
+        ] {
+            areas.add(Bank::new(base, size).unwrap(), category);
+        }
+        assert_eq!(areas.words(), WORDS);
+        let words: Vec<_> = (0..words).map(|_| AtomicU64::new(0)).collect();
+        Tracker::new(areas, Box::leak(words.into()))
+    }
+
+    fn tracker() -> Tracker<'static> {
+        tracker_of(WORDS)
     }
 
     fn state(tracker: &Tracker<'_>, address: u64) -> Result<GranuleState, TrackError> {
@@ -364,51 +348,80 @@ mod tests {
 
     #[test]
     fn each_granule_has_a_state_of_its_own() {
-        let tracker = tracker(6, 6);
-        let banks: Vec<_> = tracker.tracked_banks().collect();
-        let all: Vec<u64> = banks
-            .into_iter()
-            .flat_map(|(_, base, end)| (base..end).step_by(GRANULE_SIZE))
+        let tracker = tracker();
+        let all: Vec<(u64, MemoryCategory)> = tracker
+            .areas
+            .iter()
+            .flat_map(|area| {
+                let granules = (area.bank.base()..area.end()).step_by(GRANULE_SIZE);
+                granules.map(|granule| (granule, area.category))
+            })
             .collect();
-        assert_eq!(all.len(), 3 * 512 + 1 + 512 + 2);
-        let turn = [Undelegated, Delegated, InUse, Moving];
-        for (number, &address) in all.iter().enumerate() {
-            let to = turn[number % 4];
-            tracker.transition(Region::granule(address), Undelegated, to).unwrap();
+        assert_eq!(all.len(), 3 * 32 + 1 + 512 + 2 + 64 + 1);
+        let states = [Undelegated, Delegated, Moving, InUse];
+        let expected = |number: usize, category| match category {
+            MemoryCategory::Conventional => states[number % 4],
+            _ => states[number % 3],
+        };
+        for (number, &(address, category)) in all.iter().enumerate() {
+            let to = expected(number, category);
+            let moved = tracker.transition(Region::granule(address), Undelegated, to);
+            assert_eq!(moved, Ok(category), "{address:#x}");
         }
-        for (number, &address) in all.iter().enumerate() {
-            assert_eq!(state(&tracker, address), Ok(turn[number % 4]), "{address:#x}");
+        for (number, &(address, category)) in all.iter().enumerate() {
+            assert_eq!(state(&tracker, address), Ok(expected(number, category)), "{address:#x}");
         }
+    }
+
+    #[test]
+    fn every_granule_can_be_delegated_at_the_same_time() {
+        let tracker = tracker();
+        // One of each word first, as a host may that wants much of the tracker's room.
+        for offset in [0, 1] {
+            for first in (0..0x20_0000).step_by(0x2000) {
+                let granule = Region::granule(OTHER + first + offset * 0x1000);
+                assert!(tracker.transition(granule, Undelegated, Delegated).is_ok());
+            }
+        }
+        let all = Region { address: OTHER, granules: 512 };
+        assert!(tracker.transition(all, Delegated, InUse).is_ok());
     }
 
     #[test]
     fn a_region_moves_as_a_whole_or_not_at_all() {
-        let tracker = tracker(6, 6);
-        let region = Region { address: BASE + REGION_SIZE - 0x2_1000, granules: 512 };
-        tracker.transition(region, Undelegated, Delegated).unwrap();
-        let hole = Region::granule(BASE + REGION_SIZE + 0x4_2000);
-        tracker.transition(hole, Delegated, Moving).unwrap();
-        assert_eq!(tracker.transition(region, Delegated, InUse), Err(TrackError::State(Moving)),);
-        assert_eq!(state(&tracker, region.address), Ok(Delegated));
-        assert_eq!(state(&tracker, region.address - 0x1000), Ok(Undelegated));
-        tracker.transition(hole, Moving, Delegated).unwrap();
-        tracker.transition(region, Delegated, InUse).unwrap();
-        let last = region.address + region.bytes() - 0x1000;
-        assert_eq!(state(&tracker, last), Ok(InUse));
-        assert_eq!(state(&tracker, last + 0x1000), Ok(Undelegated));
+        let tracker = tracker();
+        for (first, granules) in [(0, 1), (0, 97), (1, 96), (31, 2), (32, 64), (5, 3), (95, 2)] {
+            let region = Region { address: BASE + first * 0x1000, granules };
+            let end = region.address + region.bytes();
+            assert!(tracker.transition(region, Undelegated, Delegated).is_ok());
+            for hole in (region.address..end).step_by(GRANULE_SIZE).map(Region::granule) {
+                assert!(tracker.transition(hole, Delegated, Moving).is_ok());
+                let refused = tracker.transition(region, Delegated, InUse);
+                assert_eq!(refused, Err(TrackError::State(Moving)), "{hole:x?} of {region:x?}");
+                assert!(tracker.transition(hole, Moving, Delegated).is_ok());
+            }
+            assert!(tracker.transition(region, Delegated, InUse).is_ok());
+            for granule in (BASE..BASE + SIZE).step_by(GRANULE_SIZE) {
+                let is_inside = (region.address..end).contains(&granule);
+                let expected = if is_inside { InUse } else { Undelegated };
+                assert_eq!(state(&tracker, granule), Ok(expected), "{granule:#x} of {region:x?}");
+            }
+            assert!(tracker.transition(region, InUse, Undelegated).is_ok());
+        }
     }
 
     #[test]
-    fn what_is_no_dram_or_leaves_its_bank_is_not_tracked() {
-        let tracker = tracker(6, 6);
+    fn what_is_no_memory_or_leaves_its_bank_is_not_tracked() {
+        let tracker = tracker();
         for region in [
             Region::granule(0),
             Region::granule(BASE - 0x1000),
             Region::granule(BASE + 1),
             Region::granule(u64::MAX - 0xFFF),
             Region { address: BASE, granules: 0 },
-            Region { address: 0x8_8000_1000 + REGION_SIZE - 0x1000, granules: 2 },
-            Region { address: BASE + 3 * REGION_SIZE, granules: 2 },
+            Region { address: OTHER + 0x20_0000 - 0x1000, granules: 2 },
+            Region { address: BASE + SIZE - 0x1000, granules: 2 },
+            Region { address: DEVICES + 0x3_F000, granules: 2 },
         ] {
             assert_eq!(
                 tracker.transition(region, Undelegated, Delegated),
@@ -420,45 +433,59 @@ mod tests {
     }
 
     #[test]
-    fn an_empty_pool_refuses_new_regions_and_nothing_else() {
-        let tracker = tracker(6, 2);
-        let first = Region::granule(BASE);
-        let second = Region::granule(BASE + REGION_SIZE);
-        let third = Region::granule(BASE + 2 * REGION_SIZE);
-        tracker.transition(first, Undelegated, Delegated).unwrap();
-        tracker.transition(second, Undelegated, Moving).unwrap();
-        assert_eq!(tracker.transition(third, Undelegated, Moving), Err(TrackError::Full));
-        let wide = Region { address: BASE + REGION_SIZE - 0x1000, granules: 1023 };
-        tracker.transition(second, Moving, Undelegated).unwrap();
-        assert_eq!(tracker.transition(wide, Undelegated, Delegated), Err(TrackError::Full));
-        // The leaf that it had taken for its second region is free again.
-        tracker.transition(third, Undelegated, Delegated).unwrap();
-        tracker.transition(first, Delegated, InUse).unwrap();
-        tracker.transition(first, InUse, Delegated).unwrap();
-        tracker.transition(first, Delegated, Undelegated).unwrap();
-        tracker.transition(second, Undelegated, Delegated).unwrap();
-        assert_eq!(state(&tracker, third.address), Ok(Delegated));
+    fn device_memory_is_delegated_and_never_in_use() {
+        let tracker = tracker();
+        let granule = Region::granule(DEVICES);
+        let category = Ok(MemoryCategory::DeviceNonCoherent);
+        assert_eq!(tracker.transition(granule, Undelegated, Delegated), category);
+        assert_eq!(tracker.transition(granule, Delegated, InUse), Err(TrackError::Device));
+        assert_eq!(state(&tracker, DEVICES), Ok(Delegated));
+        assert_eq!(tracker.transition(granule, Delegated, Undelegated), category);
     }
 
     #[test]
-    fn banks_beyond_the_places_are_not_tracked() {
-        let tracker = tracker(3, 6);
-        let last = BASE + 3 * REGION_SIZE;
-        assert_eq!(state(&tracker, last - 0x1000), Ok(Undelegated));
-        assert_eq!(state(&tracker, last), Err(TrackError::Untracked));
-        assert_eq!(state(&tracker, 0x8_8000_1000), Err(TrackError::Untracked));
+    fn banks_beyond_the_words_are_not_tracked() {
+        let tracker = tracker_of(5);
+        assert_eq!(state(&tracker, BASE + SIZE - 0x1000), Ok(Undelegated));
+        assert_eq!(state(&tracker, OTHER + 0x1_F000), Ok(Undelegated));
+        for address in [OTHER + 0x2_0000, BASE + SIZE, DEVICES] {
+            assert_eq!(state(&tracker, address), Err(TrackError::Untracked), "{address:#x}");
+        }
     }
 
     #[test]
-    fn a_run_ends_where_tracking_changes() {
-        let tracker = tracker(6, 6);
-        let end = BASE + 3 * REGION_SIZE + 0x3000;
+    fn it_closes_only_when_all_granules_are_the_hosts() {
+        let tracker = tracker();
+        let region = Region { address: BASE + 0x1000, granules: 70 };
+        let device = Region::granule(DEVICES);
+        for (region, state) in [(region, Moving), (region, Delegated), (device, Delegated)] {
+            assert!(tracker.transition(region, Undelegated, state).is_ok());
+            assert!(!tracker.close(), "{state:?}");
+            assert!(tracker.transition(region, state, Undelegated).is_ok());
+        }
+        assert!(tracker.close() && tracker.close());
+        let refused = tracker.transition(region, Undelegated, Moving);
+        assert_eq!(refused, Err(TrackError::Closed));
+        tracker.open();
+        assert!(tracker.transition(region, Undelegated, Moving).is_ok());
+    }
+
+    #[test]
+    fn a_run_ends_where_the_kind_of_memory_changes() {
+        let tracker = tracker();
+        let end = BASE + SIZE + 0x2000;
         let run = |base, top| tracker.run(HostGranule::new(base).unwrap(), top);
-        assert_eq!(run(BASE, BASE + 0x1000), (BASE + 0x1000, true));
-        assert_eq!(run(BASE + 0x5000, u64::MAX), (end, true), "two banks that touch");
-        assert_eq!(run(0, 0x1000), (0x1000, false));
-        assert_eq!(run(0, u64::MAX), (BASE, false));
-        assert_eq!(run(end, u64::MAX), (0x8_8000_1000, false));
-        assert_eq!(run(1 << 40, u64::MAX), (u64::MAX, false));
+        let dram = Some(MemoryCategory::Conventional);
+        let [non_coherent, coherent] =
+            [MemoryCategory::DeviceNonCoherent, MemoryCategory::DeviceCoherent].map(Some);
+        assert_eq!(run(BASE, BASE + 0x1000), (BASE + 0x1000, dram));
+        assert_eq!(run(BASE + 0x5000, u64::MAX), (end, dram), "two banks that touch");
+        assert_eq!(run(0, 0x1000), (0x1000, None));
+        assert_eq!(run(0, u64::MAX), (DEVICES, None));
+        let kinds_meet = DEVICES + 0x4_0000;
+        assert_eq!(run(DEVICES, u64::MAX), (kinds_meet, non_coherent));
+        assert_eq!(run(kinds_meet, u64::MAX), (kinds_meet + 0x1000, coherent));
+        assert_eq!(run(end, u64::MAX), (OTHER, None));
+        assert_eq!(run(1 << 40, u64::MAX), (u64::MAX, None));
     }
 }

@@ -25,8 +25,8 @@ pub mod sro;
 pub use boot::{BootArguments, BootCode, Interface};
 pub use dispatch::{Environment, Features, Rmm, RmmState};
 pub use dram::{Bank, Dram};
-pub use granules::{GranuleState, Leaf, Region, Tracker};
-pub use manifest::{Manifest, ManifestError};
+pub use granules::{Areas, GranuleState, Region, Tracker};
+pub use manifest::{DeviceRegion, Manifest, ManifestError};
 pub use platform::Platform;
 
 /// Most CPUs that this RMM serves, and so the most that EL3 may announce.

@@ -4,9 +4,12 @@
 //! hands in between.
 //!
 //! An operation asks for memory (DONATE) until it has all of it, then goes on when the host says so
-//! (CONTINUE), or gives memory back (RECLAIM) and then ends. A donation that fails makes the whole
-//! operation fail: what was donated before goes back, and then the operation ends with the error. So no
-//! operation waits for something that cannot come.
+//! (CONTINUE), or gives memory back (RECLAIM) and then ends. While it asks it can be cancelled. One that
+//! is cancelled, or whose donation fails, fails as a whole: what was donated before goes back, and then
+//! the operation ends with the error. So no operation waits for something that cannot come.
+//!
+//! A large region is zeroed in parts, one with each CONTINUE, so that no call keeps interrupts masked for
+//! long.
 //!
 //! A [`Table`] has a fixed number of operations. Whoever goes on with one takes it out while he works,
 //! so no lock is held meanwhile and two callers never work on the same. Its [handle](Handle) has a
@@ -79,15 +82,16 @@ pub enum Wants {
 }
 
 impl Wants {
-    /// Returns X0 and X2 of an answer that says so. None can be cancelled.
+    /// Returns X0 and X2 of an answer that says so. What asks for memory can be cancelled: a host that has
+    /// none may have no other way out.
     #[must_use]
     pub const fn answer(self) -> (ResultWord, u64) {
-        let (transfer, x2) = match self {
-            Self::Donation(request) => (MemoryTransfer::Donate, request.x2()),
-            Self::Reclaim => (MemoryTransfer::Reclaim, 0),
-            Self::Nothing => (MemoryTransfer::None, 0),
+        let (transfer, can_cancel, x2) = match self {
+            Self::Donation(request) => (MemoryTransfer::Donate, true, request.x2()),
+            Self::Reclaim => (MemoryTransfer::Reclaim, false, 0),
+            Self::Nothing => (MemoryTransfer::None, false, 0),
         };
-        (ResultWord::incomplete(transfer, false), x2)
+        (ResultWord::incomplete(transfer, can_cancel), x2)
     }
 }
 
@@ -100,7 +104,9 @@ pub struct Operation<'a, R, M> {
     needs: Vec<u16, MAX_REGIONS>,
     /// What it has: the first of what it needs, or what is to be given back.
     pub regions: Vec<Region, MAX_REGIONS>,
-    /// How many of them were given back.
+    /// How many granules at the end of the last region are still to be zeroed.
+    unwiped: u16,
+    /// How many of the regions were given back.
     given: usize,
 }
 
@@ -111,6 +117,7 @@ impl<'a, R, M> Operation<'a, R, M> {
             purpose,
             needs: needs.into_iter().take(MAX_REGIONS).collect(),
             regions: Vec::new(),
+            unwiped: 0,
             given: 0,
         }
     }
@@ -118,7 +125,33 @@ impl<'a, R, M> Operation<'a, R, M> {
     /// Begins one that gives memory back.
     pub fn giving(purpose: Purpose<'a, R, M>, regions: impl IntoIterator<Item = Region>) -> Self {
         let regions = regions.into_iter().take(MAX_REGIONS).collect();
-        Self { purpose, needs: Vec::new(), regions, given: 0 }
+        Self { purpose, needs: Vec::new(), regions, unwiped: 0, given: 0 }
+    }
+
+    /// Adds a donated region that is still to be zeroed.
+    ///
+    /// # Errors
+    /// The region, when there is no room for it.
+    pub fn take(&mut self, region: Region) -> Result<(), Region> {
+        self.regions.push(region)?;
+        self.unwiped = region.granules;
+        Ok(())
+    }
+
+    /// Returns the next part of what is to be zeroed, at most `granules`; `None` if all is.
+    #[must_use]
+    pub fn unwiped(&self, granules: u16) -> Option<Region> {
+        let region = self.regions.last().filter(|_| self.unwiped != 0)?;
+        let wiped = Region { granules: region.granules.saturating_sub(self.unwiped), ..*region };
+        Some(Region {
+            address: wiped.address.wrapping_add(wiped.bytes()),
+            granules: granules.min(self.unwiped),
+        })
+    }
+
+    /// Notes that the first `granules` of what was to be zeroed are.
+    pub fn note_wiped(&mut self, granules: u16) {
+        self.unwiped = self.unwiped.saturating_sub(granules);
     }
 
     /// Returns what is still to be given back.
@@ -138,6 +171,7 @@ impl<'a, R, M> Operation<'a, R, M> {
     #[must_use]
     pub fn wants(&self) -> Wants {
         match &self.purpose {
+            Purpose::Activate(..) | Purpose::MakeTable(..) if self.unwiped != 0 => Wants::Nothing,
             Purpose::Activate(..) | Purpose::MakeTable(..) => {
                 match self.needs.get(self.regions.len()) {
                     Some(&granules) => Wants::Donation(DonateRequest::region(granules)),
@@ -238,6 +272,25 @@ impl<'a, R, M> Table<'a, R, M> {
             }
         }
         Err(status)
+    }
+
+    /// Reserves all places, so that no operation begins while `with` runs; then they are free again.
+    ///
+    /// # Errors
+    /// How the first place that is taken is, as [`reserve`](Self::reserve) says it; `with` does not run.
+    pub fn with_all(&self, with: impl FnOnce()) -> Result<(), Status> {
+        Self::with_each(&self.places, with)
+    }
+
+    fn with_each(places: &[Lock<Place<'a, R, M>>], with: impl FnOnce()) -> Result<(), Status> {
+        let Some((first, rest)) = places.split_first() else {
+            with();
+            return Ok(());
+        };
+        Self::reserve_place(first)?;
+        let result = Self::with_each(rest, with);
+        first.lock().state = PlaceState::Free;
+        result
     }
 
     /// Reserves a place and returns its generation, or says how it is taken.
@@ -354,6 +407,38 @@ mod tests {
         assert_eq!(table.reserve(), Err(Status::Busy));
         table.end(taken.0);
         assert_eq!(table.reserve().unwrap().register(), 0x1_0300);
+    }
+
+    #[test]
+    fn all_places_are_reserved_at_once_or_none() {
+        let table = TestTable::new();
+        let mut meanwhile = None;
+        assert_eq!(table.with_all(|| meanwhile = Some(table.reserve())), Ok(()));
+        assert_eq!(meanwhile, Some(Err(Status::Busy)), "nothing begins meanwhile");
+        let handles = [(); MAX_OPERATIONS].map(|()| table.reserve().unwrap());
+        let last = handles[MAX_OPERATIONS - 1];
+        handles[..MAX_OPERATIONS - 1].iter().for_each(|&handle| table.forget(handle));
+        assert_eq!(table.with_all(|| ()), Err(Status::Busy));
+        table.park(last, operation());
+        assert_eq!(table.with_all(|| ()), Err(Status::Blocked));
+        assert!(table.take(last.register()).is_some());
+        table.end(last);
+        assert_eq!(table.with_all(|| ()), Ok(()));
+        assert_eq!(table.reserve(), Ok(handles[0]), "all are free again");
+    }
+
+    #[test]
+    fn a_region_is_wiped_in_parts_before_anything_else_is_wanted() {
+        let mut operation = operation();
+        operation.take(Region { address: 0x8000_0000, granules: 5 }).unwrap();
+        let part = |address, granules| Some(Region { address, granules });
+        assert_eq!(operation.unwiped(2), part(0x8000_0000, 2));
+        operation.note_wiped(2);
+        assert_eq!(operation.unwiped(2), part(0x8000_2000, 2));
+        operation.note_wiped(2);
+        assert_eq!(operation.unwiped(2), part(0x8000_4000, 1));
+        operation.note_wiped(1);
+        assert_eq!(operation.unwiped(2), None);
     }
 
     #[test]

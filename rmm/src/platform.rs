@@ -8,7 +8,7 @@ use core::ops::Range;
 use heapless::Vec;
 use psmmu::{AbortBehaviour, Config, Delivery, Interface, Sizes};
 
-use crate::manifest::{MAX_SMMUS, Manifest, Smmu};
+use crate::manifest::{DeviceRegion, MAX_SMMUS, Manifest, Smmu};
 
 mod fvp;
 mod place;
@@ -53,6 +53,17 @@ pub struct ListedPsmmus {
     pub sizes: Sizes,
 }
 
+/// Device memory of a platform.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Devices {
+    /// Where it lies.
+    pub regions: &'static [DeviceRegion],
+    /// EL3 keeps it in one physical address space, which delegating changes. If not it is in all of them,
+    /// EL3 refuses to change that, and delegating is a matter of the RMM's account alone: for emulators
+    /// without isolation only.
+    pub are_isolated: bool,
+}
+
 /// A PL011.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Console {
@@ -71,11 +82,8 @@ pub struct Platform {
     pub console: Console,
     /// Memory of the Realm world from the start on, the RMM's own, whatever the manifest says of it.
     pub realm_memory: Range<u64>,
-    /// Bytes of DRAM that are tracked at most, a multiple of 2 MiB: the RMM has 1 KiB for each GiB.
-    pub tracked_dram: u64,
-    /// Regions of 2 MiB that can have delegated granules at the same time: the RMM has 128 bytes for
-    /// each.
-    pub delegated_regions: usize,
+    /// Device memory that can be delegated if the manifest lists none.
+    pub devices: Devices,
     /// Size of the protected address space as GPCCR_EL3.PPS encodes it.
     pub protected_size: u8,
     /// Most PSMMUs that the RMM has memory for, 1 to 16.
@@ -87,6 +95,16 @@ pub struct Platform {
 }
 
 impl Platform {
+    /// Returns the device memory that can be delegated, and whether EL3 isolates it: that of the manifest if
+    /// it has any, else the platform's own.
+    #[must_use]
+    pub fn find_devices<'m>(&self, manifest: &'m Manifest) -> (&'m [DeviceRegion], bool) {
+        match manifest.devices.as_slice() {
+            [] => (self.devices.regions, self.devices.are_isolated),
+            listed => (listed, true),
+        }
+    }
+
     /// Returns the PSMMUs: those of the manifest if it has any, else the platform's own.
     #[must_use]
     pub fn find_psmmus(&self, manifest: &Manifest) -> Vec<PsmmuDescription, MAX_SMMUS> {
@@ -107,7 +125,7 @@ impl Platform {
 mod tests {
     use super::*;
     use crate::dram::{Bank, Dram};
-    use psmmu_abi::Version;
+    use psmmu_abi::{MemoryCategory, Version};
 
     fn manifest(smmus: &[Smmu]) -> Manifest {
         let mut dram = Dram::default();
@@ -137,11 +155,14 @@ mod tests {
 
     #[test]
     fn each_platform_keeps_its_image_and_its_devices_apart_from_the_memory_of_the_host() {
-        for Platform { name, console, realm_memory, tracked_dram, psmmus, .. } in [QEMU, FVP] {
+        for Platform { name, console, realm_memory, devices, psmmus, .. } in [QEMU, FVP] {
             // What the page tables and the linker script count on.
             assert!(realm_memory.end <= 1 << 39, "{name}");
             assert!(realm_memory.start.is_multiple_of(0x1000), "{name}");
-            assert!(tracked_dram.is_multiple_of(crate::granules::REGION_SIZE), "{name}");
+            for DeviceRegion { bank, category } in devices.regions {
+                assert_ne!(*category, MemoryCategory::Conventional, "{name}");
+                assert!(bank.base() + bank.size() <= realm_memory.start, "{name}: {bank:x?}");
+            }
             let pages = psmmus
                 .iter()
                 .flat_map(|psmmu| [psmmu.config.name, psmmu.realm_page_0, psmmu.realm_page_1()]);
@@ -150,6 +171,16 @@ mod tests {
                 assert!(device.is_multiple_of(0x1000), "{name}: {device:#x}");
             }
         }
+    }
+
+    #[test]
+    fn device_memory_of_the_manifest_comes_before_the_platforms_own() {
+        let mut manifest = manifest(&[]);
+        assert_eq!(QEMU.find_devices(&manifest), (QEMU.devices.regions, false));
+        let bank = Bank::new(0x5000_0000, 0x200_0000).unwrap();
+        let listed = DeviceRegion { bank, category: MemoryCategory::DeviceCoherent };
+        manifest.devices.push(listed).unwrap();
+        assert_eq!(QEMU.find_devices(&manifest), (&[listed][..], true));
     }
 
     #[test]

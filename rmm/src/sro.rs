@@ -3,16 +3,18 @@
 //! The commands that take more than one call, and the calls that go on with them; [`operation`] says
 //! how they hang together.
 //!
-//! Two host clients must both be served. Linux goes by the specification. TF-A-Tests insists on
-//! "incomplete" as the first answer of the four PSMMU commands, and calls `OP_CONTINUE` with its two
-//! arguments swapped: flags, which are zero, in X1 and the handle in X2.
+//! Several host clients must be served. TF-A-Tests insists on "incomplete" as the first answer of the
+//! four PSMMU commands, calls `OP_CONTINUE` with its two arguments swapped (flags, which are zero, in X1
+//! and the handle in X2), and does so behind a donation that was refused, as Xen does. Linux goes by the
+//! specification, but leaves an operation for good when a donation answers anything but "incomplete", and
+//! has no other way out of one that asks for memory than `OP_CANCEL`.
 
 use psmmu::{
     Activation, DeviceMemory, HostGranule, HostMemory, Memory, Needs, NewTable, Psmmu, TableMemory,
 };
 use psmmu_abi::{AddressRange, DonateRequest, GRANULE_SIZE, ResultWord, Status};
 
-use crate::dispatch::{Environment, Outputs, Rmm};
+use crate::dispatch::{Environment, Outputs, Rmm, RmmState};
 use crate::granules::{GranuleState, Region};
 use crate::operation::{self, Handle, Offer, Purpose, Wants};
 
@@ -21,6 +23,12 @@ const STOP: u64 = 1;
 
 /// Entries of a list that are read at once: it is copied in pieces, each word once.
 const CHUNK: usize = 16;
+
+/// Granules that one call zeroes at most; a larger donation takes more calls.
+const WIPE_BATCH: u16 = 16;
+
+/// Granules after which no further region is given back with the same call.
+const RECLAIM_BATCH: u32 = 4096;
 
 type PsmmuOf<'a, E> = Psmmu<<E as Environment>::Registers, <E as Environment>::Memory>;
 type OperationOf<'a, E> =
@@ -126,8 +134,8 @@ impl<'a, E: Environment> Rmm<'a, E> {
     /// what it wants otherwise. X1 is the handle then.
     ///
     /// `ErrorInput` when there is no such operation, or another CPU works on it. By the flag STOP a host
-    /// says that it has no memory for an operation that asks for some: that fails as by a donation that
-    /// is wrong. Otherwise the flag is not looked at: no call takes long.
+    /// says that it has no memory for an operation that asks for some: that fails as if it were
+    /// cancelled. Otherwise the flag is not looked at: no call takes long.
     #[inline(never)]
     pub(crate) fn op_continue(&self, handle: u64, flags: u64) -> Answer {
         // TF-A-Tests has the two the other way round. What can be a handle is no flags, so the first
@@ -141,7 +149,11 @@ impl<'a, E: Environment> Rmm<'a, E> {
         if flags & STOP != 0 && matches!(operation.wants(), Wants::Donation(_)) {
             operation = self.fail(operation, Status::ErrorInput);
         }
-        if operation.wants() == Wants::Nothing {
+        if operation.unwiped(WIPE_BATCH).is_some() {
+            if !self.wipe_part(&mut operation) {
+                operation = self.fail(operation, Status::ErrorInput);
+            }
+        } else if operation.wants() == Wants::Nothing {
             let OperationOf::<E> { purpose, regions, .. } = operation;
             match self.finish(purpose, &regions) {
                 (result, Kept::All) => {
@@ -161,10 +173,11 @@ impl<'a, E: Environment> Rmm<'a, E> {
     /// `RMI_OP_MEM_DONATE`: gives the operation `handle` the memory in the list at PA `list`. X1 is the
     /// number of granules that it took, X2 what it asks for next.
     ///
-    /// `ErrorInput` when there is no such operation, or it asks for nothing. Also, and then the
-    /// operation has failed, when the list is not aligned or not the host's, when it offers anything
-    /// else than one region of the size and alignment asked for, or when a granule of that is not
-    /// delegated or in use. An empty list changes nothing.
+    /// `ErrorInput` when there is no such operation, or it asks for nothing. A donation is refused when the
+    /// list is not aligned or not the host's, when it offers anything else than one region of the size and
+    /// alignment asked for, or when a granule of that is not delegated, in use already, or no memory. The
+    /// operation has failed then: if it holds nothing it is over, by this `ErrorInput`; else it gives back
+    /// what it holds. An empty list changes nothing.
     #[inline(never)]
     pub(crate) fn op_mem_donate(&self, handle: u64, list: u64, entries: u64) -> Answer {
         let Some((handle, mut operation)) = self.operations.take(handle) else {
@@ -174,27 +187,17 @@ impl<'a, E: Environment> Rmm<'a, E> {
             self.operations.park(handle, operation);
             return only(Status::ErrorInput);
         };
-        let taken = self.accept(request, list, entries).and_then(|region| {
-            let Some(region) = region else {
-                return Ok(0);
-            };
-            match operation.regions.push(region) {
-                Ok(()) => Ok(region.granules),
-                Err(_) => Err(Status::ErrorInput),
+        let taken = self.accept(&mut operation, request, list, entries);
+        if let Err(status) = taken {
+            operation = self.fail(operation, status);
+            if operation.wants() == Wants::Nothing {
+                self.operations.end(handle);
+                return only(status);
             }
-        });
-        let answer = match taken {
-            Ok(granules) => {
-                let (result, x2) = operation.wants().answer();
-                (result, [granules.into(), x2, 0])
-            }
-            Err(status) => {
-                operation = self.fail(operation, status);
-                only(status)
-            }
-        };
+        }
+        let (result, x2) = operation.wants().answer();
         self.operations.park(handle, operation);
-        answer
+        (result, [taken.unwrap_or(0), x2, 0])
     }
 
     /// `RMI_OP_MEM_RECLAIM`: takes memory back from the operation `handle`: its regions are written to
@@ -220,17 +223,37 @@ impl<'a, E: Environment> Rmm<'a, E> {
         answer
     }
 
-    /// `RMI_OP_CANCEL`: `ErrorInput`, since no operation says that it can be cancelled. One that asks
-    /// for memory ends by a donation that fails, or by `OP_CONTINUE` with STOP.
-    pub(crate) fn op_cancel(&self, _: u64) -> ResultWord {
-        Status::ErrorInput.into()
+    /// `RMI_OP_CANCEL`: gives up the operation `handle`, which asks for memory. It answers "incomplete":
+    /// what the operation holds is reclaimed, and `OP_CONTINUE` ends it, with `ErrorInput`.
+    ///
+    /// `ErrorInput` when there is no such operation, or it cannot be cancelled, as its last answer said:
+    /// nothing has changed then.
+    #[inline(never)]
+    pub(crate) fn op_cancel(&self, handle: u64) -> ResultWord {
+        let Some((handle, mut operation)) = self.operations.take(handle) else {
+            return Status::ErrorInput.into();
+        };
+        let mut result = Status::ErrorInput.into();
+        if matches!(operation.wants(), Wants::Donation(_)) {
+            operation = self.fail(operation, Status::ErrorInput);
+            (result, _) = operation.wants().answer();
+        }
+        self.operations.park(handle, operation);
+        result
     }
 
     /// Begins an operation: finds a place for it first, so that nothing is begun that has none.
     #[inline(always)]
     fn begin(&self, begin: impl FnOnce() -> Result<OperationOf<'a, E>, ResultWord>) -> Answer {
         match self.operations.reserve() {
-            Ok(handle) => self.begun(handle, begin()),
+            // The RMM is deactivated while all places are taken: from here on it is not.
+            Ok(handle) => {
+                let begun = match self.state() {
+                    RmmState::Active => begin(),
+                    RmmState::Init => Err(Status::ErrorGlobal.into()),
+                };
+                self.begun(handle, begun)
+            }
             Err(status) => only(status),
         }
     }
@@ -251,13 +274,15 @@ impl<'a, E: Environment> Rmm<'a, E> {
         }
     }
 
-    /// Finds the region that a list offers and takes it into use, zeroed. `None` if the list is empty.
+    /// Takes the region that a list offers into use, and zeroes it or leaves that for later. Returns how
+    /// many granules were taken; none if the list is empty.
     fn accept(
         &self,
+        operation: &mut OperationOf<'a, E>,
         request: DonateRequest,
         list: u64,
         entries: u64,
-    ) -> Result<Option<Region>, Status> {
+    ) -> Result<u64, Status> {
         let List { granule, first, entries } = List::new(list, entries)?;
         let mut offer = Offer::Nothing;
         let mut words = [0; CHUNK];
@@ -269,23 +294,36 @@ impl<'a, E: Environment> Rmm<'a, E> {
                 offer = offer.with(AddressRange::from_word(word), request);
             }
         }
-        match offer {
-            Offer::Nothing => Ok(None),
-            Offer::Wrong => Err(Status::ErrorInput),
-            Offer::Region(region) => {
-                self.tracker
-                    .transition(region, GranuleState::Delegated, GranuleState::InUse)
-                    .map_err(|_| Status::ErrorInput)?;
-                if self.environment.wipe(region) {
-                    return Ok(Some(region));
-                }
-                self.let_go(region);
-                Err(Status::ErrorInput)
-            }
+        let region = match offer {
+            Offer::Nothing => return Ok(0),
+            Offer::Wrong => return Err(Status::ErrorInput),
+            Offer::Region(region) => region,
+        };
+        self.tracker
+            .transition(region, GranuleState::Delegated, GranuleState::InUse)
+            .map_err(|_| Status::ErrorInput)?;
+        let is_small = region.granules <= WIPE_BATCH;
+        if is_small && !self.environment.wipe(region) || operation.take(region).is_err() {
+            self.let_go(region);
+            return Err(Status::ErrorInput);
         }
+        if is_small {
+            operation.note_wiped(region.granules);
+        }
+        Ok(region.granules.into())
+    }
+
+    /// Zeroes the next part of what was donated, and says whether that could be done.
+    fn wipe_part(&self, operation: &mut OperationOf<'a, E>) -> bool {
+        let Some(part) = operation.unwiped(WIPE_BATCH) else {
+            return true;
+        };
+        operation.note_wiped(part.granules);
+        self.environment.wipe(part)
     }
 
     /// Turns an operation that cannot go on into one that gives back what it has.
+    #[inline(never)]
     fn fail(&self, operation: OperationOf<'a, E>, status: Status) -> OperationOf<'a, E> {
         match operation.purpose {
             Purpose::Activate(psmmu, activation) => psmmu.abandon_activation(activation),
@@ -295,8 +333,8 @@ impl<'a, E: Environment> Rmm<'a, E> {
         OperationOf::<E>::giving(Purpose::GiveBack(status.into()), operation.regions)
     }
 
-    /// Gives back as many regions as fit into a list, and returns how many. Each is described before it
-    /// is let go, so that a list that cannot be written loses nothing.
+    /// Gives back as many regions as fit into a list, and as one call has time for, and returns how many.
+    /// Each is described before it is let go, so that a list that cannot be written loses nothing.
     fn give_back(
         &self,
         operation: &mut OperationOf<'a, E>,
@@ -305,10 +343,15 @@ impl<'a, E: Environment> Rmm<'a, E> {
     ) -> Result<usize, Status> {
         let List { granule, first, entries } = List::new(list, entries)?;
         let mut words = [0; operation::MAX_REGIONS];
-        for (word, region) in words.iter_mut().zip(operation.left()) {
+        let (mut count, mut granules) = (0, 0);
+        for (word, region) in words.iter_mut().take(entries).zip(operation.left()) {
+            if granules >= RECLAIM_BATCH {
+                break;
+            }
             *word = AddressRange::region(region.address, region.granules).word();
+            (count, granules) = (count + 1, granules + u32::from(region.granules));
         }
-        let (words, _) = words.split_at(entries.min(operation.left().len()).min(words.len()));
+        let (words, _) = words.split_at(count);
         self.responder.host().write(granule, first, words).map_err(|_| Status::ErrorInput)?;
         for _ in words {
             if let Some(region) = operation.give() {

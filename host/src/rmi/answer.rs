@@ -91,7 +91,9 @@ const fn advice(status: Status) -> &'static str {
         Status::ErrorGlobal => ": the RMM is not active yet, or active already",
         Status::ErrorNotSupported => ": the RMM does not have the feature",
         Status::ErrorDevice => ": the device does not answer, or is in the wrong state",
-        Status::ErrorTracking => ": the RMM does not track this memory by granules",
+        Status::ErrorTracking => {
+            ": the RMM has no room to track this granule, or does not; try others"
+        }
         Status::ErrorGranule => ": a granule is in the wrong state",
         Status::Incomplete => ": more calls are needed, which were not made",
         _ => "",

@@ -8,18 +8,18 @@ use core::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
 
 use psmmu::directory::MAX_PSMMUS;
 use psmmu::{Config, Directory, Interface, MmioRegisters, NoOwners, Psmmu, Responder};
-use psmmu_abi::Version;
-use rmm::granules::REGION_SIZE;
+use psmmu_abi::{MemoryCategory, Version};
 use rmm::platform::{PsmmuDescription, THIS};
 use rmm::{
-    BootArguments, BootCode, Dram, Environment, Features, Manifest, Region, Rmm, Tracker, manifest,
+    Areas, BootArguments, BootCode, DeviceRegion, Environment, Features, Manifest, Region, Rmm,
+    Tracker, manifest,
 };
 use spin::Once;
 
 use super::clock::PhysicalCounter;
 use super::console::{self, log};
 use super::host_memory::{self, HostDoor};
-use super::memory::{LEAVES, REGIONS, Shared};
+use super::memory::{Shared, take_room};
 use super::{el3, mmu};
 
 /// Most PSMMUs that this image serves.
@@ -43,7 +43,17 @@ pub static RMM_POINTER: AtomicPtr<ThisRmm> = AtomicPtr::new(core::ptr::null_mut(
 
 /// This machine, as the RMM's library sees it.
 #[derive(Debug)]
-pub struct Machine;
+pub struct Machine {
+    /// EL3 can move device memory from one world to the other.
+    devices_are_isolated: bool,
+}
+
+impl Machine {
+    /// Returns whether EL3 keeps memory of this category in one world.
+    const fn is_isolated(&self, category: MemoryCategory) -> bool {
+        matches!(category, MemoryCategory::Conventional) || self.devices_are_isolated
+    }
+}
 
 impl Environment for Machine {
     type Registers = MmioRegisters;
@@ -56,22 +66,36 @@ impl Environment for Machine {
         &PhysicalCounter
     }
 
-    fn delegate(&self, granule: u64) -> bool {
-        if el3::delegate(granule).is_err() {
+    fn delegate(&self, granule: u64, category: MemoryCategory) -> bool {
+        if self.is_isolated(category) && el3::delegate(granule).is_err() {
             return false;
+        }
+        if category != MemoryCategory::Conventional {
+            return true;
         }
         // SAFETY: all DRAM that is tracked was mapped at boot.
         let is_memory = unsafe { host_memory::is_memory(granule) };
         if !is_memory {
-            self.undelegate(granule);
+            self.undelegate(granule, category);
         }
         is_memory
     }
 
-    fn undelegate(&self, granule: u64) {
-        if let Err(refusal) = el3::undelegate(granule) {
+    fn undelegate(&self, granule: u64, category: MemoryCategory) {
+        if self.is_isolated(category)
+            && let Err(refusal) = el3::undelegate(granule)
+        {
             panic!("EL3 does not take granule {granule:#x} back: {}", refusal.0);
         }
+    }
+
+    fn is_interrupt_pending(&self) -> bool {
+        let pending: u64;
+        // SAFETY: reads a register: what is pending for this level, masked or not.
+        unsafe {
+            asm!("mrs {}, isr_el1", out(reg) pending, options(nomem, nostack, preserves_flags));
+        }
+        pending != 0
     }
 
     fn wipe(&self, region: Region) -> bool {
@@ -176,36 +200,43 @@ fn cold_boot(arguments: &BootArguments) -> Result<u64, BootCode> {
         log!("fault-streams: streams of a level-2 table fault on every access; for tests only");
     }
 
-    let tracked = track(&manifest);
     let directory = Directory::new(psmmus(&manifest)).map_err(|error| {
         log!("{error}");
         BootCode::ManifestData
     })?;
+    let (devices, devices_are_isolated) = THIS.find_devices(&manifest);
+    let tracker = track(&manifest, devices, devices_are_isolated);
+    let machine = Machine { devices_are_isolated };
     let host = HostDoor::new(manifest.dram);
-    let tracker = Tracker::new(tracked, &REGIONS, &LEAVES);
     let rmm = RMM.call_once(|| {
-        Rmm::new(features(), Machine, Responder::new(directory, host, NoOwners), tracker)
+        Rmm::new(features(), machine, Responder::new(directory, host, NoOwners), tracker)
     });
     RMM_POINTER.store(ptr::from_ref(rmm).cast_mut(), Ordering::Release);
     Ok(interface.token)
 }
 
-/// Maps the DRAM that can be delegated, and returns it: all but what the Realm world has from the start
-/// on, and what cannot be mapped.
-fn track(manifest: &Manifest) -> Dram {
-    let mut tracked = Dram::default();
+/// Begins to track what can be delegated, and maps the DRAM of that: all but what the Realm world has from
+/// the start on, and what cannot be mapped.
+fn track(manifest: &Manifest, devices: &[DeviceRegion], are_isolated: bool) -> Tracker<'static> {
+    let mut areas = Areas::default();
     for bank in manifest.dram.without(THIS.realm_memory).banks() {
         match mmu::map_dram(bank) {
-            // As many banks as there are fit.
-            Ok(()) => drop(tracked.add(*bank)),
+            Ok(()) => areas.add(*bank, MemoryCategory::Conventional),
             Err(mmu::Unmappable) => log!("DRAM from {:#x} on is not tracked", bank.base()),
         }
     }
-    let (needed, regions) = (Tracker::regions_of(&tracked), REGIONS.len() as u64);
-    if needed > regions {
-        log!("DRAM: the last {} MiB are not tracked", ((needed - regions) * REGION_SIZE) >> 20);
+    for &DeviceRegion { bank, category } in devices {
+        let (base, last) = (bank.base(), bank.base() + (bank.size() - 1));
+        let remark = if are_isolated { "" } else { "; in every world, whoever has it" };
+        log!("device memory {base:#x} to {last:#x}{remark}");
+        for part in bank.without(&THIS.realm_memory).into_iter().flatten() {
+            areas.add(part, category);
+        }
     }
-    tracked
+    // SAFETY: here alone, and the first CPU boots once.
+    let words = unsafe { take_room(areas.words()) };
+    log!("granule tracker: {} bytes of {}", size_of_val(words), areas.words() * size_of::<u64>());
+    Tracker::new(areas, words)
 }
 
 /// Puts the PSMMUs of this machine into their places.

@@ -57,10 +57,20 @@ rmm_host_copy:
 6:  mov     w0, #1
     ret
 
-    // bool rmm_wipe(address, bytes): bytes are a multiple of 64
+    // bool rmm_wipe(address, bytes): whole granules
 rmm_wipe:
     add     x3, x0, x1
-    b       4b
+    mrs     x4, dczid_el0
+    tbnz    x4, #4, 4b                  // DC ZVA is prohibited: by stores
+    and     x4, x4, #0xf
+    mov     x5, #4
+    lsl     x4, x5, x4                  // what it zeroes at once: a granule is a multiple of that
+7:  dc      zva, x0
+    add     x0, x0, x4
+    cmp     x0, x3
+    b.lo    7b
+    mov     w0, #1
+    ret
 
     // bool rmm_touch(address)
 rmm_touch:

@@ -6,12 +6,12 @@
 
 use core::cell::UnsafeCell;
 use core::ptr::NonNull;
-use core::sync::atomic::{AtomicU16, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicU64, Ordering};
 
 use psmmu::DeviceMemory;
-use rmm::granules::REGION_SIZE;
-use rmm::platform::THIS;
-use rmm::{Leaf, MAX_CPUS, Region};
+use rmm::{MAX_CPUS, Region};
+
+use super::mmu;
 
 /// Bytes of a page, and of the stack of a CPU.
 pub const PAGE_SIZE: usize = 4096;
@@ -27,12 +27,22 @@ unsafe impl<const N: usize> Sync for Pages<N> {}
 #[unsafe(link_section = ".stacks")]
 pub static STACKS: Pages<MAX_CPUS> = Pages(UnsafeCell::new([[0; PAGE_SIZE]; MAX_CPUS]));
 
-/// Regions of DRAM that are tracked.
-pub static REGIONS: [AtomicU16; (THIS.tracked_dram / REGION_SIZE) as usize] =
-    [const { AtomicU16::new(0) }; (THIS.tracked_dram / REGION_SIZE) as usize];
-
-/// Regions of which granules may be delegated at the same time.
-pub static LEAVES: [Leaf; THIS.delegated_regions] = [const { Leaf::new() }; THIS.delegated_regions];
+/// Takes room for `count` words behind the image, or for as many as there is, and zeroes it.
+///
+/// # Safety
+/// Called at most once, while the first CPU boots.
+pub unsafe fn take_room(count: usize) -> &'static [AtomicU64] {
+    const WORD: usize = size_of::<u64>();
+    let (address, bytes) = mmu::map_room(count.saturating_mul(WORD));
+    let words = core::ptr::with_exposed_provenance_mut::<AtomicU64>(address);
+    let count = count.min(bytes / WORD);
+    // SAFETY: the words are mapped, writable, and aligned as pages are; nothing else uses that memory
+    // (`map_room`), nor another caller of this function (its condition); and they are written first.
+    unsafe {
+        words.write_bytes(0, count);
+        core::slice::from_raw_parts(words, count)
+    }
+}
 
 /// Realm memory that a PSMMU uses.
 #[derive(Debug)]

@@ -119,6 +119,7 @@ unsafe extern "C" {
     static text_end: u8;
     static rodata_end: u8;
     static bss_end: u8;
+    static memory_end: u8;
 }
 
 /// Fills the page tables. Called once, on the first CPU, with the MMU off: no lock may be taken.
@@ -162,6 +163,24 @@ pub fn map_registers(base: u64) -> Result<(), Unmappable> {
 /// When it lies where nothing can be mapped.
 pub fn map_dram(bank: &Bank) -> Result<(), Unmappable> {
     map_one_to_one(bank.base(), bank.size(), NORMAL | NO_EXECUTE)
+}
+
+/// Maps the RMM's own memory behind the image, `bytes` of it or what there is, and returns address and
+/// size. Called while the first CPU boots, which alone may use it.
+pub fn map_room(bytes: usize) -> (usize, usize) {
+    const BLOCK: usize = 1 << 21;
+    let start = (&raw const memory_end).addr();
+    // In its last page the region has the buffer that is shared with EL3. The table of the block in which
+    // the image ends is there, and whole blocks need none.
+    let limit = (THIS.realm_memory.end as usize - PAGE_SIZE) / BLOCK * BLOCK;
+    let wanted = start.saturating_add(bytes);
+    let step = if wanted <= start.next_multiple_of(BLOCK) { PAGE_SIZE } else { BLOCK };
+    let end = wanted.checked_next_multiple_of(step).unwrap_or(limit).min(limit);
+    let size = end.saturating_sub(start);
+    match map_one_to_one(start as u64, size as u64, NORMAL | NO_EXECUTE) {
+        Ok(()) => (start, size),
+        Err(Unmappable) => (start, 0),
+    }
 }
 
 /// Says that something lies where nothing can be mapped: beyond the windows.

@@ -7,7 +7,7 @@
 
 use psmmu::{AbortBehaviour, Config, Delivery, Interface, Sizes};
 
-use super::{Console, ListedPsmmus, Platform, PsmmuDescription, place};
+use super::{Console, Devices, ListedPsmmus, Platform, PsmmuDescription, place};
 
 /// PA of the SMMU's Non-secure page 0.
 const SMMU: u64 = 0x2B40_0000;
@@ -28,9 +28,8 @@ pub const FVP: Platform = Platform {
     // UART 3, the one that TF-A's manifest names. EL3 does not touch it.
     console: Console { base: 0x1C0C_0000, clock: Some(14_745_600) },
     realm_memory: place::FVP,
-    // What the device tree in TF-A's image says: 2 GiB without the last 64 MiB, and 2 GiB more.
-    tracked_dram: (4 << 30) - (64 << 20),
-    delegated_regions: 64,
+    // From manifest 0.4 on EL3 lists what it can delegate.
+    devices: Devices { regions: &[], are_isolated: true },
     // TF-A sets 36 bits.
     protected_size: 1,
     max_psmmus: 1,

@@ -6,11 +6,17 @@
 //! the host reaches as well, stands in for the Realm one. Nothing is isolated here.
 
 use psmmu::{AbortBehaviour, Config, Delivery, Interface, Sizes};
+use psmmu_abi::MemoryCategory;
 
-use super::{Console, ListedPsmmus, Platform, PsmmuDescription, place};
+use super::{Console, Devices, ListedPsmmus, Platform, PsmmuDescription, place};
+use crate::dram::Bank;
+use crate::manifest::DeviceRegion;
 
 /// PA of the SMMU's page 0; page 1 follows 64 KiB behind.
 const SMMU: u64 = 0x0905_0000;
+
+/// Where PCIe devices have their 32-bit BARs.
+const PCIE: Bank = Bank::new(0x1000_0000, 0x2EFF_0000).expect("whole granules");
 
 /// QEMU's `virt` machine.
 pub const QEMU: Platform = Platform {
@@ -18,9 +24,11 @@ pub const QEMU: Platform = Platform {
     // EL3 and the host write to it too.
     console: Console { base: 0x0900_0000, clock: None },
     realm_memory: place::QEMU,
-    // What the manifest says, whatever the machine has; and two for what the RMM's own region splits.
-    tracked_dram: (3 << 30) + (2 << 21),
-    delegated_regions: 80,
+    devices: Devices {
+        regions: &[DeviceRegion { bank: PCIE, category: MemoryCategory::DeviceNonCoherent }],
+        // TF-A has all devices in every physical address space.
+        are_isolated: false,
+    },
     // TF-A sets 40 bits: an access of the Realm world above 1 TiB is taken to EL3 and stops the
     // machine.
     protected_size: 2,

@@ -18,7 +18,7 @@ mod world;
 
 pub use device::{ModelMemory, ModelRegisters};
 pub use ram::{Pas, Ram};
-pub use world::{Owners, Steps, Tables, World};
+pub use world::{Owners, Steps, Tables, World, tracker};
 
 /// Is told before each access of a register and each change of a granule's world.
 pub trait Hook: Clone {

@@ -7,7 +7,8 @@ use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use psmmu::{HostFault, HostGranule, HostMemory};
-use rmm::{Bank, Dram};
+use psmmu_abi::MemoryCategory;
+use rmm::{Bank, DeviceRegion, Dram};
 
 /// Bytes of a granule.
 const GRANULE: u64 = 4096;
@@ -41,12 +42,21 @@ impl Default for Granule {
 #[derive(Debug, Default)]
 struct Inner {
     banks: Vec<Range<u64>>,
+    devices: Vec<DeviceRegion>,
     granules: HashMap<u64, Granule>,
     /// Accesses by the door until one faults.
     until_fault: Option<u32>,
 }
 
 impl Inner {
+    fn category(&self, address: u64) -> MemoryCategory {
+        let holds = |&&DeviceRegion { bank, .. }: &&DeviceRegion| {
+            address.wrapping_sub(bank.base()) < bank.size()
+        };
+        let device = self.devices.iter().find(holds);
+        device.map_or(MemoryCategory::Conventional, |region| region.category)
+    }
+
     fn is_memory(&self, address: u64) -> bool {
         self.banks.iter().any(|bank| bank.contains(&address))
     }
@@ -96,6 +106,19 @@ impl Ram {
     #[must_use]
     pub fn of(dram: &Dram) -> Self {
         Self::new(dram.banks())
+    }
+
+    /// Adds device memory, which nobody accesses.
+    #[must_use]
+    pub fn with_devices(self, devices: &[DeviceRegion]) -> Self {
+        self.inner().devices = devices.into();
+        self
+    }
+
+    /// Returns what kind of memory a granule is.
+    #[must_use]
+    pub fn category(&self, granule: u64) -> MemoryCategory {
+        self.inner().category(granule)
     }
 
     fn inner(&self) -> MutexGuard<'_, Inner> {
@@ -158,7 +181,9 @@ impl Ram {
     #[must_use]
     pub fn delegate(&self, granule: u64) -> bool {
         let mut inner = self.inner();
-        if !inner.is_memory(granule) || inner.pas(granule) != Pas::NonSecure {
+        let is_there =
+            inner.is_memory(granule) || inner.category(granule) != MemoryCategory::Conventional;
+        if !is_there || inner.pas(granule) != Pas::NonSecure {
             return false;
         }
         inner.granules.entry(granule).or_default().pas = Pas::Realm;
@@ -183,9 +208,10 @@ impl Ram {
     /// Zeroes a granule of the Realm world.
     ///
     /// # Panics
-    /// When it is not one.
+    /// When it is not one, or is device memory.
     pub fn wipe(&self, granule: u64) {
         let mut inner = self.inner();
+        assert_eq!(inner.category(granule), MemoryCategory::Conventional, "wipe of {granule:#x}");
         assert_eq!(inner.pas(granule), Pas::Realm, "wipe of {granule:#x}");
         inner.granules.entry(granule).or_default().words.fill(0);
     }

@@ -3,11 +3,12 @@
 //! What an RMM runs in.
 
 use std::collections::{BTreeMap, HashSet};
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use psmmu::{Clock, Psmmu, StreamOwners, StreamTableEntry, TableMemory};
-use rmm::{Environment, Region};
+use psmmu_abi::MemoryCategory;
+use rmm::{Areas, DeviceRegion, Dram, Environment, Region, Tracker};
 use smmu_model::Smmu;
 
 use crate::{Hook, ModelMemory, ModelRegisters, Ram};
@@ -58,6 +59,8 @@ struct Inner {
     /// Granules that are memory of the model, of which device, and as part of which region.
     opened: Mutex<BTreeMap<u64, (usize, Region)>>,
     at_rest: Mutex<BTreeMap<u32, StreamTableEntry>>,
+    /// How often no interrupt is pending before one is.
+    until_interrupt: AtomicU32,
 }
 
 /// Where the RMM of a test runs. Copies are the same world.
@@ -86,6 +89,7 @@ impl<H: Hook> World<H> {
             current: AtomicUsize::new(0),
             opened: Mutex::default(),
             at_rest: Mutex::default(),
+            until_interrupt: AtomicU32::new(u32::MAX),
         };
         Self { inner: Arc::new(inner), hook }
     }
@@ -101,12 +105,28 @@ impl<H: Hook> World<H> {
         self.inner.at_rest.lock().unwrap_or_else(PoisonError::into_inner).insert(stream, entry);
     }
 
+    /// Has an interrupt be pending once, when the RMM has asked for one `times` times in vain. `None`
+    /// ends that.
+    pub fn interrupt_after(&self, times: Option<u32>) {
+        self.inner.until_interrupt.store(times.unwrap_or(u32::MAX), Ordering::Relaxed);
+    }
+
     /// Returns which granules some device was given and were not wiped since.
     #[must_use]
     pub fn opened(&self) -> Vec<u64> {
         let opened = self.inner.opened.lock().unwrap_or_else(PoisonError::into_inner);
         opened.keys().copied().collect()
     }
+}
+
+/// Tracks the granules of `dram` and `devices`, for good: tests are short.
+#[must_use]
+pub fn tracker(dram: &Dram, devices: &[DeviceRegion]) -> Tracker<'static> {
+    let mut areas = Areas::default();
+    dram.banks().iter().for_each(|&bank| areas.add(bank, MemoryCategory::Conventional));
+    devices.iter().for_each(|&DeviceRegion { bank, category }| areas.add(bank, category));
+    let words: Vec<_> = (0..areas.words()).map(|_| AtomicU64::new(0)).collect();
+    Tracker::new(areas, Box::leak(words.into()))
 }
 
 impl<H: Hook> Environment for World<H> {
@@ -120,18 +140,32 @@ impl<H: Hook> Environment for World<H> {
         &self.inner.clock
     }
 
-    fn delegate(&self, granule: u64) -> bool {
+    fn delegate(&self, granule: u64, category: MemoryCategory) -> bool {
         self.hook.step();
+        assert_eq!(self.inner.ram.category(granule), category, "{granule:#x}");
         self.inner.ram.delegate(granule)
     }
 
-    fn undelegate(&self, granule: u64) {
+    fn undelegate(&self, granule: u64, category: MemoryCategory) {
         self.hook.step();
-        let words = self.inner.ram.realm_page(granule);
-        assert_eq!(words, [0; WORDS], "{granule:#x} goes back to the host unwiped");
+        assert_eq!(self.inner.ram.category(granule), category, "{granule:#x}");
+        if category == MemoryCategory::Conventional {
+            let words = self.inner.ram.realm_page(granule);
+            assert_eq!(words, [0; WORDS], "{granule:#x} goes back to the host unwiped");
+        }
         let opened = self.inner.opened.lock().unwrap_or_else(PoisonError::into_inner);
         assert!(!opened.contains_key(&granule), "{granule:#x} goes back as a device has it");
         self.inner.ram.undelegate(granule);
+    }
+
+    fn is_interrupt_pending(&self) -> bool {
+        let until = &self.inner.until_interrupt;
+        let next = |until: u32| match until {
+            // Never.
+            u32::MAX => None,
+            until => Some(until.checked_sub(1).unwrap_or(u32::MAX)),
+        };
+        until.fetch_update(Ordering::Relaxed, Ordering::Relaxed, next) == Ok(0)
     }
 
     fn wipe(&self, region: Region) -> bool {

@@ -14,7 +14,7 @@ use psmmu::{
     Clock, Granules, HostFault, HostGranule, HostMemory, MmioRegisters, Psmmu, Responder, Stage2,
     StreamOwners, TableMemory,
 };
-use psmmu_abi::{IrqSet, Notification};
+use psmmu_abi::{IrqSet, MemoryCategory, Notification};
 use rmm::{Environment, Region, Rmm};
 
 unsafe extern "C" {
@@ -23,6 +23,7 @@ unsafe extern "C" {
     fn host_memory_replace(address: u64, words: *const u64, count: usize) -> bool;
     fn owns_stream(stream: u32) -> bool;
     fn microseconds() -> u64;
+    fn interrupt_is_pending() -> bool;
     fn change_world(granule: u64, to_realm: bool) -> bool;
     fn wipe_region(address: u64, bytes: u64) -> bool;
     fn open_region(address: u64, bytes: u64) -> *const AtomicU64;
@@ -87,14 +88,19 @@ impl Environment for Machine {
         self
     }
 
-    fn delegate(&self, granule: u64) -> bool {
+    fn delegate(&self, granule: u64, _: MemoryCategory) -> bool {
         // SAFETY: never run.
         unsafe { change_world(granule, true) }
     }
 
-    fn undelegate(&self, granule: u64) {
+    fn undelegate(&self, granule: u64, _: MemoryCategory) {
         // SAFETY: never run.
         unsafe { change_world(granule, false) };
+    }
+
+    fn is_interrupt_pending(&self) -> bool {
+        // SAFETY: never run.
+        unsafe { interrupt_is_pending() }
     }
 
     fn wipe(&self, region: Region) -> bool {

@@ -27,6 +27,7 @@ mod life;
 mod life_faults;
 mod life_smp;
 mod linux;
+mod linux_newest;
 mod overflow;
 mod peek;
 mod quiet;
@@ -50,7 +51,7 @@ const fn scenario(name: &'static str, code: u8, run: fn(&Arguments)) -> Scenario
 }
 
 /// All scenarios, with their exit codes. The first one runs when none is named.
-static SCENARIOS: [Scenario; 18] = [
+static SCENARIOS: [Scenario; 19] = [
     scenario("story", 10, story::run),
     scenario("burst", 11, burst::run),
     scenario("two-devices", 12, two_devices::run),
@@ -69,6 +70,7 @@ static SCENARIOS: [Scenario; 18] = [
     scenario("tfa-tests", 25, tfa_tests::run),
     scenario("linux", 26, linux::run),
     scenario("life-smp", 27, life_smp::run),
+    scenario("linux-newest", 28, linux_newest::run),
 ];
 
 /// Runs the scenario that the command line names, and ends QEMU.

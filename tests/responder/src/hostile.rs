@@ -23,7 +23,10 @@ use smmu_model::AckDelay;
 
 use crate::raw::{entry, fid, wanted, x0};
 use crate::walk::Numbers;
-use crate::{HEAP, HOST_PAGE, Machine, NO_MEMORY, Options, PSMMU, PSMMU_STEP, Pas, RMM, Tables};
+use crate::{
+    DEVICE_GRANULES, DEVICE_MEMORY, HEAP, HOST_PAGE, Machine, NO_MEMORY, Options, PSMMU,
+    PSMMU_STEP, Pas, RMM, Tables,
+};
 use reference::{Owner, Range, Reference, Wants};
 
 /// Steps of a sequence as the test makes it, so that a seed that fails elsewhere fails there too.
@@ -97,7 +100,8 @@ impl Host {
         let mut numbers = Numbers::new(seed);
         let options = Options {
             streams: 6 + numbers.below(4) as u8,
-            event_queue: numbers.below(10) as u8,
+            // Now and then one that is so large that it is zeroed in parts.
+            event_queue: if numbers.once_in(5) { 12 } else { numbers.below(10) as u8 },
             pri_queue: numbers.once_in(2).then(|| numbers.below(9) as u8),
             messages: numbers.once_in(3),
             ..Options::default()
@@ -125,11 +129,17 @@ impl Host {
             36..42 => self.reclaim(),
             42..48 => self.proceed(),
             48..78 => self.go_on(),
-            78 => self.cancel(),
-            79..84 => self.look(),
+            78..80 => self.cancel(),
+            80..83 => self.look(),
+            83 => self.look_at_rmm(),
             84..94 => self.lead_stream(),
             _ => self.trouble(),
         }
+    }
+
+    /// Asks what the RMM as a whole is asked.
+    fn look_at_rmm(&mut self) {
+        if self.numbers.once_in(2) { self.deactivate_rmm() } else { self.look_at_tables() }
     }
 
     /// Does what some open operation wants.
@@ -139,11 +149,13 @@ impl Host {
             return;
         };
         match self.reference.operations[&handle].wants {
-            Wants::Donation(request) => {
-                if let Some(address) = self.idle(wanted(request)) {
+            Wants::Donation(request) => match self.idle(wanted(request)) {
+                Some(address) => {
                     self.donate_entries(handle, &[entry(address, wanted(request))], true);
                 }
-            }
+                None if self.numbers.once_in(8) => self.cancel_one(handle),
+                None => {}
+            },
             Wants::Reclaim => self.reclaim_from(handle),
             Wants::Nothing => {
                 self.proceed_with([handle, 0]);
@@ -179,6 +191,7 @@ impl Host {
             0 => RMM,
             1 => NO_MEMORY,
             2 => self.numbers.next() & !0xFFF,
+            4 => DEVICE_MEMORY + self.numbers.below(2 * DEVICE_GRANULES) * 0x1000,
             3 => self.one_of(&PAGES).expect("some"),
             _ => POOL.0 + self.numbers.below(POOL.1) * 0x1000,
         }
@@ -221,6 +234,7 @@ impl Host {
         }
         self.reference.check(&self.machine, POOL);
         self.machine.check_at_rest();
+        self.deactivate_rmm();
     }
 
     /// Leads an operation to its end.
@@ -238,8 +252,7 @@ impl Host {
                     Some(address) => {
                         self.donate_entries(handle, &[entry(address, wanted(request))], false);
                     }
-                    // Out of memory: a donation that fails ends it.
-                    None => self.donate_entries(handle, &[entry(0, 1)], false),
+                    None => self.cancel_one(handle),
                 },
             }
         }

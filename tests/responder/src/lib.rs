@@ -36,6 +36,10 @@ pub const RAW_LIST: u64 = 0x8000_2000;
 pub const HEAP: u64 = 0x8100_0000;
 /// First granule of the RMM, which lies within the host's memory.
 pub const RMM: u64 = 0x8F00_0000;
+/// First granule of the memory of devices: so many that are not coherent, and as many that are.
+pub const DEVICE_MEMORY: u64 = 0x1000_0000;
+/// How many granules of each kind.
+pub const DEVICE_GRANULES: u64 = 4;
 /// What no bank of memory has.
 pub const NO_MEMORY: u64 = 0x4000_0000;
 /// A stream of the table that a machine begins with.

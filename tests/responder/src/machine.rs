@@ -4,28 +4,28 @@
 
 use std::collections::HashMap;
 use std::num::NonZeroU32;
-use std::sync::atomic::{AtomicU16, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
+use model_adapter::tracker;
 use psmmu::{
     AbortBehaviour, Config, Delivery, Directory, Interface, Psmmu, Responder, Sizes, State,
 };
 use psmmu_abi::function::SVE_HINT;
-use psmmu_abi::{Event, Function, IrqSet, MsiMessage, PsmmuParamsFlags, Status};
+use psmmu_abi::{Event, Function, IrqSet, MemoryCategory, MsiMessage, PsmmuParamsFlags, Status};
 use psmmu_host::{
     Cause, Command, Conduit, Lender, OperationError, Rmi, RmiError, ServiceError, Serviced, service,
 };
-use rmm::{Bank, Dram, Features, Leaf, Rmm, Tracker};
+use rmm::{Bank, DeviceRegion, Dram, Features, Rmm};
 use smmu_model::{Guard, Smmu};
 
-use crate::raw::continued;
-use crate::{HEAP, HOST_PAGE, Heap, LIST_PAGE, ModelMemory, ModelRegisters, Owners, PSMMU};
+use crate::raw::{continued, fid, x0};
+use crate::{DEVICE_GRANULES, DEVICE_MEMORY, HEAP, HOST_PAGE, Heap, LIST_PAGE, ModelMemory};
+use crate::{ModelRegisters, Owners, PSMMU};
 use crate::{PSMMU_STEP, RMM, Ram, RamPage, STREAM, World};
 
 /// Granules that the host driver may lend.
 const HEAP_GRANULES: u64 = 8192;
-/// Regions of 2 MiB that can have granules in the Realm world at the same time.
-const LEAVES: usize = 24;
 /// Where messages of commands go; memory of the RMM.
 const COMPLETION: u64 = RMM;
 
@@ -68,6 +68,31 @@ fn dram() -> Dram {
     dram.without(RMM..RMM + 0x10_0000)
 }
 
+/// Memory of devices that the host may delegate: two regions that touch each other.
+fn device_memory() -> [DeviceRegion; 2] {
+    let region = |base, granules, category| {
+        let bank = Bank::new(base, granules * 0x1000).expect("a good bank");
+        DeviceRegion { bank, category }
+    };
+    [
+        region(DEVICE_MEMORY, DEVICE_GRANULES, MemoryCategory::DeviceNonCoherent),
+        region(
+            DEVICE_MEMORY + DEVICE_GRANULES * 0x1000,
+            DEVICE_GRANULES,
+            MemoryCategory::DeviceCoherent,
+        ),
+    ]
+}
+
+/// An open operation.
+#[derive(Debug)]
+struct Open {
+    /// Which device it is about.
+    device: usize,
+    /// It asks for memory.
+    asks: bool,
+}
+
 /// A host, an RMM and devices.
 pub struct Machine {
     rmm: Rmm<'static, World>,
@@ -82,8 +107,8 @@ pub struct Machine {
     /// What the RMM runs in.
     pub world: World,
     lender: Mutex<Lender<Heap, RamPage>>,
-    /// Which device each open operation is about.
-    handles: Mutex<HashMap<u64, usize>>,
+    /// The open operations by handle.
+    operations: Mutex<HashMap<u64, Open>>,
     calls: AtomicU64,
 }
 
@@ -112,7 +137,8 @@ impl Machine {
         let devices: Vec<_> = names.zip(smmus.iter().cloned()).collect();
 
         let dram = dram();
-        let host = Ram::of(&dram);
+        let device_memory = device_memory();
+        let host = Ram::of(&dram).with_devices(&device_memory);
         let completion = options.messages.then_some(COMPLETION);
         let world = World::new(host.clone(), devices.clone(), completion, ());
         let config = |name| Config {
@@ -131,12 +157,10 @@ impl Machine {
             .into_iter()
             .map(|(name, smmu)| Psmmu::new(config(name), ModelRegisters::new(smmu)))
             .collect();
-        // The RMM borrows its PSMMUs and tracks its memory for good; tests are short.
+        // The RMM borrows its PSMMUs for good; tests are short.
         let psmmus: &'static [_] = Box::leak(psmmus.into());
         let directory = Directory::new(psmmus).expect("at most 16 with a name each");
-        let regions: Vec<_> = (0..Tracker::regions_of(&dram)).map(|_| AtomicU16::new(0)).collect();
-        let leaves: Vec<_> = (0..LEAVES).map(|_| Leaf::new()).collect();
-        let tracker = Tracker::new(dram, Box::leak(regions.into()), Box::leak(leaves.into()));
+        let tracker = tracker(&dram, &device_memory);
 
         let owners = Owners::default();
         let features =
@@ -154,7 +178,7 @@ impl Machine {
             owners,
             world,
             lender: Mutex::new(lender),
-            handles: Mutex::default(),
+            operations: Mutex::default(),
             calls: AtomicU64::new(0),
         }
     }
@@ -293,58 +317,75 @@ impl Machine {
     #[must_use]
     pub fn call(&self, mut x: [u64; 8]) -> [u64; 8] {
         self.calls.fetch_add(1, Ordering::Relaxed);
-        let operation = self.begin_call(&x);
+        let (operation, function) = (self.begin_call(&x), x[0]);
         self.rmm.handle(&mut x);
-        self.end_call(operation, &x);
+        self.end_call(operation, function, &x);
         x
     }
 
     /// Finds out which device a call is about, and which operation it goes on with, `None` for a new
     /// one.
     fn begin_call(&self, x: &[u64; 8]) -> Option<(Option<u64>, usize)> {
-        let handles = self.handles.lock().unwrap_or_else(PoisonError::into_inner);
+        let operations = self.operations.lock().unwrap_or_else(PoisonError::into_inner);
         let [function, x1, x2, ..] = *x;
-        let (handle, device) = match Function::try_from(function & !SVE_HINT).ok()? {
+        let handle = match Function::try_from(function & !SVE_HINT).ok()? {
             Function::PsmmuActivate
             | Function::PsmmuDeactivate
             | Function::PsmmuStL2Create
-            | Function::PsmmuStL2Destroy => {
-                let names = (0..self.smmus.len() as u64).map(|index| PSMMU + index * PSMMU_STEP);
-                (None, names.into_iter().position(|name| name == x1)?)
-            }
-            Function::OpContinue => {
-                // With the arguments swapped, as TF-A-Tests does.
-                let handle = continued(x1, x2);
-                (Some(handle), *handles.get(&handle)?)
-            }
+            | Function::PsmmuStL2Destroy => None,
+            // With the arguments swapped, as TF-A-Tests does.
+            Function::OpContinue => Some(continued(x1, x2)),
+            Function::OpMemDonate | Function::OpMemReclaim | Function::OpCancel => Some(x1),
             _ => return None,
+        };
+        let device = match handle {
+            Some(handle) => operations.get(&handle)?.device,
+            None => {
+                let names = (0..self.smmus.len() as u64).map(|index| PSMMU + index * PSMMU_STEP);
+                names.into_iter().position(|name| name == x1)?
+            }
         };
         self.world.about(device);
         Some((handle, device))
     }
 
-    fn end_call(&self, operation: Option<(Option<u64>, usize)>, x: &[u64; 8]) {
+    /// Notes what becomes of an operation by an answer.
+    fn end_call(&self, operation: Option<(Option<u64>, usize)>, function: u64, x: &[u64; 8]) {
         let Some((handle, device)) = operation else {
             return;
         };
-        let mut handles = self.handles.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut operations = self.operations.lock().unwrap_or_else(PoisonError::into_inner);
         let is_open = x[0] & 0xFF == Status::Incomplete as u64;
+        let asks = x[0] == x0::DONATE;
         match handle {
             None if is_open => {
-                assert!(handles.insert(x[1], device).is_none(), "handle {:#x} twice", x[1]);
+                let before = operations.insert(x[1], Open { device, asks });
+                assert!(before.is_none(), "handle {:#x} twice", x[1]);
             }
-            Some(handle) if !is_open => {
-                handles.remove(&handle);
+            None => {}
+            Some(handle) => {
+                let operation = operations.get_mut(&handle).expect("it was open");
+                // A refused transfer ends nothing, but for a donation that was asked for.
+                let is_over = !is_open
+                    && match function & !SVE_HINT {
+                        fid::OP_MEM_DONATE => operation.asks,
+                        function => function == fid::OP_CONTINUE,
+                    };
+                if is_open {
+                    operation.asks = asks;
+                }
+                if is_over {
+                    operations.remove(&handle);
+                }
             }
-            _ => {}
         }
     }
 
     /// Returns the handles of the operations that are open, in order.
     #[must_use]
     pub fn handles(&self) -> Vec<u64> {
-        let handles = self.handles.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut handles: Vec<_> = handles.keys().copied().collect();
+        let operations = self.operations.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut handles: Vec<_> = operations.keys().copied().collect();
         handles.sort_unstable();
         handles
     }

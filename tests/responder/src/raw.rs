@@ -30,6 +30,11 @@ pub mod fid {
     pub const OP_MEM_RECLAIM: u64 = 0xC400_0209;
     pub const OP_CANCEL: u64 = 0xC400_020A;
     pub const PSMMU_INFO: u64 = 0xC400_020E;
+    pub const RMM_DEACTIVATE: u64 = 0xC400_020F;
+    pub const GPT_INFO: u64 = 0xC400_0211;
+    /// Those of virtual SMMUs.
+    pub const VSMMU: [u64; 6] =
+        [0xC400_016A, 0xC400_016B, 0xC400_01D6, 0xC400_020B, 0xC400_020C, 0xC400_020D];
 }
 
 /// Values of X0.
@@ -41,12 +46,11 @@ pub mod x0 {
     pub const DEVICE: u64 = 6;
     pub const BUSY: u64 = 10;
     pub const GLOBAL: u64 = 11;
-    pub const TRACKING: u64 = 12;
     pub const BLOCKED: u64 = 14;
     /// Incomplete; the host goes on.
     pub const CONTINUE: u64 = 0x00D;
-    /// Incomplete; the host donates.
-    pub const DONATE: u64 = 0x10D;
+    /// Incomplete; the host donates, or cancels.
+    pub const DONATE: u64 = 0x50D;
     /// Incomplete; the host reclaims.
     pub const RECLAIM: u64 = 0x20D;
     /// The walk of the stream table ended at level 2.
@@ -56,7 +60,7 @@ pub mod x0 {
 }
 
 /// X2 that asks for one granule.
-pub const ONE_GRANULE: u64 = 0x1_0004;
+pub const ONE_GRANULE: u64 = 4;
 
 /// Returns the number of granules that X2 of a "donate" answer asks for, in one piece.
 ///
@@ -64,8 +68,9 @@ pub const ONE_GRANULE: u64 = 0x1_0004;
 /// When it asks for something else.
 #[must_use]
 pub fn wanted(x2: u64) -> u64 {
-    // Blocks of 4 KiB or 2 MiB, contiguous, delegated.
-    assert_eq!(x2 & !(0x3FFF << 2 | 1), 1 << 16, "X2 {x2:#x}");
+    // Blocks of 4 KiB or 2 MiB, delegated, contiguous unless it is a single granule.
+    let contiguous = if x2 == ONE_GRANULE { 0 } else { 1 << 16 };
+    assert_eq!(x2 & !(0x3FFF << 2 | 1), contiguous, "X2 {x2:#x}");
     let (count, in_a_block) = (x2 >> 2 & 0x3FFF, if x2 & 1 == 0 { 1 } else { 512 });
     assert!(count.is_power_of_two() && count < 1024, "X2 {x2:#x}");
     count * in_a_block
@@ -250,7 +255,8 @@ impl Machine {
     /// # Panics
     /// When it does not come to an end.
     pub fn finish(&self, handle: u64) -> u64 {
-        for _ in 0..20 {
+        // The largest queue is zeroed in 256 parts.
+        for _ in 0..1000 {
             match self.proceed(handle) {
                 (x0::CONTINUE, _) => {}
                 (x0::RECLAIM, _) => {

@@ -6,7 +6,7 @@ use responder_tests::hostile::{STEPS, Tally, hostile};
 use responder_tests::raw::{fid, x0};
 
 /// Sequences.
-const SEQUENCES: u64 = 2000;
+const SEQUENCES: u64 = 3000;
 
 #[test]
 fn whatever_a_host_does_each_granule_is_in_one_place_and_all_come_back() {
@@ -30,6 +30,12 @@ fn whatever_a_host_does_each_granule_is_in_one_place_and_all_come_back() {
         (fid::OP_CONTINUE, x0::DEVICE),
         (fid::OP_CONTINUE, x0::RECLAIM),
         (fid::OP_MEM_RECLAIM, x0::RECLAIM),
+        (fid::OP_MEM_DONATE, x0::RECLAIM),
+        (fid::OP_CANCEL, x0::CONTINUE),
+        (fid::OP_CANCEL, x0::RECLAIM),
+        (fid::RMM_DEACTIVATE, x0::SUCCESS),
+        (fid::RMM_DEACTIVATE, x0::GLOBAL),
+        (fid::GPT_INFO, x0::SUCCESS),
     ] {
         let times = tally.get(&(function, x0)).copied().unwrap_or(0);
         assert!(times >= 10, "{function:#x} answers {x0:#x} {times} times");

@@ -154,6 +154,11 @@ fn the_order_of_linux_is_served() {
 }
 
 #[test]
+fn the_newest_linux_is_served_without_memory_and_through_20_kexecs() {
+    passes(&faulting("linux-newest"));
+}
+
+#[test]
 fn the_story_that_make_run_tells_is_a_good_one() {
     passes(&faulting("story").edus(&boot_runner::story::EDUS));
 }

@@ -4,14 +4,13 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU16;
 
-use model_adapter::{ModelMemory, ModelRegisters, Owners, Pas, Ram, World};
+use model_adapter::{ModelMemory, ModelRegisters, Owners, Pas, Ram, World, tracker};
 use psmmu::{Directory, HostGranule, Psmmu, Responder, State};
 use psmmu_abi::{
     AddressRange, DonateRequest, Function, MemoryTransfer, Notification, ResultWord, Status,
 };
-use rmm::{Bank, Dram, Features, GranuleState, Leaf, Rmm, Tracker};
+use rmm::{Bank, Dram, Features, GranuleState, Rmm};
 use smmu_model::{Config, Device, Guard, Smmu};
 
 use crate::{ModelPsmmu, PSMMU, Switch, config};
@@ -100,9 +99,7 @@ impl Monitor {
         let registers = ModelRegisters::with_hook(smmu.clone(), Switch);
         let psmmu: &'static ModelPsmmu = Box::leak(Box::new(Psmmu::new(config(2), registers)));
         let directory = Directory::new([psmmu]).expect("one PSMMU");
-        let regions: Vec<_> = (0..Tracker::regions_of(&dram)).map(|_| AtomicU16::new(0)).collect();
-        let leaves: Vec<_> = (0..2).map(|_| Leaf::new()).collect();
-        let tracker = Tracker::new(dram, Box::leak(regions.into()), Box::leak(leaves.into()));
+        let tracker = tracker(&dram, &[]);
         let features =
             Features { address_bits: 48, breakpoints: 5, watchpoints: 3, protected_size: 5 };
         let responder = Responder::new(directory, ram.clone(), Owners::default());
@@ -173,6 +170,12 @@ impl Monitor {
         self.call(function, [granule, granule + 0x1000, 0]).status()
     }
 
+    /// Makes a call without arguments.
+    #[must_use]
+    pub fn ask(&self, function: Function) -> Status {
+        self.call(function, [0; 3]).status()
+    }
+
     /// Begins an operation.
     #[must_use]
     pub fn begin(&self, function: Function, x2: u64) -> Reply {
@@ -225,7 +228,7 @@ impl Monitor {
                 None if next.status() == Status::Incomplete => panic!("{next:?}"),
                 None => return next.status(),
                 Some(MemoryTransfer::Donate) => {
-                    assert_eq!(next.outputs[1], DonateRequest::granules(1, true).x2());
+                    assert_eq!(next.outputs[1], DonateRequest::region(1).x2());
                     assert_eq!(self.delegate(first), Status::Success, "{first}");
                     let reply = self.donate(thread, handle, first);
                     assert_eq!(reply.outputs[0], 1, "{reply:?}");

@@ -84,6 +84,36 @@ fn a_granule_that_several_move_is_in_one_world_at_the_end_and_each_move_counts_o
 }
 
 #[test]
+fn the_rmm_leaves_service_with_nothing_delegated_or_begun_alone() {
+    under_all_schedules(|| {
+        let monitor = Monitor::new();
+        let leaving = spawn(&monitor, |monitor| {
+            patiently(|| monitor.ask(Function::RmmDeactivate)) == Status::Success
+        });
+        let delegation = spawn(&monitor, |monitor| monitor.delegate(9) == Status::Success);
+        let activation = spawn(&monitor, |monitor| monitor.begin(Function::PsmmuActivate, 0));
+        let left = leaving.join().unwrap();
+        let (delegated, begun) = (delegation.join().unwrap(), activation.join().unwrap());
+        let is_open = begun.wants() == Some(MemoryTransfer::Donate);
+        assert!(!left || !delegated && !is_open, "{delegated}, {begun:?}");
+        if left {
+            assert_eq!(monitor.delegate(9), Status::ErrorGlobal);
+            assert_eq!(monitor.ask(Function::RmmActivate), Status::Success);
+        } else {
+            assert_eq!(monitor.ask(Function::RmmActivate), Status::ErrorGlobal);
+        }
+        if delegated {
+            assert_eq!(monitor.undelegate(9), Status::Success);
+        }
+        let end = if is_open { monitor.finish(0, begun, 0) } else { monitor.activate(0) };
+        assert_eq!(end, Status::Success);
+        assert_eq!(monitor.deactivate(0), Status::Success);
+        assert_eq!(patiently(|| monitor.ask(Function::RmmDeactivate)), Status::Success);
+        monitor.check_at_rest();
+    });
+}
+
+#[test]
 fn a_granule_is_taken_by_one_of_two_donations_and_an_undelegation() {
     under_all_schedules(|| {
         let monitor = Monitor::active();

@@ -155,7 +155,7 @@ fn while_an_event_is_reported(event: Event) {
 /// Functions that the RMM does not have, and those that EL3 keeps from it.
 fn unknown_functions() {
     // 0x18F is what the RMM itself says to EL3.
-    for number in [0x151, 0x152, 0x155, 0x16D, 0x18F, 0x1D0, 0x1EF, 0x211, 0x2CF] {
+    for number in [0x151, 0x152, 0x155, 0x16D, 0x18F, 0x1D0, 0x1EF, 0x210, 0x2CF] {
         for hint in [0, SVE_HINT] {
             let fid = 0xC400_0000 | hint | number;
             let what = format_args!("unknown function {fid:#x}");

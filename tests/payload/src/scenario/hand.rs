@@ -15,8 +15,8 @@ use crate::pool::{GRANULE, Pool};
 
 /// X0 of an operation that wants nothing but to be continued.
 pub const NOTHING: u64 = 0x00D;
-/// X0 of an operation that wants memory.
-pub const DONATE: u64 = 0x10D;
+/// X0 of an operation that wants memory, and can be cancelled.
+pub const DONATE: u64 = 0x50D;
 /// X0 of an operation that gives memory back.
 pub const RECLAIM: u64 = 0x20D;
 
@@ -73,12 +73,23 @@ impl Region {
 
     /// Delegates it.
     pub fn delegate(self) {
-        move_granules(Function::GranuleRangeDelegate, self.address, self.end(), 0, self.end());
+        self.move_all(Function::GranuleRangeDelegate);
     }
 
     /// Undelegates it.
     pub fn undelegate(self) {
-        move_granules(Function::GranuleRangeUndelegate, self.address, self.end(), 0, self.end());
+        self.move_all(Function::GranuleRangeUndelegate);
+    }
+
+    /// Delegates or undelegates it, in as many calls as the RMM likes.
+    fn move_all(self, function: Function) {
+        let mut at = self.address;
+        while at < self.end() {
+            let [x0, end, x2] = registers(call_range(function, at, self.end()));
+            expect_eq!([x0, x2], [0, 0], "{function:?} at {at:#x}: X0 and X2");
+            require!(end > at && end <= self.end(), "{function:?} at {at:#x}: X1 is {end:#x}");
+            at = end;
+        }
     }
 
     /// Gives it back to the pool, which sees to it that it was wiped.
@@ -116,12 +127,16 @@ pub fn registers(answer: Answer) -> [u64; 3] {
 
 /// Delegates or undelegates, and checks X0 and X1 of the answer.
 pub fn move_granules(function: Function, base: u64, top: u64, x0: u64, out_top: u64) {
-    let answer = match function {
-        Function::GranuleRangeDelegate => WATCHED.granule_range_delegate(base, top),
-        _ => WATCHED.granule_range_undelegate(base, top),
-    };
+    let answer = call_range(function, base, top);
     let what = format_args!("{function:?} of {base:#x} to {top:#x}");
     expect_eq!(registers(answer), [x0, out_top, 0], "{what}: X0 to X2");
+}
+
+fn call_range(function: Function, base: u64, top: u64) -> Answer {
+    match function {
+        Function::GranuleRangeDelegate => WATCHED.granule_range_delegate(base, top),
+        _ => WATCHED.granule_range_undelegate(base, top),
+    }
 }
 
 /// Begins an operation that must want `x0`.
@@ -147,8 +162,10 @@ impl Operation {
     /// Takes memory for what it asks for, delegated.
     pub fn find(&self) -> Region {
         let request = self.request;
-        require!(request.is_contiguous(), "{request:x?} is for no single region");
-        Region::delegated(request.count() * request.block_size().granules())
+        let granules = request.count() * request.block_size().granules();
+        let one = request.is_contiguous() != (granules == 1);
+        require!(one, "{request:x?} is for no single region, or says so of a granule");
+        Region::delegated(granules)
     }
 
     /// Donates `region`, which it must take; `x0` is what it must want then. Returns what it asks for.
@@ -166,15 +183,24 @@ impl Operation {
         registers(WATCHED.op_mem_donate(self.handle, list, entries))
     }
 
-    /// Offers the list at `list`, which must be refused.
-    pub fn offer_in_vain(&self, what: fmt::Arguments<'_>, list: u64, entries: u64) {
+    /// Offers the list at `list`, which must be refused when the operation holds `held` regions: it is over,
+    /// or gives them back.
+    pub fn offer_in_vain(&self, what: fmt::Arguments<'_>, list: u64, entries: u64, held: usize) {
         let answer = self.offer(list, entries);
-        expect_eq!(answer, [INPUT, 0, 0], "OP_MEM_DONATE of {what}: X0 to X2");
+        let wanted = if held == 0 { INPUT } else { RECLAIM };
+        expect_eq!(answer, [wanted, 0, 0], "OP_MEM_DONATE of {what}: X0 to X2");
     }
 
     /// Fails it by a donation that must be refused.
-    pub fn fail(&self) {
-        self.offer_in_vain(format_args!("a list at 1"), 1, 1);
+    pub fn fail(&self, held: usize) {
+        self.offer_in_vain(format_args!("a list at 1"), 1, 1, held);
+    }
+
+    /// Cancels it when it holds `held` regions.
+    pub fn cancel(&self, held: usize) {
+        let wanted = if held == 0 { NOTHING } else { RECLAIM };
+        let answer = registers(WATCHED.op_cancel(self.handle));
+        expect_eq!(answer, [wanted, 0, 0], "OP_CANCEL of {:#x}: X0 to X2", self.handle);
     }
 
     /// Continues it; it must answer `x0`.
@@ -207,7 +233,7 @@ impl Operation {
 
     /// Ends it without memory, by a donation that fails.
     pub fn abandon(&self) {
-        self.fail();
+        self.fail(0);
         self.go_on(INPUT);
     }
 

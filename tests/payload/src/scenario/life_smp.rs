@@ -133,7 +133,7 @@ fn work(index: usize) {
     let mut lender = pool::lender(&PAGES[index]);
     let (deadline, patience) = (Deadline::after(LIMIT), Deadline::after(PATIENCE));
     for round in 1.. {
-        granules(index, round);
+        granules(round);
         fight(round);
         table(&mut lender, index, round);
         must(RMI.irq_notify(SMMU, IrqSet::EVENTQ | IrqSet::GERROR));
@@ -160,13 +160,8 @@ fn work(index: usize) {
 }
 
 /// Granules of this CPU's own, to the Realm world and back.
-fn granules(index: usize, round: u32) {
-    let region = Region::new(1 + u64::from(round) % 5);
-    let delegated = RMI.granule_range_delegate(region.address, region.end());
-    expect_eq!(moved(&delegated), Ok(region.end()), "delegated on CPU {index}");
-    let back = RMI.granule_range_undelegate(region.address, region.end());
-    expect_eq!(moved(&back), Ok(region.end()), "undelegated on CPU {index}");
-    region.free();
+fn granules(round: u32) {
+    Region::delegated(1 + u64::from(round) % 5).take_back();
 }
 
 fn moved(answer: &Answer) -> Result<u64, RmiError> {

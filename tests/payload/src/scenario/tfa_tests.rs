@@ -171,8 +171,8 @@ fn operation(function: Function, arguments: &[u64], held: &mut Held) {
 /// Finds what is asked for and donates it; all must be taken.
 fn donate(handle: u64, request: u64, held: &mut Held) -> [u64; 4] {
     let request = DonateRequest::from_x2(request);
-    require!(request.is_contiguous(), "{request:x?} is for no single region");
     let granules = request.count();
+    require!(request.is_contiguous() || granules == 1, "{request:x?} is for no single region");
     let address = allocate(granules);
     each(Function::GranuleRangeDelegate, address, granules);
     BUFFER.scribble();

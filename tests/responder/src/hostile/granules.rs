@@ -6,6 +6,7 @@ use super::reference::{Owner, granules};
 use super::{Host, PAGES, POOL};
 use crate::Pas;
 use crate::raw::{fid, x0};
+use rmm::delegate::BATCH;
 
 impl Host {
     pub(super) fn range(&mut self) -> (u64, u64) {
@@ -17,18 +18,25 @@ impl Host {
 
     /// Moves granules, and notes how far the RMM came.
     pub(super) fn move_range(&mut self, function: u64, (base, top): (u64, u64)) {
+        let interrupt = self.numbers.once_in(4).then(|| self.numbers.below(4) as u32);
+        self.machine.world.interrupt_after(interrupt);
         let [x0, end, x2, x3] = self.call(function, &[base, top]);
+        self.machine.world.interrupt_after(None);
         assert_eq!((x2, x3), (0, 0));
         if x0 != x0::SUCCESS {
             assert_eq!((x0, end), (x0::INPUT, base));
             return;
         }
         assert!(end > base && end <= top && end.is_multiple_of(0x1000), "{base:#x} to {end:#x}");
+        assert!(end - base <= BATCH * 0x1000, "{base:#x} to {end:#x}");
+        assert!(interrupt != Some(0) || end == base + 0x1000, "an interrupt has to wait");
         for granule in granules((base, (end - base) / 0x1000)) {
             let owner = match function {
                 fid::RANGE_DELEGATE => self.reference.owners.insert(granule, Owner::Idle),
                 _ => {
-                    assert_eq!(self.machine.host.page(granule), [0; 512], "{granule:#x}");
+                    if granule >= POOL.0 || PAGES.contains(&granule) {
+                        assert_eq!(self.machine.host.page(granule), [0; 512], "{granule:#x}");
+                    }
                     let owner = self.reference.owners.remove(&granule);
                     assert_eq!(owner, Some(Owner::Idle), "{granule:#x} is undelegated");
                     None

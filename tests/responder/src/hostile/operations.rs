@@ -205,10 +205,17 @@ impl Host {
         let Wants::Donation(request) = operation.wants else {
             return assert_eq!((x0, taken, x2), (x0::INPUT, 0, 0));
         };
-        if x0 == x0::INPUT {
+        if matches!(x0, x0::INPUT | x0::RECLAIM) {
             assert!(!is_right, "a donation in order is refused");
             assert_eq!((taken, x2), (0, 0));
             operation.fail();
+            // It gives back what it has; with nothing it is over.
+            let is_over = operation.wants == Wants::Nothing;
+            assert_eq!(x0 == x0::INPUT, is_over);
+            if is_over {
+                self.reference.end(handle, x0);
+                self.stale.push(handle);
+            }
             return;
         }
         operation.wants = Wants::of(x0, x2);
@@ -219,6 +226,7 @@ impl Host {
         let full = entries.iter().find(|&&entry| range_count(entry) != 0).expect("an entry");
         let given = range(*full);
         assert_eq!((taken, given.1), (wanted(request), taken));
+        assert!(given.0 >= POOL.0, "{given:x?} is not memory of a host");
         operation.ranges.push(given);
         self.reference.hand(given, Owner::Idle, Owner::Operation(handle));
     }
@@ -287,7 +295,12 @@ impl Host {
         }
         assert_eq!(out, handle);
         let wants = Wants::of(x0, request);
-        if wants != operation.wants {
+        let was_wiped = matches!(wants, Wants::Donation(_)) && operation.wants == Wants::Nothing;
+        if was_wiped {
+            // What it had was large, and is zeroed now.
+            assert_eq!(operation.purpose, Purpose::Activate);
+            operation.wants = wants;
+        } else if wants != operation.wants {
             // It had all it needed, and the device would not have it.
             assert_eq!((operation.wants, wants), (Wants::Nothing, Wants::Reclaim));
             assert!(!matches!(operation.purpose, Purpose::Give(_)));
@@ -299,6 +312,55 @@ impl Host {
 
     pub(super) fn cancel(&mut self) {
         let handle = self.handle();
-        assert_eq!(self.call(fid::OP_CANCEL, &[handle]), [x0::INPUT, 0, 0, 0]);
+        self.cancel_one(handle);
+    }
+
+    /// Cancels what asks for memory; nothing else can be.
+    pub(super) fn cancel_one(&mut self, handle: u64) {
+        let [x0, outputs @ ..] = self.call(fid::OP_CANCEL, &[handle]);
+        assert_eq!(outputs, [0; 3]);
+        let expected = match self.reference.operations.get_mut(&handle) {
+            Some(operation) if matches!(operation.wants, Wants::Donation(_)) => {
+                operation.fail();
+                if operation.ranges.is_empty() { x0::CONTINUE } else { x0::RECLAIM }
+            }
+            _ => x0::INPUT,
+        };
+        assert_eq!(x0, expected, "OP_CANCEL of {handle:#x}");
+    }
+
+    /// Takes the RMM out of service, which it refuses while anything is going on, and back into it.
+    pub(super) fn deactivate_rmm(&mut self) {
+        let machine = &self.machine;
+        let inactive = |psmmu: u64| machine.psmmu_of(psmmu as usize).state() == State::Inactive;
+        let is_idle = self.reference.owners.is_empty()
+            && self.reference.operations.is_empty()
+            && (0..PSMMUS).all(inactive);
+        let expected = if is_idle { x0::SUCCESS } else { x0::GLOBAL };
+        assert_eq!(self.call(fid::RMM_DEACTIVATE, &[]), [expected, 0, 0, 0]);
+        if !is_idle {
+            return;
+        }
+        let name = PSMMU;
+        for (function, x1, x2) in [
+            (fid::RANGE_DELEGATE, POOL.0, POOL.0 + 0x1000),
+            (fid::PSMMU_INFO, name, PAGES[0]),
+            (fid::PSMMU_ACTIVATE, name, PAGES[0]),
+            (fid::OP_CANCEL, 0, 0),
+            (fid::RMM_DEACTIVATE, 0, 0),
+        ] {
+            assert_eq!(self.call(function, &[x1, x2]), [x0::GLOBAL, 0, 0, 0], "{function:#x}");
+        }
+        self.machine.host.fill(PAGES[1], 0);
+        assert_eq!(self.call(fid::CONFIG_SET, &[PAGES[1]]), [x0::SUCCESS, 0, 0, 0]);
+        assert_eq!(self.call(fid::RMM_ACTIVATE, &[]), [x0::SUCCESS, 0, 0, 0]);
+    }
+
+    /// Asks whose the granule protection tables of a range are.
+    pub(super) fn look_at_tables(&mut self) {
+        let (base, top) = self.range();
+        let is_range = base.is_multiple_of(0x1000) && base < top && top <= 1 << 48;
+        let expected = if is_range { [x0::SUCCESS, top, 1, 0] } else { [x0::INPUT, 0, 0, 0] };
+        assert_eq!(self.call(fid::GPT_INFO, &[base, top]), expected, "{base:#x} to {top:#x}");
     }
 }

@@ -1,14 +1,19 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Donations that are not what was asked for: each makes its operation fail, and only it.
+//! Donations that are not what was asked for: each makes its operation fail, and only it. One that holds
+//! nothing is over with the refusal; one that holds something gives it back first.
 
 use responder_tests::raw::{ONE_GRANULE, entry, fid, x0};
-use responder_tests::{HOST_PAGE, Machine, NO_MEMORY, PSMMU, RAW_LIST, RMM};
+use responder_tests::{
+    DEVICE_MEMORY, HOST_PAGE, Machine, NO_MEMORY, Options, PSMMU, RAW_LIST, RMM,
+};
 
-use crate::rig::{active, fails, live, started};
+use crate::rig::{active, fails, live, started, started_with};
 
-/// The first answer to a donation of two granules that is wrong: an error, and nothing taken.
+/// The answer to a donation that is wrong, to an operation that holds nothing: an error, nothing taken.
 const REFUSED: [u64; 3] = [x0::INPUT, 0, 0];
+/// The same to one that holds something.
+const GIVES_BACK: [u64; 3] = [x0::RECLAIM, 0, 0];
 
 /// An activation that asks for its stream table, of two granules.
 fn asking() -> (Machine, u64) {
@@ -41,7 +46,7 @@ fn what_the_operation_has_already_is_refused_and_comes_back_once() {
     let (machine, handle) = asking();
     let (x0, request, stream_table) = machine.give(handle, 0x1_0008);
     assert_eq!((x0, request), (x0::DONATE, ONE_GRANULE));
-    assert_eq!(machine.donate(handle, &[entry(stream_table, 1)]), REFUSED);
+    assert_eq!(machine.donate(handle, &[entry(stream_table, 1)]), GIVES_BACK);
     fails(&machine, handle, x0::INPUT);
 }
 
@@ -163,7 +168,7 @@ fn a_list_page_that_is_delegated_between_two_donations_is_no_list_any_more() {
     machine.list(&[entry(address, 1)]);
     assert_eq!((request, machine.delegate(RAW_LIST)), (ONE_GRANULE, x0::SUCCESS));
     let answer = machine.ask(fid::OP_MEM_DONATE, [handle, RAW_LIST, 1]);
-    assert_eq!(answer, [x0::INPUT, 0, 0, 0]);
+    assert_eq!(answer, [x0::RECLAIM, 0, 0, 0]);
     assert_eq!(machine.undelegate(RAW_LIST), x0::SUCCESS);
     machine.take_home(address, 1);
     fails(&machine, handle, x0::INPUT);
@@ -178,7 +183,7 @@ fn the_list_page_itself_can_be_donated_and_is_then_no_list_any_more() {
     machine.host.set_word(own, 0, entry(own, 1));
     assert_eq!(machine.delegate(own), x0::SUCCESS);
     let answer = machine.ask(fid::OP_MEM_DONATE, [handle, own, 1]);
-    assert_eq!(answer, [x0::INPUT, 0, 0, 0]);
+    assert_eq!(answer, [x0::RECLAIM, 0, 0, 0]);
     machine.take_home(own, 1);
     fails(&machine, handle, x0::INPUT);
 }
@@ -205,7 +210,7 @@ fn donated_memory_is_the_rmms_until_it_comes_back_and_comes_back_wiped() {
         // What the host had left there is gone already.
         assert_eq!(machine.host.realm_page(granule), [0; 512]);
     }
-    assert_eq!(machine.donate(handle, &[entry(table, 1)]), REFUSED);
+    assert_eq!(machine.donate(handle, &[entry(table, 1)]), GIVES_BACK);
     fails(&machine, handle, x0::INPUT);
 }
 
@@ -224,5 +229,58 @@ fn a_donation_that_nobody_asked_for_changes_nothing() {
     assert_eq!((request, machine.donate(handle, &offered)), (0, REFUSED));
     assert_eq!(machine.finish(handle), x0::SUCCESS);
     machine.take_home(address, 1);
+    live(&machine);
+}
+
+#[test]
+fn a_refused_donation_ends_an_operation_that_holds_nothing() {
+    let (machine, handle) = asking();
+    assert_eq!(machine.donate(handle, &[entry(NO_MEMORY, 2)]), REFUSED);
+    // No further call is needed, as Linux makes none; that of TF-A-Tests gets the same error.
+    machine.check_at_rest();
+    assert_eq!(machine.proceed(handle), (x0::INPUT, 0));
+    assert_eq!(machine.ask(fid::OP_MEM_RECLAIM, [handle, RAW_LIST, 4]), [x0::INPUT, 0, 0, 0]);
+    live(&machine);
+
+    let machine = active();
+    for _ in 0..20 {
+        let (handle, _) = machine.begin_create(0);
+        assert_eq!(machine.donate(handle, &[entry(NO_MEMORY, 1)]), REFUSED);
+    }
+    assert_eq!(crate::rig::create(&machine, 0), x0::SUCCESS);
+}
+
+#[test]
+fn device_memory_is_no_donation() {
+    let (machine, handle) = asking();
+    for granule in [DEVICE_MEMORY, DEVICE_MEMORY + 0x1000] {
+        assert_eq!(machine.delegate(granule), x0::SUCCESS);
+    }
+    assert_eq!(machine.donate(handle, &[entry(DEVICE_MEMORY, 2)]), REFUSED);
+    for granule in [DEVICE_MEMORY, DEVICE_MEMORY + 0x1000] {
+        assert_eq!(machine.undelegate(granule), x0::SUCCESS);
+    }
+    live(&machine);
+}
+
+#[test]
+fn a_large_donation_is_wiped_in_parts_and_not_before_it_is_used() {
+    let options = Options { event_queue: 14, ..Options::default() };
+    let machine = started_with(options);
+    let (handle, mut request) = machine.begin_activate();
+    for _ in 0..2 {
+        (_, request, _) = machine.give(handle, request);
+    }
+    // 2^14 events of 32 bytes: 128 granules, of which a call zeroes 16.
+    let (x0, x2, queue) = machine.give(handle, request);
+    assert_eq!((x0, x2), (x0::CONTINUE, 0));
+    let is_wiped = |granule: u64| machine.host.realm_page(queue + granule * 0x1000) == [0; 512];
+    for done in (16..=128).step_by(16) {
+        assert_eq!(machine.status(fid::OP_CANCEL, [handle, 0, 0]), x0::INPUT, "nor cancelled");
+        assert_eq!(machine.proceed(handle), (x0::CONTINUE, 0));
+        assert_eq!((0..128).filter(|&granule| is_wiped(granule)).count(), done);
+    }
+    assert_eq!(machine.proceed(handle), (x0::SUCCESS, 0));
+    assert_eq!(crate::rig::deactivate(&machine), x0::SUCCESS);
     live(&machine);
 }

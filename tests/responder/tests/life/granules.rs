@@ -3,7 +3,8 @@
 //! Granules change worlds.
 
 use responder_tests::raw::{fid, x0};
-use responder_tests::{Machine, NO_MEMORY, Pas, RMM};
+use responder_tests::{DEVICE_GRANULES, DEVICE_MEMORY, Machine, NO_MEMORY, PSMMU, Pas, RMM};
+use rmm::delegate::BATCH;
 
 use crate::rig::{live, started};
 
@@ -80,34 +81,80 @@ fn what_is_no_memory_of_the_host_never_goes() {
 }
 
 #[test]
-fn a_call_does_a_batch_of_64_and_says_how_far_it_came() {
+fn a_call_does_a_batch_and_says_how_far_it_came() {
     let machine = started();
-    let top = A + 200 * 0x1000;
+    let top = A + 5 * 0x1000;
     for function in [fid::RANGE_DELEGATE, fid::RANGE_UNDELEGATE] {
         let mut base = A;
-        for end in [64, 128, 192, 200] {
-            let end = A + end * 0x1000;
+        while base < top {
+            let end = top.min(base + BATCH * 0x1000);
             assert_eq!(range(&machine, function, base, top), (x0::SUCCESS, end));
             base = end;
         }
+        // All there is, without a word on where it ends.
+        let end = A + (0x10 + BATCH) * 0x1000;
+        assert_eq!(range(&machine, function, A + 0x1_0000, !0xFFF), (x0::SUCCESS, end));
     }
-    // All there is, without a word on where it ends.
-    assert_eq!(delegate(&machine, A, !0xFFF), (x0::SUCCESS, A + 64 * 0x1000));
-    assert_eq!(undelegate(&machine, A, !0xFFF), (x0::SUCCESS, A + 64 * 0x1000));
     assert_eq!(machine.host.realm(), [0; 0]);
+}
+
+#[test]
+fn a_call_ends_behind_the_granule_at_which_an_interrupt_is_pending() {
+    let machine = started();
+    let top = A + BATCH * 0x1000;
+    for function in [fid::RANGE_DELEGATE, fid::RANGE_UNDELEGATE] {
+        let mut base = A;
+        for done in 1..BATCH {
+            // One that is pending from the start on does not keep the first granule from moving.
+            machine.world.interrupt_after(Some(0));
+            let end = A + done * 0x1000;
+            assert_eq!(range(&machine, function, base, top), (x0::SUCCESS, end));
+            base = end;
+        }
+        machine.world.interrupt_after(None);
+        assert_eq!(range(&machine, function, base, top), (x0::SUCCESS, top));
+    }
+    live(&machine);
+}
+
+#[test]
+fn every_granule_may_be_delegated_at_the_same_time() {
+    let machine = started();
+    // One of each 2 MiB first, then all of the smaller bank.
+    let first: Vec<_> = (0x8000_0000..RMM).step_by(1 << 21).map(|base| base + 0x5000).collect();
+    first.iter().for_each(|&granule| assert_eq!(machine.delegate(granule), x0::SUCCESS));
+    let all = (BANK..BANK + 0x60_0000).step_by(0x1000);
+    all.clone().for_each(|granule| assert_eq!(machine.delegate(granule), x0::SUCCESS));
+    first.into_iter().chain(all).for_each(|granule| {
+        assert_eq!(machine.undelegate(granule), x0::SUCCESS);
+    });
+    live(&machine);
+}
+
+#[test]
+fn a_call_keeps_to_one_block_of_2_mib() {
+    let machine = started();
+    let block = A + (2 << 20);
+    for function in [fid::RANGE_DELEGATE, fid::RANGE_UNDELEGATE] {
+        let (base, top) = (block - 0x1000, block + 0x1000);
+        assert_eq!(range(&machine, function, base, top), (x0::SUCCESS, block));
+        assert_eq!(range(&machine, function, block, top), (x0::SUCCESS, top));
+    }
 }
 
 #[test]
 fn a_range_ends_before_the_first_granule_that_cannot_go() {
     let machine = started();
-    assert_eq!(delegate(&machine, A + 0x3000, A + 0x4000).0, x0::SUCCESS);
-    assert_eq!(delegate(&machine, A, A + 0x8000), (x0::SUCCESS, A + 0x3000));
-    assert_eq!(delegate(&machine, A + 0x3000, A + 0x8000), (x0::INPUT, A + 0x3000));
-    assert_eq!(delegate(&machine, A + 0x4000, A + 0x8000), (x0::SUCCESS, A + 0x8000));
-    assert_eq!(machine.host.realm().len(), 8);
-    assert_eq!(undelegate(&machine, A + 0x5000, A + 0x6000).0, x0::SUCCESS);
-    assert_eq!(undelegate(&machine, A, A + 0x8000), (x0::SUCCESS, A + 0x5000));
-    assert_eq!(undelegate(&machine, A + 0x6000, A + 0x9000), (x0::SUCCESS, A + 0x8000));
+    let top = A + 0x8000;
+    for free in 1..BATCH {
+        let taken = A + free * 0x1000;
+        assert_eq!(machine.delegate(taken), x0::SUCCESS);
+        assert_eq!(delegate(&machine, A, top), (x0::SUCCESS, taken));
+        assert_eq!(delegate(&machine, taken, top), (x0::INPUT, taken));
+        assert_eq!(machine.undelegate(taken), x0::SUCCESS);
+        assert_eq!(undelegate(&machine, A, top), (x0::SUCCESS, taken));
+        assert_eq!(undelegate(&machine, taken, top), (x0::INPUT, taken));
+    }
     assert_eq!(machine.host.realm(), [0; 0]);
 }
 
@@ -134,21 +181,24 @@ fn a_granule_that_el3_refuses_stays_the_hosts() {
 }
 
 #[test]
-fn memory_of_too_many_regions_is_refused_and_what_is_delegated_comes_back() {
+fn device_memory_goes_and_comes_back_without_being_accessed() {
     let machine = started();
-    let granule = |region: u64| A + (region << 21);
-    let full = (0..40).find(|&region| {
-        let (x0, out_top) = delegate(&machine, granule(region), granule(region) + 0x1000);
-        assert!(x0 == x0::SUCCESS || (x0, out_top) == (x0::TRACKING, granule(region)));
-        x0 == x0::TRACKING
-    });
-    let full = full.expect("the pool has an end");
-    assert_eq!(delegate(&machine, A + 0x1000, A + 0x2000).0, x0::SUCCESS, "a region that is known");
-    assert_eq!(undelegate(&machine, A, A + 0x2000).0, x0::SUCCESS);
-    assert_eq!(delegate(&machine, granule(full), granule(full) + 0x1000).0, x0::SUCCESS);
-    for region in 1..=full {
-        assert_eq!(undelegate(&machine, granule(region), granule(region) + 0x1000).0, x0::SUCCESS);
+    let end = DEVICE_MEMORY + 2 * DEVICE_GRANULES * 0x1000;
+    for granule in (DEVICE_MEMORY..end).step_by(0x1000) {
+        assert_eq!(machine.undelegate(granule), x0::INPUT);
+        assert_eq!(machine.delegate(granule), x0::SUCCESS);
+        assert_eq!(machine.delegate(granule), x0::INPUT, "twice");
+        assert_eq!(machine.host.pas(granule), Pas::Realm);
     }
+    for granule in (DEVICE_MEMORY..end).step_by(0x1000) {
+        assert_eq!(machine.undelegate(granule), x0::SUCCESS);
+        assert_eq!(machine.undelegate(granule), x0::INPUT, "twice");
+    }
+    for beyond in [DEVICE_MEMORY - 0x1000, end] {
+        assert_eq!(machine.delegate(beyond), x0::INPUT);
+    }
+    // It is no page of a host either.
+    assert_eq!(machine.status(fid::PSMMU_INFO, [PSMMU, DEVICE_MEMORY, 0]), x0::INPUT);
     live(&machine);
 }
 
@@ -160,7 +210,14 @@ fn tracking_says_which_memory_is_tracked_and_how_far() {
     assert_eq!(get(A, A + 0x1000), [x0::SUCCESS, 0, 2, A + 0x1000]);
     assert_eq!(get(0x8000_0000, 1 << 40), [x0::SUCCESS, 0, 2, RMM]);
     assert_eq!(get(RMM, 1 << 40), [x0::SUCCESS, 0, 1, RMM + 0x10_0000]);
-    assert_eq!(get(0, 1 << 48), [x0::SUCCESS, 0, 1, 0x8000_0000]);
+    assert_eq!(get(0, 1 << 48), [x0::SUCCESS, 0, 1, DEVICE_MEMORY]);
+    // Of devices 1 is not coherent, 2 is.
+    let coherent = DEVICE_MEMORY + DEVICE_GRANULES * 0x1000;
+    let end = coherent + DEVICE_GRANULES * 0x1000;
+    assert_eq!(get(DEVICE_MEMORY, 1 << 48), [x0::SUCCESS, 1, 2, coherent]);
+    assert_eq!(get(DEVICE_MEMORY, coherent), [x0::SUCCESS, 1, 2, coherent]);
+    assert_eq!(get(coherent, 1 << 48), [x0::SUCCESS, 2, 2, end]);
+    assert_eq!(get(end, 1 << 48), [x0::SUCCESS, 0, 1, 0x8000_0000]);
     assert_eq!(get(1 << 47, 1 << 48), [x0::SUCCESS, 0, 1, 1 << 48]);
     let bad = [
         (A, A),
@@ -174,7 +231,20 @@ fn tracking_says_which_memory_is_tracked_and_how_far() {
     for (base, top) in bad {
         assert_eq!(get(base, top), [x0::INPUT, 0, 0, 0], "{base:#x} to {top:#x}");
     }
+    for (base, top) in bad {
+        assert_eq!(machine.status(fid::GPT_INFO, [base, top, 9]), x0::INPUT, "{base:#x}");
+    }
     // It is the same whoever has the granules.
     assert_eq!(machine.delegate(A), x0::SUCCESS);
     assert_eq!(get(A, A + 0x2000), [x0::SUCCESS, 0, 2, A + 0x2000]);
+}
+
+#[test]
+fn the_granule_protection_tables_of_all_addresses_are_the_platforms() {
+    let machine = started();
+    let info = |base, top| machine.ask(fid::GPT_INFO, [base, top, 0x3333]);
+    // The platform's are 1. The protected space ends at 2^48.
+    for (base, top) in [(0, 1 << 48), (A, A + 0x1000), (RMM, 1 << 40), (DEVICE_MEMORY, RMM)] {
+        assert_eq!(info(base, top), [x0::SUCCESS, top, 1, 0], "{base:#x} to {top:#x}");
+    }
 }

@@ -103,12 +103,48 @@ fn an_operation_of_one_is_not_gone_on_with_by_what_another_wants() {
 }
 
 #[test]
-fn no_operation_can_be_cancelled_and_one_that_was_tried_goes_on() {
-    let machine = started();
-    let (handle, request) = machine.begin_activate();
-    assert_eq!(machine.status(fid::OP_CANCEL, [handle, 0, 0]), x0::INPUT);
-    assert_eq!(machine.proceed(handle), (x0::DONATE, request));
-    assert_eq!(machine.finish(handle), x0::SUCCESS);
+fn what_asks_for_memory_is_cancelled_and_gives_back_what_it_has() {
+    for gives in 0..3 {
+        let machine = started();
+        let (handle, mut request) = machine.begin_activate();
+        for _ in 0..gives {
+            (_, request, _) = machine.give(handle, request);
+        }
+        let expected = if gives == 0 { x0::CONTINUE } else { x0::RECLAIM };
+        assert_eq!(machine.status(fid::OP_CANCEL, [handle, 0, 0]), expected);
+        assert_eq!(machine.status(fid::OP_CANCEL, [handle, 0, 0]), x0::INPUT, "twice");
+        if gives != 0 {
+            machine.reclaim_all(handle);
+        }
+        assert_eq!(machine.proceed(handle), (x0::INPUT, 0));
+        machine.check_at_rest();
+        live(&machine);
+    }
+    let machine = active();
+    let (handle, _) = machine.begin_create(0);
+    assert_eq!(machine.status(fid::OP_CANCEL, [handle, 0, 0]), x0::CONTINUE);
+    assert_eq!(create(&machine, 64), x0::SUCCESS, "nothing is blocked");
+    assert_eq!(machine.proceed(handle), (x0::INPUT, 0));
+    assert_eq!(destroy(&machine, 0), x0::INPUT, "there is no table");
+    assert_eq!(create(&machine, 0), x0::SUCCESS);
+}
+
+#[test]
+fn what_does_not_ask_for_memory_cannot_be_cancelled_and_goes_on() {
+    let machine = active();
+    let refused = |handle| assert_eq!(machine.status(fid::OP_CANCEL, [handle, 0, 0]), x0::INPUT);
+    let (handle, request) = machine.begin_create(0);
+    machine.give(handle, request);
+    refused(handle);
+    assert_eq!(machine.proceed(handle), (x0::SUCCESS, 0));
+    for (function, x2) in [(fid::ST_L2_DESTROY, 0), (fid::PSMMU_DEACTIVATE, 0)] {
+        let (handle, _) = machine.begin(function, x2, x0::RECLAIM);
+        refused(handle);
+        machine.reclaim_all(handle);
+        refused(handle);
+        assert_eq!(machine.proceed(handle), (x0::SUCCESS, 0));
+    }
+    live(&machine);
 }
 
 #[test]

@@ -26,6 +26,9 @@ fn before_the_rmm_is_active_memory_and_psmmus_are_left_alone() {
         fid::OP_MEM_DONATE,
         fid::OP_MEM_RECLAIM,
         fid::OP_CANCEL,
+        fid::RMM_DEACTIVATE,
+        fid::GPT_INFO,
+        fid::VSMMU[0],
     ];
     for function in gated {
         // Also with the bit by which a caller says that it has no SVE state.
@@ -167,9 +170,17 @@ fn parameters_that_the_psmmu_cannot_serve_are_refused() {
 #[test]
 fn an_rmm_with_everything_active_answers_what_is_unknown_with_all_ones() {
     let machine = active();
-    for function in [0xC400_0151, 0xC400_01E3, 0xC400_020F, 0xC400_0211, 0x8400_01D7, 0] {
+    for function in [0xC400_0151, 0xC400_01E3, 0xC400_0210, 0xC400_0212, 0x8400_01D7, 0] {
         assert_eq!(machine.status(function, [PSMMU, HOST_PAGE, 1]), x0::UNKNOWN, "{function:#x}");
     }
     assert_eq!(machine.ask(fid::VERSION, [0x2_0000, 0, 0]), [x0::SUCCESS, 0x2_0000, 0x2_0000, 0]);
     assert_eq!(machine.status(fid::CONFIG_GET, [HOST_PAGE, 0, 0]), x0::SUCCESS);
+}
+
+#[test]
+fn commands_of_virtual_smmus_are_not_supported() {
+    let machine = active();
+    for function in fid::VSMMU {
+        assert_eq!(machine.status(function, [PSMMU, HOST_PAGE, 1]), x0::NOT_SUPPORTED);
+    }
 }

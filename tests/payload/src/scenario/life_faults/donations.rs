@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Donations that are not what was asked for: `ErrorInput`, nothing is taken, and the operation ends
-//! with `ErrorInput` once it has given back what it had.
+//! Donations that are not what was asked for: nothing is taken, and the operation ends with `ErrorInput`,
+//! at once or, if it holds something, when it has given that back.
 
-use psmmu_abi::AddressRange;
+use psmmu_abi::{AddressRange, Function};
 
 use crate::pool::GRANULE;
 use crate::scenario::hand::{self, DONATE, INPUT, LIST, NOTHING, Operation, RECLAIM, Region};
@@ -18,6 +18,7 @@ pub fn run() {
     for held in 0..REGIONS {
         memory(held);
         lists(held);
+        cancelled(held);
     }
     good_lists();
     tables();
@@ -37,9 +38,7 @@ fn begin(held: usize) -> (Operation, heapless::Vec<Region, REGIONS>) {
 
 /// Sees the operation to its end after a donation that failed.
 fn end(operation: Operation, regions: &[Region]) {
-    if regions.is_empty() {
-        operation.go_on(INPUT);
-    } else {
+    if !regions.is_empty() {
         operation.go_on(RECLAIM);
         operation.reclaim(regions, INPUT);
     }
@@ -56,7 +55,7 @@ fn refuse(held: usize, what: &str, entries: impl FnOnce(&Operation, &[Region]) -
         LIST.set_word(index, word);
     }
     let what = format_args!("{what} with {held} regions held");
-    operation.offer_in_vain(what, LIST.address(), words.len() as u64);
+    operation.offer_in_vain(what, LIST.address(), words.len() as u64, held);
     end(operation, &regions);
     memory.iter().for_each(|region| region.take_back());
 }
@@ -147,7 +146,7 @@ fn more_than_one(held: usize) {
     let (operation, regions) = begin(held);
     let several = wanted(&operation) > 1;
     // An operation that nobody helps any more ends by a donation that fails.
-    operation.fail();
+    operation.fail(held);
     end(operation, &regions);
     if !several {
         return;
@@ -173,7 +172,7 @@ fn more_than_one(held: usize) {
 fn lists(held: usize) {
     let offer = |list: u64, what: &str| {
         let (operation, regions) = begin(held);
-        operation.offer_in_vain(format_args!("a list at {list:#x}, {what}"), list, 1);
+        operation.offer_in_vain(format_args!("a list at {list:#x}, {what}"), list, 1, held);
         end(operation, &regions);
     };
     for (address, what) in NOT_HOST_MEMORY {
@@ -191,9 +190,22 @@ fn lists(held: usize) {
     expect_eq!(answer, [DONATE, 0, operation.request.x2()], "an empty list: X0 to X2");
     let answer = operation.offer(LIST.address(), 0);
     expect_eq!(answer, [DONATE, 0, operation.request.x2()], "no entries: X0 to X2");
-    operation.fail();
+    operation.fail(held);
     end(operation, &regions);
     page.free();
+}
+
+/// A host that has no memory.
+fn cancelled(held: usize) {
+    let (operation, regions) = begin(held);
+    operation.cancel(held);
+    operation.refuse(Function::OpCancel);
+    match regions.as_slice() {
+        [] => operation.go_on(INPUT),
+        regions => operation.reclaim(regions, INPUT),
+    }
+    operation.expect_over();
+    regions.iter().for_each(|region| region.take_back());
 }
 
 /// Lists that look odd and are good.
@@ -224,7 +236,7 @@ fn tables() {
     let refuse = |entry: u64, what: &str| {
         let operation = hand::begin(hand::creation(0), DONATE);
         LIST.set_word(0, entry);
-        operation.offer_in_vain(format_args!("{what}"), LIST.address(), 1);
+        operation.offer_in_vain(format_args!("{what}"), LIST.address(), 1, 0);
         operation.go_on(INPUT);
         operation.expect_over();
         // There is no table, and none is being made.
@@ -245,7 +257,7 @@ fn tables() {
     let table = hand::create_table(0);
     let operation = hand::begin(hand::creation(64), DONATE);
     LIST.set_word(0, table.entry());
-    operation.offer_in_vain(format_args!("another table"), LIST.address(), 1);
+    operation.offer_in_vain(format_args!("another table"), LIST.address(), 1, 0);
     operation.go_on(INPUT);
     hand::destroy_table(0, table);
     hand::deactivate(&regions);

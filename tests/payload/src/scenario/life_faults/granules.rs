@@ -3,23 +3,35 @@
 //! Granules that cannot be delegated or undelegated: the answer is `ErrorInput`, X1 the base, and
 //! nothing has changed.
 
-use psmmu_abi::Function;
+use psmmu_abi::{Function, MemoryCategory, TrackingState};
 
+use crate::arch::{self, Masked};
+use crate::bring_up::must;
 use crate::pool::GRANULE;
-use crate::scenario::hand::{self, INPUT, Region, move_granules};
+use crate::scenario::hand::{self, INPUT, LIST, Region, move_granules};
 use crate::scenario::raw::{self, NOT_HOST_MEMORY};
+use crate::smc::RMI;
+use crate::{gic, time};
 
 const DELEGATE: Function = Function::GranuleRangeDelegate;
 const UNDELEGATE: Function = Function::GranuleRangeUndelegate;
 
+/// Where QEMU's PCIe devices have their 32-bit BARs: first byte, and the byte behind the last.
+const PCIE: (u64, u64) = (0x1000_0000, 0x3EFF_0000);
+
+/// What a timer of one tick may take, in milliseconds.
+const LIMIT: u32 = 1000;
+
 /// As the RMM does with one call.
-const BATCH: u64 = 64;
+const BATCH: u64 = 3;
 
 pub fn run() {
     ranges();
     not_the_hosts();
     twice();
     part_of_a_range();
+    while_an_interrupt_waits();
+    device_memory();
     in_use();
 }
 
@@ -100,6 +112,41 @@ fn part_of_a_range() {
         move_granules(function, middle, large.end(), 0, large.end());
     }
     large.free();
+}
+
+/// A call ends behind the first granule when an interrupt of the host's waits for it.
+fn while_an_interrupt_waits() {
+    let region = Region::new(BATCH);
+    let masked = Masked::new();
+    arch::arm_timer(1);
+    require!(time::wait(LIMIT, || gic::waiting() == Some(gic::TIMER)), "the timer does not end");
+    for function in [DELEGATE, UNDELEGATE] {
+        for base in (region.address..region.end()).step_by(GRANULE as usize) {
+            move_granules(function, base, region.end(), 0, base + GRANULE);
+        }
+    }
+    arch::disarm_timer();
+    while let Some(intid) = gic::acknowledge() {
+        gic::end(intid);
+    }
+    drop(masked);
+    region.free();
+}
+
+/// BARs of devices can be delegated, and are not accessed.
+fn device_memory() {
+    for base in [PCIE.0, PCIE.1 - GRANULE] {
+        let known = must(RMI.granule_tracking(base, base + GRANULE));
+        let wanted = (MemoryCategory::DeviceNonCoherent, TrackingState::Fine);
+        expect_eq!((known.category, known.state), wanted, "how device memory is tracked");
+        refused(UNDELEGATE, base, base + GRANULE);
+        move_granules(DELEGATE, base, base + GRANULE, 0, base + GRANULE);
+        refused(DELEGATE, base, base + GRANULE);
+        let operation = hand::begin_activation();
+        LIST.set_word(0, Region { address: base, granules: 2 }.entry());
+        operation.offer_in_vain(format_args!("device memory"), LIST.address(), 1, 0);
+        move_granules(UNDELEGATE, base, base + GRANULE, 0, base + GRANULE);
+    }
 }
 
 /// What a PSMMU runs on is neither the host's nor free to go.

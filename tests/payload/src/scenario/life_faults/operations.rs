@@ -108,7 +108,6 @@ fn at_the_wrong_time() {
     let region = operation.find();
     operation.go_on_still(DONATE);
     operation.refuse(Function::OpMemReclaim);
-    operation.refuse(Function::OpCancel);
     operation.donate(region, NOTHING);
     operation.refuse(Function::OpMemDonate);
     operation.refuse(Function::OpMemReclaim);

@@ -59,7 +59,7 @@ fn params_are_donated() {
     expect_eq!(wanted, page.granules, "granules of the stream table");
     operation.donate(page, hand::DONATE);
     // A bad second donation ends it.
-    operation.fail();
+    operation.fail(1);
     operation.go_on(hand::RECLAIM);
     operation.reclaim(&[page], INPUT);
     page.take_back();
