@@ -283,6 +283,24 @@ fn the_tool_calls_the_model_and_tells_what_came_of_it() {
 }
 
 #[test]
+fn a_second_run_of_the_model_leaves_the_logs_of_the_first_alone() {
+    let _turn = TURN.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let logs = place::build().expect("run by cargo").join("logs");
+    fs::create_dir_all(&logs).expect("there is room");
+    let first = fs::File::create(logs.join(".fvp.lock")).expect("there is room");
+    first.lock().expect("a file system with locks");
+    fs::write(logs.join("fvp.log"), "of the first").expect("there is room");
+    let output = run(&[], &[("STAND_IN", "pass")]);
+    let text = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{output:?}");
+    assert!(text.contains("another run has the logs"), "{text}");
+    assert_eq!(fs::read_to_string(logs.join("fvp.log")).expect("it is there"), "of the first");
+    drop(first);
+    let passed = verdict(&[], &[("STAND_IN", "pass")]);
+    assert_eq!(passed, (Some(0), "PASS story: 0 events".into()));
+}
+
+#[test]
 fn without_a_model_the_tool_says_what_to_do() {
     for fvp in ["/nowhere/FVP_Base_RevC-2xAEMvA", "/", "no-such-model"] {
         let output = run(&[], &[("FVP", fvp)]);
