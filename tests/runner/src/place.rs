@@ -82,8 +82,11 @@ pub fn shown(path: &Path) -> String {
     short.unwrap_or(path).display().to_string()
 }
 
-/// Asked at run time: the folder in which this was compiled may be gone.
-fn workspace() -> Result<PathBuf, NoWorkspace> {
+/// Returns the source tree. Asked at run time: the folder in which this was compiled may be gone.
+///
+/// # Errors
+/// When neither cargo nor the current folder is in one.
+pub fn workspace() -> Result<PathBuf, NoWorkspace> {
     let package = env::var_os("CARGO_MANIFEST_DIR").map(PathBuf::from);
     let start = package.or_else(|| env::current_dir().ok()).ok_or(NoWorkspace)?;
     let is_workspace = |folder: &&Path| folder.join("tests/runner/Cargo.toml").is_file();

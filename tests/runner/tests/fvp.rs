@@ -14,6 +14,10 @@ use std::sync::Mutex;
 
 use boot_runner::place;
 use rmm::platform::FVP;
+use shell::{output, repository};
+
+#[path = "common/shell.rs"]
+mod shell;
 
 /// Where TF-A enters BL33 (`PLAT_ARM_NS_IMAGE_BASE`).
 const HOST: u64 = 0x8800_0000;
@@ -28,17 +32,6 @@ fn read(path: &Path) -> Vec<u8> {
     fs::read(path).unwrap_or_else(|error| {
         panic!("{}: {error}: run `make fvp-image`", path.display());
     })
-}
-
-fn repository() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().expect("it is there")
-}
-
-/// Runs a program that must succeed, and returns its output.
-fn output(command: &mut Command) -> String {
-    let output = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
-    assert!(output.status.success(), "{command:?}: {output:?}");
-    String::from_utf8(output.stdout).expect("text")
 }
 
 /// The folder of TF-A's own build that the FIP was made with; its name stands first in `fip.bin.made`.

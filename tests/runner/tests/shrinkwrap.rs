@@ -5,11 +5,15 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
 use boot_runner::place;
 use rmm::platform::FVP;
+use shell::{output, repository};
+
+#[path = "common/shell.rs"]
+mod shell;
 
 /// What makes this project's RMM the RMM, and its SMMU one with a Realm side.
 const RMM: [&str; 2] = ["fvp/rmm.yaml", "fvp/smmu.yaml"];
@@ -18,16 +22,6 @@ const STORY: [&str; 3] = ["fvp/rmm.yaml", "fvp/smmu.yaml", "fvp/host.yaml"];
 
 /// The model's parameters by name, and its other switches.
 type Parameters = BTreeMap<String, String>;
-
-fn repository() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().expect("it is there")
-}
-
-fn output(command: &mut Command) -> String {
-    let output = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
-    assert!(output.status.success(), "{command:?}: {output:?}");
-    String::from_utf8(output.stdout).expect("text")
-}
 
 /// Returns the configuration with these overlays, resolved.
 fn resolved(config: &str, overlays: &[&str]) -> String {
@@ -39,7 +33,7 @@ fn resolved(config: &str, overlays: &[&str]) -> String {
     shrinkwrap.env_remove("SHRINKWRAP_BUILD").env_remove("SHRINKWRAP_PACKAGE");
     shrinkwrap.args(["--runtime=null", "process", "--action=resolver"]);
     if config == "cca-3world.yaml" {
-        // It wants to be told of the kernel, which is its own otherwise.
+        // It has no default for the kernel when it is resolved without a build.
         shrinkwrap.arg("--rtvar=KERNEL=Image");
     }
     shrinkwrap.args(overlays.iter().map(|overlay| format!("--overlay={overlay}")));

@@ -53,7 +53,7 @@ impl Drop for Scratch {
 }
 
 fn repository() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().expect("it is there")
+    place::workspace().expect("run by cargo")
 }
 
 /// Copies makefile and tools: a source tree whose files can be put at risk.
