@@ -71,7 +71,8 @@ fuzz: ## random walks with fresh seeds for FUZZ_SECONDS (60)
 bench: ## count instructions and register accesses, compare with goals and peers; build/bench.json
 	@tools/setup
 	@tools/image -q qemu plain null many
-	@$(limit) 600 tools/host-cargo run -q -p bench
+	@[[ -n "$${QUICK-}" ]] || tools/linux build
+	@$(limit) 900 tools/host-cargo run -q -p bench
 
 image: ## build build/qemu/flash.bin and build/qemu-plain/flash.bin, print the RMM's size
 	@tools/setup

@@ -2,7 +2,7 @@
 
 //! One readable line for each event.
 
-use core::fmt;
+use core::fmt::{self, Display};
 
 use psmmu_abi::{Event, EventNumber, FaultClass, Syndrome};
 
@@ -11,21 +11,23 @@ use psmmu_abi::{Event, EventNumber, FaultClass, Syndrome};
 #[derive(Clone, Copy, Debug)]
 pub struct Described<'a>(pub &'a Event);
 
-impl fmt::Display for Described<'_> {
+impl Display for Described<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match *self.0 {
             Event::None => f.write_str("nothing"),
             Event::Error(cause) => write!(f, "error {cause}"),
             Event::Vsmmu { stream_id } => write!(f, "stream {stream_id:#x}, for its virtual SMMU"),
             Event::Psmmu { number, fetch_address, input_address, syndrome } => {
-                write!(f, "event {number:#04x} ")?;
+                f.write_str("event ")?;
+                Hex::of(number.into(), 2).fmt(f)?;
+                f.write_str(" ")?;
                 match EventNumber::try_from(number) {
                     Ok(event) => fields(f, event, fetch_address, input_address, syndrome),
                     Err(_) => write!(
                         f,
                         "unknown  fetch {}  input {}  syndrome {:#x}",
-                        Address(fetch_address),
-                        Address(input_address),
+                        Hex::of(fetch_address, GROUP),
+                        Hex::of(input_address, GROUP),
                         syndrome.bits()
                     ),
                 }
@@ -57,23 +59,55 @@ fn fields(
         }
     }
     if event.has_input_address() {
-        write!(f, "  input {}", Address(input_address))?;
+        f.write_str("  input ")?;
+        Hex::of(input_address, GROUP).fmt(f)?;
     }
     if event.has_fetch_address() {
-        write!(f, "  fetch {}", Address(fetch_address))?;
+        f.write_str("  fetch ")?;
+        Hex::of(fetch_address, GROUP).fmt(f)?;
     }
     Ok(())
 }
 
-/// Writes an address in groups of four digits, as many groups as it needs.
-struct Address(u64);
+/// Digits of a group.
+const GROUP: usize = 4;
 
-impl fmt::Display for Address {
+/// A number in hexadecimal, in groups of four digits. Made here, since the formatting of `core` spends
+/// several hundred instructions on a number, and in a burst each event has two.
+struct Hex {
+    /// `0x`, 16 digits and 3 underscores; what is in front of `start` is not used.
+    text: [u8; 21],
+    start: usize,
+}
+
+impl Hex {
+    /// Writes as many digits as a multiple of `least` has to be; `least` is 2 or 4.
+    fn of(number: u64, least: usize) -> Self {
+        let mut hex = Self { text: [0; 21], start: 21 };
+        let (mut rest, mut digits) = (number, 0);
+        while rest != 0 || digits == 0 || digits % least != 0 {
+            if digits != 0 && digits % GROUP == 0 {
+                hex.push(b'_');
+            }
+            hex.push(b"0123456789abcdef"[(rest & 0xF) as usize]);
+            rest >>= 4;
+            digits += 1;
+        }
+        hex.push(b'x');
+        hex.push(b'0');
+        hex
+    }
+
+    /// Puts a byte in front.
+    const fn push(&mut self, byte: u8) {
+        self.start -= 1;
+        self.text[self.start] = byte;
+    }
+}
+
+impl Display for Hex {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let group = |index: u32| self.0 >> (16 * index) & 0xFFFF;
-        let top = (0..4).rev().find(|&index| group(index) != 0).unwrap_or(0);
-        write!(f, "{:#06x}", group(top))?;
-        (0..top).rev().try_for_each(|index| write!(f, "_{:04x}", group(index)))
+        f.write_str(str::from_utf8(&self.text[self.start..]).unwrap_or_default())
     }
 }
 
@@ -81,6 +115,7 @@ impl fmt::Display for Address {
 mod tests {
     extern crate std;
     use std::format;
+    use std::string::ToString;
 
     use psmmu_abi::ErrorCause;
 
@@ -126,7 +161,7 @@ mod tests {
             (0x0012_0000_0000, "0x0012_0000_0000"),
             (u64::MAX, "0xffff_ffff_ffff_ffff"),
         ] {
-            assert_eq!(format!("{}", Address(address)), text);
+            assert_eq!(Hex::of(address, GROUP).to_string(), text);
         }
     }
 }

@@ -4,13 +4,15 @@
 //! they are. Nothing is timed: each number is the same on every machine and in every run.
 //!
 //! Read [`bursts`] for the accesses of a burst, [`linux`] for what they are compared with, [`boots`] for
-//! the instructions, [`report`] for the table.
+//! the instructions, [`host`] for an event under a real Linux, [`report`] for the table.
 
 mod boots;
 mod bursts;
+mod host;
 mod linux;
 mod report;
 
+use std::env;
 use std::error::Error;
 use std::fs;
 use std::path::Path;
@@ -45,6 +47,9 @@ fn run() -> Result<(), Box<dyn Error>> {
     add_calls(&mut report, &counted.one)?;
     add_growth(&mut report, &counted)?;
     add_sizes(&mut report, &build)?;
+    if env::var_os("QUICK").is_none_or(|quick| quick.is_empty()) {
+        add_host(&mut report, &counted.one)?;
+    }
 
     print!("{report}");
     println!("\nPeers: TF-RMM 9a7f8ef4 (release build), or as the line says.");
@@ -133,6 +138,37 @@ fn add_growth(report: &mut Report, counted: &Counted) -> Result<(), Box<dyn Erro
             "",
         );
     }
+    Ok(())
+}
+
+/// What an event costs under a real Linux, and whose the instructions are.
+fn add_host(report: &mut Report, calls: &Calls) -> Result<(), Box<dyn Error>> {
+    let costs = host::count()?;
+    let of = |lines: &str, burst| {
+        let cost = costs.get(&(lines.into(), burst)).copied();
+        cost.ok_or_else(|| format!("a burst of {burst}, {lines}, was not counted"))
+    };
+    let call = |name: &str| calls.get(name).ok_or_else(|| format!("{name} was not counted"));
+    let (notify, consume) = (call("notify_staged")?, call("consume")?);
+    let (el3, rmm) = (notify.el3 + consume.el3, notify.highest + consume.highest);
+    for burst in [1, 4, 32, 512] {
+        let goal = if burst == 512 { Goal::AtMost(2_650) } else { Goal::None };
+        report.add(
+            &format!("an event under Linux, burst of {burst}"),
+            &format!("linux_burst{burst}_instructions"),
+            of("silent", burst)?,
+            goal,
+            if burst == 512 { "207 (Linux's own thread)" } else { "" },
+        );
+    }
+    let all = of("silent", 512)?;
+    report.add("of these EL3's", "linux_el3_instructions", el3, Goal::None, "");
+    report.add("of these the RMM's", "linux_rmm_instructions", rmm, Goal::AtMost(205), "");
+    let host = all.saturating_sub(el3 + rmm);
+    report.add("of these the host's", "linux_host_instructions", host, Goal::AtMost(230), "");
+    let line = of("formatted", 512)?.saturating_sub(all);
+    report.add("a line of text, host crate", "line_instructions", line, Goal::AtMost(1_000), "");
+    report.add_number("linux_printed_instructions".into(), of("printed", 512)?);
     Ok(())
 }
 
