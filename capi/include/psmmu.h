@@ -15,9 +15,12 @@
  *      or psmmu_begin_activation() and psmmu_activate(), to have it brought up.
  *   3. psmmu_rmi() for each RMI command, in front of the RMM's own table.
  *
- * All functions but psmmu_open() may be called on several CPUs at once. None returns before it is done,
- * and none waits for longer than a bound; psmmu_rmi() never waits for a device. No pointer that is passed
- * in is kept, but for the memory of psmmu_open(), of queues and tables, and the functions.
+ * All functions but psmmu_open() may be called on several CPUs at once. None returns before it is done. No
+ * pointer that is passed in is kept, but for the memory of psmmu_open(), of queues and tables, and the functions.
+ *
+ * psmmu_rmi() never waits for a device. A function that may wait says for how many waits of one second each, the
+ * last of which may fail; an SMMU in order takes microseconds. While one CPU waits for an SMMU, calls that
+ * would wait for the same SMMU return BUSY or PSMMU_E_BUSY at once, have changed nothing and are to be tried again.
  *
  * Numbers of the wire are those of RMI 2.0 as Linux uses them. Every size and offset here is checked
  * from both sides; structures change only together with PSMMU_API_VERSION.
@@ -140,6 +143,7 @@ enum psmmu_error {
 	PSMMU_E_FAILED = -14,	    /* the SMMU was given up */
 	PSMMU_E_NO_TABLE = -15,	    /* the stream has no level-2 table */
 	PSMMU_E_STAGE_2 = -16,	    /* the SMMU would not take this stage 2 */
+	PSMMU_E_BUSY = -17,	    /* another CPU waits for the SMMU; nothing has changed, try again */
 };
 
 /* State of an SMMU. */
@@ -431,6 +435,7 @@ bool psmmu_rmi(struct psmmu_set *set, uint64_t regs[8]);
  * PSMMU_E_ARGUMENT, PSMMU_E_UNKNOWN, PSMMU_E_STATE, PSMMU_E_PAGE_REQUESTS, PSMMU_E_MESSAGES,
  * PSMMU_E_NOT_RUNNING, PSMMU_E_MEMORY, PSMMU_E_TIMED_OUT. Then nothing has changed, but that the
  * interrupts may be off; or the SMMU has failed, as its interrupts did not come on, and is to be detached.
+ * 3 waits.
  */
 int32_t psmmu_attach(struct psmmu_set *set, uint64_t name, const struct psmmu_running *running,
 		     const struct psmmu_messages *messages);
@@ -438,7 +443,7 @@ int32_t psmmu_attach(struct psmmu_set *set, uint64_t name, const struct psmmu_ru
 /*
  * Turns the interrupts off and lets the queues of an attached SMMU go; what was staged is dropped.
  *
- * PSMMU_E_ARGUMENT, PSMMU_E_UNKNOWN, PSMMU_E_STATE, PSMMU_E_TIMED_OUT.
+ * PSMMU_E_ARGUMENT, PSMMU_E_UNKNOWN, PSMMU_E_STATE, PSMMU_E_TIMED_OUT, PSMMU_E_BUSY. 2 waits.
  */
 int32_t psmmu_detach(struct psmmu_set *set, uint64_t name);
 
@@ -451,8 +456,8 @@ bool psmmu_command_repaired(struct psmmu_set *set, uint64_t name);
 /*
  * Runs up to three commands and waits until the SMMU is through with them. Behind them a CMD_SYNC is put.
  *
- * PSMMU_E_ARGUMENT, PSMMU_E_UNKNOWN, PSMMU_E_STATE, PSMMU_E_REFUSED, PSMMU_E_TIMED_OUT: then the SMMU has
- * failed.
+ * PSMMU_E_ARGUMENT, PSMMU_E_UNKNOWN, PSMMU_E_STATE, PSMMU_E_REFUSED, PSMMU_E_BUSY, PSMMU_E_TIMED_OUT: then
+ * the SMMU has failed. 2 waits.
  */
 int32_t psmmu_run_commands(struct psmmu_set *set, uint64_t name,
 			   const struct psmmu_command *commands, size_t count);
@@ -472,7 +477,8 @@ uint64_t psmmu_begin_activation_with(struct psmmu_set *set, uint64_t name,
 /*
  * Brings the SMMU up on `memory` and starts it. Returns X0 for the host: 0, or ERROR_INPUT when the memory
  * does not fit or lies above OAS, ERROR_DEVICE when the SMMU refuses or does not answer; `is_free` then says whether the
- * memory may be used for something else.
+ * memory may be used for something else. 12 waits; 16 where the SMMU refuses a
+ * command and is turned off.
  */
 uint64_t psmmu_activate(struct psmmu_set *set, uint64_t name, const struct psmmu_memory *memory,
 			bool *is_free);
@@ -483,7 +489,7 @@ void psmmu_abandon_activation(struct psmmu_set *set, uint64_t name);
 /*
  * Quiesces an SMMU, and returns what memory is to be given back before psmmu_finish_deactivation(). Returns
  * X0 for the host: 0, or ERROR_NOT_SUPPORTED, ERROR_INPUT when it is not active, was attached (and is to be
- * detached) or has level-2 tables, ERROR_DEVICE when it does not answer.
+ * detached) or has level-2 tables, BUSY, ERROR_DEVICE when it does not answer. 7 waits.
  */
 uint64_t psmmu_begin_deactivation(struct psmmu_set *set, uint64_t name, struct psmmu_memory *memory);
 
@@ -504,7 +510,8 @@ uint64_t psmmu_begin_table(struct psmmu_set *set, uint64_t name, uint64_t first_
 /*
  * Makes the table in the granule of Realm memory at PA `granule`. Its streams abort in silence until they
  * are configured. Returns X0 for the host, ERROR_INPUT when the granule is not aligned, cannot be opened or
- * lies above OAS; and on failure whether it may be used for something else.
+ * lies above OAS; and on failure whether it may be used for something else. After BUSY it is to be
+ * called again, or psmmu_abandon_table(). 9 waits.
  */
 uint64_t psmmu_make_table(struct psmmu_set *set, uint64_t name, uint64_t first_stream,
 			  uint64_t granule, bool *is_free);
@@ -514,7 +521,7 @@ void psmmu_abandon_table(struct psmmu_set *set, uint64_t name, uint64_t first_st
 
 /*
  * PSMMU_ST_L2_DESTROY: takes the table away and says which granule is to be given back. Returns X0 for the
- * host; ERROR_PSMMU_ST at level 2 when a stream of it is configured.
+ * host; ERROR_PSMMU_ST at level 2 when a stream of it is configured, BUSY. 7 waits.
  */
 uint64_t psmmu_destroy_table(struct psmmu_set *set, uint64_t name, uint64_t first_stream,
 			     uint64_t *granule);
@@ -524,7 +531,7 @@ uint64_t psmmu_destroy_table(struct psmmu_set *set, uint64_t name, uint64_t firs
  * still), released (at rest). Each step has come into effect in the SMMU when it returns.
  *
  * PSMMU_E_ARGUMENT, PSMMU_E_UNKNOWN, PSMMU_E_STATE, PSMMU_E_FAILED, PSMMU_E_NO_TABLE, PSMMU_E_STAGE_2,
- * PSMMU_E_REFUSED, PSMMU_E_TIMED_OUT.
+ * PSMMU_E_REFUSED, PSMMU_E_TIMED_OUT, PSMMU_E_BUSY. 4, 4, 7 and 11 waits.
  */
 int32_t psmmu_configure_stream(struct psmmu_set *set, uint64_t name, uint32_t stream,
 			       const struct psmmu_stage_2 *stage_2);

@@ -23,6 +23,7 @@ impl From<AttachError> for Error {
             AttachError::PageRequests => Self::PageRequests,
             AttachError::Messages => Self::Messages,
             AttachError::TimedOut => Self::TimedOut,
+            AttachError::Busy => Self::Busy,
         }
     }
 }
@@ -33,6 +34,7 @@ impl From<CommandError> for Error {
             CommandError::NotActive => Self::State,
             CommandError::Refused => Self::Refused,
             CommandError::TimedOut => Self::TimedOut,
+            CommandError::Busy => Self::Busy,
             CommandError::TooMany => Self::Argument,
         }
     }

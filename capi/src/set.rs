@@ -33,6 +33,9 @@ const_assert_eq!(MAX_PSMMUS, 16);
 /// Level-2 tables of one SMMU that are being made at the same time.
 const NEW_TABLES: usize = 8;
 
+/// The first stream of a table that is being made, and the claim to it unless a call works on that.
+pub type ClaimedTable = (u32, Option<NewTable>);
+
 /// An SMMU, and what C cannot hold in its hands meanwhile.
 #[derive(Debug)]
 pub struct Unit {
@@ -40,8 +43,8 @@ pub struct Unit {
     pub psmmu: Psmmu<Pages, Shared>,
     /// The claim of an activation that has begun.
     pub activation: Lock<Option<Activation>>,
-    /// Claims of tables that are being made, with their first streams.
-    pub new_tables: Lock<[Option<(u32, NewTable)>; NEW_TABLES]>,
+    /// Claims of tables that are being made.
+    pub new_tables: Lock<[Option<ClaimedTable>; NEW_TABLES]>,
 }
 
 impl Unit {

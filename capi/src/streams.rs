@@ -16,6 +16,7 @@ impl From<StreamError> for Error {
             StreamError::Stage2 => Self::Stage2,
             StreamError::CommandRefused => Self::Refused,
             StreamError::TimedOut => Self::TimedOut,
+            StreamError::Busy => Self::Busy,
         }
     }
 }

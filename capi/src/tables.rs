@@ -14,19 +14,32 @@ impl Unit {
         let mut tables = self.new_tables.lock();
         match tables.iter_mut().find(|place| place.is_none()) {
             Some(place) => {
-                *place = Some((first_stream, table));
+                *place = Some((first_stream, Some(table)));
                 Ok(())
             }
             None => Err(table),
         }
     }
 
+    /// Takes the claim to a table, to be followed by [`return_table`](Self::return_table).
     fn take_table(&self, first_stream: u64) -> Option<NewTable> {
         let mut tables = self.new_tables.lock();
-        let is_it = |place: &&mut Option<(u32, NewTable)>| {
-            place.as_ref().is_some_and(|(stream, _)| u64::from(*stream) == first_stream)
-        };
-        tables.iter_mut().find(is_it)?.take().map(|(_, table)| table)
+        let mut places = tables.iter_mut().flatten();
+        places.find(|(stream, _)| u64::from(*stream) == first_stream)?.1.take()
+    }
+
+    /// Gives the claim to a table back, or ends it.
+    fn return_table(&self, first_stream: u64, table: Option<NewTable>) {
+        let mut tables = self.new_tables.lock();
+        for place in tables.iter_mut() {
+            match place {
+                Some((stream, claim)) if u64::from(*stream) == first_stream => match table {
+                    Some(table) => return *claim = Some(table),
+                    None => return *place = None,
+                },
+                _ => {}
+            }
+        }
     }
 }
 
@@ -100,11 +113,21 @@ pub unsafe extern "C" fn psmmu_make_table(
         let memory = set.door.open(granule);
         if !memory.is_there() {
             unit.psmmu.abandon_table(table);
+            unit.return_table(first_stream, None);
             return Err(ResultWord::of(Status::ErrorInput));
         }
-        let made = unit.psmmu.make_table(table, granule, &Opened(&memory), &set.door);
-        free = matches!(&made, Err(failure) if failure.is_free);
-        made.map_err(|failure| failure.error.into())
+        match unit.psmmu.make_table(table, granule, &Opened(&memory), &set.door) {
+            Ok(()) => {
+                free = false;
+                unit.return_table(first_stream, None);
+                Ok(())
+            }
+            Err(failure) => {
+                free = failure.is_free;
+                unit.return_table(first_stream, failure.claim);
+                Err(failure.error.into())
+            }
+        }
     };
     let result = make();
     // SAFETY: 3.
@@ -123,6 +146,7 @@ pub unsafe extern "C" fn psmmu_abandon_table(set: *const Set, name: u64, first_s
         && let Some(table) = unit.take_table(first_stream)
     {
         unit.psmmu.abandon_table(table);
+        unit.return_table(first_stream, None);
     }
 }
 

@@ -52,6 +52,8 @@ pub enum Error {
     NoTable = -15,
     /// PSMMU_E_STAGE_2.
     Stage2 = -16,
+    /// PSMMU_E_BUSY.
+    Busy = -17,
 }
 
 /// Returns the number that C gets.

@@ -131,7 +131,7 @@ impl From<CommandError> for ActivateError {
         match error {
             CommandError::TimedOut => Self::TimedOut,
             CommandError::Refused => Self::Refused,
-            CommandError::TooMany | CommandError::NotActive => Self::Memory,
+            CommandError::TooMany | CommandError::NotActive | CommandError::Busy => Self::Memory,
         }
     }
 }
@@ -211,6 +211,11 @@ impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
     /// # Errors
     /// [`NotActivated`], with the memory unless the device may still access it. The PSMMU is at rest
     /// again, or has failed if it did not answer.
+    ///
+    /// # Waits
+    /// For ten acknowledgements, and for room and the end of the commands: twelve times
+    /// [`DEVICE_TIMEOUT`](crate::registers::DEVICE_TIMEOUT) at most; sixteen times where the device refuses a
+    /// command and is turned off again.
     pub fn activate(
         &self,
         activation: Activation,
@@ -221,6 +226,8 @@ impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
             self.abandon_activation(activation);
             return Err(NotActivated { error: ActivateError::Memory, memory: Some(memory) });
         };
+        // No holder waits for the device of a PSMMU that is claimed here.
+        let _issue = self.turn.lock();
         // Before the device is at rest it must not even see the addresses.
         if self.quiesce(clock).is_err() {
             self.fail_claimed();
@@ -232,7 +239,6 @@ impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
             return Ok(());
         };
         let is_quiesced = error != ActivateError::TimedOut && {
-            let _turn = self.turn.lock();
             self.finish_commands(clock);
             self.quiesce(clock).is_ok()
         };
@@ -285,7 +291,7 @@ impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
         self.set_cr0(enables, clock)?;
         let invalidate = [Command::CFGI_ALL, Command::TLBI_NSNH_ALL, Command::TLBI_EL2_ALL];
         let count = if device.has_el2 { 3 } else { 2 };
-        self.run(clock, &invalidate[..count])?;
+        self.run_in_turn(clock, &invalidate[..count])?;
 
         let mut interrupts = IrqCtrl::GERROR | IrqCtrl::EVENTQ;
         if sizes.requests.is_some() {

@@ -20,7 +20,7 @@ use crate::registers::{
     BASE_ADDRESS, BASE_LOG2_SIZE, Clock, Cr0, IDR0_MSI, IDR0_PRI, IrqCtrl, Register32, Registers,
     TimedOut,
 };
-use crate::smmu::{Psmmu, State};
+use crate::smmu::{Busy, Psmmu, State};
 use crate::staging::{EventQueue, PriQueue};
 
 /// The queues of a PSMMU that runs, each exactly as large as its base register says.
@@ -52,6 +52,14 @@ pub enum AttachError {
     Messages,
     /// The device does not acknowledge that its interrupts are off or on.
     TimedOut,
+    /// Another CPU waits for the device. Nothing has changed, and it is to be tried again.
+    Busy,
+}
+
+impl From<Busy> for AttachError {
+    fn from(_: Busy) -> Self {
+        Self::Busy
+    }
 }
 
 impl From<TimedOut> for AttachError {
@@ -77,6 +85,9 @@ impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
     /// # Errors
     /// [`AttachError`]. Nothing has changed, but that the interrupts may be off; or the PSMMU has failed,
     /// if its interrupts did not come on, and is to be detached.
+    ///
+    /// # Waits
+    /// For three acknowledgements: three times [`DEVICE_TIMEOUT`](crate::registers::DEVICE_TIMEOUT) at most.
     pub fn attach(
         &self,
         running: Running<M>,
@@ -192,9 +203,13 @@ impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
     ///
     /// # Errors
     /// [`AttachError`]. The PSMMU is as before, or has failed; it may be tried again.
+    ///
+    /// # Waits
+    /// For two acknowledgements: twice [`DEVICE_TIMEOUT`](crate::registers::DEVICE_TIMEOUT) at most.
     pub fn detach(&self, clock: &impl Clock) -> Result<(), AttachError> {
+        self.can_end().map_err(AttachError::State)?;
+        let _issue = self.issue_lock()?;
         self.claim_detachment()?;
-        let _turn = self.turn.lock();
         if self.stop_interrupts(clock).is_err() {
             self.fail_claimed();
             return Err(AttachError::TimedOut);
@@ -241,13 +256,17 @@ impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
     ///
     /// # Errors
     /// [`CommandError`]. After a timeout the PSMMU has failed.
+    ///
+    /// # Waits
+    /// For room and for the end: twice [`DEVICE_TIMEOUT`](crate::registers::DEVICE_TIMEOUT) at most.
     pub fn run_commands(
         &self,
         clock: &impl Clock,
         commands: &[Command],
     ) -> Result<(), CommandError> {
+        let _issue = self.issue_lock()?;
         match self.state() {
-            State::Active => self.run(clock, commands),
+            State::Active => self.run_in_turn(clock, commands),
             _ => Err(CommandError::NotActive),
         }
     }

@@ -12,7 +12,7 @@ use crate::counters::Trouble;
 use crate::gerror::Gone;
 use crate::queue::{DeviceMemory, Log2Size};
 use crate::registers::{Clock, Gerror, Register32, Registers, wait};
-use crate::smmu::{Psmmu, State};
+use crate::smmu::{Busy, Psmmu, State};
 
 /// 64-bit words of a command.
 pub const WORDS: usize = 2;
@@ -119,6 +119,14 @@ pub enum CommandError {
     TimedOut,
     /// There are more of them than the queue has places.
     TooMany,
+    /// Another CPU waits for the device. None of them was issued.
+    Busy,
+}
+
+impl From<Busy> for CommandError {
+    fn from(_: Busy) -> Self {
+        Self::Busy
+    }
 }
 
 /// Looks at memory for each look at the registers while a message is awaited, should it get lost.
@@ -366,17 +374,11 @@ impl<M: DeviceMemory> CommandQueue<M> {
 
 impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
     /// Runs `commands` and waits until the device is through with them, at most twice
-    /// [`DEVICE_TIMEOUT`](crate::registers::DEVICE_TIMEOUT): for room, and for the end. Other CPUs that
-    /// run commands of the same PSMMU wait for their turn; nobody else does.
+    /// [`DEVICE_TIMEOUT`](crate::registers::DEVICE_TIMEOUT): for room, and for the end. Called with the
+    /// issue lock.
     ///
     /// # Errors
     /// [`CommandError`]. After a timeout the PSMMU has failed.
-    pub(crate) fn run(&self, clock: &impl Clock, commands: &[Command]) -> Result<(), CommandError> {
-        let _turn = self.turn.lock();
-        self.run_in_turn(clock, commands)
-    }
-
-    /// As [`run`](Self::run), for a caller whose turn it is.
     pub(crate) fn run_in_turn(
         &self,
         clock: &impl Clock,

@@ -9,8 +9,8 @@ use crate::activate::Memory;
 use crate::counters::QueueCounters;
 use crate::queue::DeviceMemory;
 use crate::record::Entry;
-use crate::registers::{Clock, Gerror, Registers, TimedOut};
-use crate::smmu::{Psmmu, State};
+use crate::registers::{Clock, Cr0, Gerror, Registers, TimedOut};
+use crate::smmu::{Busy, Psmmu, State};
 use crate::staging::Queue;
 use crate::sync::Lock;
 
@@ -26,6 +26,14 @@ pub enum DeactivateError {
     /// The device does not answer. It has failed; its memory stays its own, and deactivating it may be
     /// tried again.
     TimedOut,
+    /// Another CPU waits for the device. Nothing has changed, and it is to be tried again.
+    Busy,
+}
+
+impl From<Busy> for DeactivateError {
+    fn from(_: Busy) -> Self {
+        Self::Busy
+    }
 }
 
 impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
@@ -36,9 +44,14 @@ impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
     ///
     /// # Errors
     /// [`DeactivateError`]. The PSMMU is as before, or has failed.
+    ///
+    /// # Waits
+    /// For five acknowledgements, and for room and the end of a command: seven times
+    /// [`DEVICE_TIMEOUT`](crate::registers::DEVICE_TIMEOUT) at most.
     pub fn deactivate(&self, clock: &impl Clock) -> Result<Option<Memory<M>>, DeactivateError> {
+        self.can_end().map_err(DeactivateError::State)?;
+        let _issue = self.issue_lock()?;
         let was_active = self.claim_deactivation()?;
-        let _turn = self.turn.lock();
         if self.bring_to_rest(was_active, clock).is_err() {
             self.errors.lock().keep(Gerror::CMDQ_ERR);
             self.fail_claimed();
@@ -75,7 +88,7 @@ impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
         if was_active {
             self.finish_commands(clock);
         }
-        self.quiesce(clock)
+        self.set_cr0(Cr0::empty(), clock)
     }
 
     /// Takes a queue and counts what is dropped with it: staged, and left in the device's queue, which is

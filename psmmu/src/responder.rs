@@ -185,7 +185,10 @@ where
     /// # Errors
     /// `ErrorNotSupported` when there are no PSMMUs; `ErrorInput` when `name` is none of them, or it is
     /// not active, or has a level-2 table; `ErrorDevice` when it does not answer, and then it has
-    /// failed. Otherwise nothing has changed.
+    /// failed; `Busy` while another CPU waits for it. Otherwise nothing has changed.
+    ///
+    /// # Waits
+    /// As [`Psmmu::deactivate`].
     pub fn begin_deactivation(
         &self,
         name: u64,
@@ -197,6 +200,7 @@ where
                 Status::ErrorInput
             }
             DeactivateError::TimedOut => Status::ErrorDevice,
+            DeactivateError::Busy => Status::Busy,
         })?;
         Ok((psmmu, memory))
     }
@@ -224,8 +228,11 @@ where
     ///
     /// # Errors
     /// As [`begin_table`](Self::begin_table); but `ErrorInput` when there is no table, `ErrorPsmmuSt`
-    /// at level 2 when a stream of it is configured, and `ErrorDevice` when the device does not answer.
-    /// The table is as before.
+    /// at level 2 when a stream of it is configured, `Busy` while another CPU waits for the device, and
+    /// `ErrorDevice` when that does not answer. The table is as before.
+    ///
+    /// # Waits
+    /// As [`Psmmu::destroy_table`].
     pub fn destroy_table(
         &self,
         name: u64,
@@ -296,6 +303,7 @@ impl From<TableError> for ResultWord {
                 Self::of(Status::ErrorInput)
             }
             TableError::BeingMade => Self::of(Status::Blocked),
+            TableError::Busy => Self::of(Status::Busy),
             TableError::CommandRefused | TableError::TimedOut => Self::of(Status::ErrorDevice),
         }
     }

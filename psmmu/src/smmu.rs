@@ -147,6 +147,11 @@ impl State {
 /// that the end of one deactivation cannot end another one, or a detachment, that still runs.
 const DEACTIVATED: u8 = State::Deactivating as u8 + 1;
 
+/// Another CPU issues commands to the same PSMMU and may be waiting for the device. Nothing has changed, and
+/// the call is to be tried again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Busy;
+
 /// Why a PSMMU does not serve a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refusal {
@@ -164,8 +169,10 @@ pub struct Psmmu<R, M> {
     pub(crate) config: Config,
     pub(crate) registers: R,
     state: AtomicU8,
-    /// Whose turn it is to issue commands and wait for them. The one lock that is held while waiting
-    /// for the device; NOTIFY and CONSUME never take it.
+    /// Held to issue commands and wait for them: the one lock that is held while waiting for the device.
+    /// NOTIFY and CONSUME never take it. Other calls that find it taken are answered with [`Busy`], but for
+    /// those that have claimed the PSMMU: no holder waits for the device of a PSMMU that another has
+    /// claimed.
     pub(crate) turn: Lock<()>,
     /// Data of the MSI of the latest SYNC, kept from one activation to the next.
     pub(crate) last_sync: AtomicU32,
@@ -241,6 +248,14 @@ impl<R: Registers, M> Psmmu<R, M> {
             .map_err(Self::state_of)
     }
 
+    /// Refuses a PSMMU that cannot be quiesced, with its state.
+    pub(crate) fn can_end(&self) -> Result<(), State> {
+        match self.state() {
+            State::Active | State::Failed => Ok(()),
+            state => Err(state),
+        }
+    }
+
     /// Claims the PSMMU to quiesce it, and returns whether it was active or failed; or says in which
     /// other state it is.
     pub(crate) fn claim_end(&self) -> Result<State, State> {
@@ -297,6 +312,14 @@ impl<R: Registers, M> Psmmu<R, M> {
     pub(crate) fn fail_claimed(&self) {
         self.set_state(State::Failed);
         self.counters.trace.push(Trouble::Failed);
+    }
+
+    /// Takes the lock under which commands are issued and waited for, until the result is dropped.
+    ///
+    /// # Errors
+    /// [`Busy`] while another CPU has it, which may be waiting for the device.
+    pub(crate) fn issue_lock(&self) -> Result<impl Sized + '_, Busy> {
+        self.turn.try_lock().ok_or(Busy)
     }
 
     /// Refuses what a failed PSMMU cannot do.

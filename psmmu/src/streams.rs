@@ -7,15 +7,19 @@
 //! which is at rest again.
 //!
 //! A stream that is configured aborts its accesses and records none. Each step has come into effect in
-//! the device when it returns; whoever takes steps of one stream on several CPUs at once has them done
-//! one after the other.
+//! the device when it returns; a step that another CPU is in the way of is [`Busy`](StreamError::Busy).
+//!
+//! A step waits for room and the end of each command that it runs, twice
+//! [`DEVICE_TIMEOUT`](crate::registers::DEVICE_TIMEOUT) at most: to configure and to enable run two, to disable
+//! one, to release three. A device that fails then is waited for no more, but that disable and release wait
+//! for five acknowledgements that it is off: disable for seven times at most, release for eleven.
 
 #![forbid(unsafe_code)]
 
 use crate::command::{Command, CommandError};
 use crate::queue::DeviceMemory;
 use crate::registers::{Clock, Registers};
-use crate::smmu::{Psmmu, Refusal, State};
+use crate::smmu::{Busy, Psmmu, Refusal, State};
 use crate::stream_table::{Descriptor, Stage2, StreamTableEntry, StreamTables, TableMemory};
 
 /// Why a step of a stream was not taken.
@@ -34,6 +38,14 @@ pub enum StreamError {
     CommandRefused,
     /// The device does not answer, and has failed.
     TimedOut,
+    /// Another CPU waits for the device. Nothing has changed, and the step is to be tried again.
+    Busy,
+}
+
+impl From<Busy> for StreamError {
+    fn from(_: Busy) -> Self {
+        Self::Busy
+    }
 }
 
 impl From<CommandError> for StreamError {
@@ -42,6 +54,7 @@ impl From<CommandError> for StreamError {
             CommandError::Refused => Self::CommandRefused,
             CommandError::TimedOut => Self::TimedOut,
             CommandError::NotActive | CommandError::TooMany => Self::Refused(Refusal::NotActive),
+            CommandError::Busy => Self::Busy,
         }
     }
 }
@@ -77,7 +90,7 @@ impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
         memory: &T,
         clock: &impl Clock,
     ) -> Result<(), StreamError> {
-        let _turn = self.turn.lock();
+        let _issue = self.issue_lock()?;
         self.refuse_if_failed().map_err(StreamError::Refused)?;
         let takes = |tables: &StreamTables<M>| stage_2.is_valid(tables.limits());
         let is_valid = self.tables.lock().as_ref().is_some_and(takes);
@@ -117,7 +130,7 @@ impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
         memory: &T,
         clock: &impl Clock,
     ) -> Result<(), StreamError> {
-        let _turn = self.turn.lock();
+        let _issue = self.issue_lock()?;
         self.refuse_if_failed().map_err(StreamError::Refused)?;
         let entry = self.configured(stream, memory)?;
         entry.store_first(entry.now.enabled());
@@ -148,7 +161,7 @@ impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
         memory: &T,
         clock: &impl Clock,
     ) -> Result<(), StreamError> {
-        let _turn = self.turn.lock();
+        let _issue = self.issue_lock()?;
         let entry = self.configured_or_enabled(stream, memory)?;
         entry.store_first(entry.now.disabled());
         self.registers.write_barrier();
@@ -169,7 +182,7 @@ impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
         memory: &T,
         clock: &impl Clock,
     ) -> Result<(), StreamError> {
-        let _turn = self.turn.lock();
+        let _issue = self.issue_lock()?;
         let entry = self.configured(stream, memory)?;
         let vmid = entry.now.vmid();
         self.have_forgotten(clock, &[Command::cfgi_ste(stream), Command::tlbi_s12_vmall(vmid)])?;

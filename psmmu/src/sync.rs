@@ -38,6 +38,11 @@ mod real {
         pub fn lock(&self) -> MutexGuard<'_, T> {
             self.0.lock().expect("no thread panics with a lock")
         }
+
+        /// Takes the lock if it is free.
+        pub fn try_lock(&self) -> Option<MutexGuard<'_, T>> {
+            self.0.try_lock().ok()
+        }
     }
 }
 

@@ -10,7 +10,7 @@
 use crate::command::{Command, CommandError};
 use crate::queue::DeviceMemory;
 use crate::registers::{Clock, Registers};
-use crate::smmu::{Psmmu, Refusal, State};
+use crate::smmu::{Busy, Psmmu, Refusal, State};
 use crate::stream_table::{
     Descriptor, L2_BYTES, STREAMS, StreamTables, TableMemory, fill, is_configured,
 };
@@ -36,6 +36,14 @@ pub enum TableError {
     CommandRefused,
     /// The device does not answer, and has failed.
     TimedOut,
+    /// Another CPU waits for the device. Nothing has changed, and it is to be tried again.
+    Busy,
+}
+
+impl From<Busy> for TableError {
+    fn from(_: Busy) -> Self {
+        Self::Busy
+    }
 }
 
 impl From<CommandError> for TableError {
@@ -44,6 +52,7 @@ impl From<CommandError> for TableError {
             CommandError::Refused => Self::CommandRefused,
             CommandError::TimedOut => Self::TimedOut,
             CommandError::NotActive | CommandError::TooMany => Self::Refused(Refusal::NotActive),
+            CommandError::Busy => Self::Busy,
         }
     }
 }
@@ -58,12 +67,14 @@ pub struct NewTable {
 
 /// A table that was not made, and whether its memory is free: not if the device may still access it,
 /// and then [`Psmmu::destroy_table`] gives it back once the device answers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub struct NotMade {
     /// Why.
     pub error: TableError,
     /// The memory may be used for something else.
     pub is_free: bool,
+    /// The claim, after [`TableError::Busy`]: to be tried again, or abandoned.
+    pub claim: Option<NewTable>,
 }
 
 impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
@@ -97,6 +108,10 @@ impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
     ///
     /// # Errors
     /// [`NotMade`].
+    ///
+    /// # Waits
+    /// For the device, up to nine times [`DEVICE_TIMEOUT`](crate::registers::DEVICE_TIMEOUT): for room and
+    /// the end of a command, if that fails once more, and if that fails for five acknowledgements.
     pub fn make_table<T: TableMemory>(
         &self,
         table: NewTable,
@@ -104,17 +119,20 @@ impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
         memory: &T,
         clock: &impl Clock,
     ) -> Result<(), NotMade> {
-        let _turn = self.turn.lock();
+        let Ok(_issue) = self.issue_lock() else {
+            return Err(NotMade { error: TableError::Busy, is_free: true, claim: Some(table) });
+        };
         // With a table that is being made it cannot have been deactivated.
         if let Err(refusal) = self.refuse_if_failed() {
             self.abandon_table(table);
-            return Err(NotMade { error: TableError::Refused(refusal), is_free: true });
+            let error = TableError::Refused(refusal);
+            return Err(NotMade { error, is_free: true, claim: None });
         }
         let reaches = |tables: &StreamTables<M>| tables.limits().reach(address, L2_BYTES as u64);
         let is_reached = self.tables.lock().as_ref().is_some_and(reaches);
         if !is_reached || !address.is_multiple_of(L2_BYTES as u64) {
             self.abandon_table(table);
-            return Err(NotMade { error: TableError::Memory, is_free: true });
+            return Err(NotMade { error: TableError::Memory, is_free: true, claim: None });
         }
         let NewTable { first_stream } = table;
         fill(memory, &memory.open(address), first_stream);
@@ -127,7 +145,7 @@ impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
         // What the device knows is uncertain. It must forget the table, or be off.
         self.set_table(first_stream, Descriptor::BeingMade);
         let is_free = self.unlink(first_stream, address, clock).is_ok();
-        Err(NotMade { error: error.into(), is_free })
+        Err(NotMade { error: error.into(), is_free, claim: None })
     }
 
     /// Takes away the table of the 64 streams from `first_stream` on and returns the PA of its
@@ -137,13 +155,17 @@ impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
     ///
     /// # Errors
     /// [`TableError`]; the table is as before.
+    ///
+    /// # Waits
+    /// For the device, up to seven times [`DEVICE_TIMEOUT`](crate::registers::DEVICE_TIMEOUT): for room and
+    /// the end of a command, and if that fails for five acknowledgements.
     pub fn destroy_table<T: TableMemory>(
         &self,
         first_stream: u32,
         memory: &T,
         clock: &impl Clock,
     ) -> Result<u64, TableError> {
-        let _turn = self.turn.lock();
+        let _issue = self.issue_lock()?;
         let address = self.with_tables(first_stream, |tables| {
             if !matches!(self.state(), State::Active | State::Failed) {
                 return Err(TableError::Refused(Refusal::NotActive));

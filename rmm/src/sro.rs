@@ -10,7 +10,8 @@
 //! has no other way out of one that asks for memory than `OP_CANCEL`.
 
 use psmmu::{
-    Activation, DeviceMemory, HostGranule, HostMemory, Memory, Needs, NewTable, Psmmu, TableMemory,
+    Activation, DeviceMemory, HostGranule, HostMemory, Memory, Needs, NewTable, NotMade, Psmmu,
+    TableMemory,
 };
 use psmmu_abi::{AddressRange, DonateRequest, GRANULE_SIZE, ResultWord, Status};
 
@@ -34,6 +35,8 @@ type PsmmuOf<'a, E> = Psmmu<<E as Environment>::Registers, <E as Environment>::M
 type OperationOf<'a, E> =
     operation::Operation<'a, <E as Environment>::Registers, <E as Environment>::Memory>;
 type PurposeOf<'a, E> = Purpose<'a, <E as Environment>::Registers, <E as Environment>::Memory>;
+
+type FinishedOf<'a, E> = Finished<'a, <E as Environment>::Registers, <E as Environment>::Memory>;
 
 /// An answer.
 type Answer = (ResultWord, Outputs);
@@ -133,8 +136,9 @@ impl<'a, E: Environment> Rmm<'a, E> {
     /// `RMI_OP_CONTINUE`: goes on with the operation `handle`, ends it if it wants nothing, and says
     /// what it wants otherwise. X1 is the handle then.
     ///
-    /// `ErrorInput` when there is no such operation, or another CPU works on it. By the flag STOP a host
-    /// says that it has no memory for an operation that asks for some: that fails as if it were
+    /// `ErrorInput` when there is no such operation, or another CPU works on it; `Busy` while another CPU
+    /// waits for the device that it is about, and then it waits to be gone on with again. By the flag STOP
+    /// a host says that it has no memory for an operation that asks for some: that fails as if it were
     /// cancelled. Otherwise the flag is not looked at: no call takes long.
     #[inline(never)]
     pub(crate) fn op_continue(&self, handle: u64, flags: u64) -> Answer {
@@ -154,14 +158,21 @@ impl<'a, E: Environment> Rmm<'a, E> {
                 operation = self.fail(operation, Status::ErrorInput);
             }
         } else if operation.wants() == Wants::Nothing {
-            let OperationOf::<E> { purpose, regions, .. } = operation;
-            match self.finish(purpose, &regions) {
-                (result, Kept::All) => {
+            let done = Purpose::GiveBack(ResultWord::SUCCESS);
+            let purpose = core::mem::replace(&mut operation.purpose, done);
+            match self.finish(purpose, &operation.regions) {
+                Finished::Keeping(result) => {
                     self.operations.end(handle);
                     return only(result);
                 }
-                (result, Kept::Nothing) => {
+                Finished::Returning(result) => {
+                    let regions = operation.regions;
                     operation = OperationOf::<E>::giving(Purpose::GiveBack(result), regions);
+                }
+                Finished::Busy(purpose) => {
+                    operation.purpose = purpose;
+                    self.operations.park(handle, operation);
+                    return only(Status::Busy);
                 }
             }
         }
@@ -369,15 +380,15 @@ impl<'a, E: Environment> Rmm<'a, E> {
 
     /// Does what an operation is for, which has all that it needs, and says what of its memory was
     /// kept.
-    fn finish(&self, purpose: PurposeOf<'a, E>, regions: &[Region]) -> (ResultWord, Kept) {
+    fn finish(&self, purpose: PurposeOf<'a, E>, regions: &[Region]) -> FinishedOf<'a, E> {
         match purpose {
             Purpose::Activate(psmmu, activation) => self.activate_psmmu(psmmu, activation, regions),
             Purpose::MakeTable(psmmu, table) => self.make_table(psmmu, table, regions),
             Purpose::Deactivate(psmmu) => {
                 psmmu.finish_deactivation();
-                (ResultWord::SUCCESS, Kept::All)
+                Finished::Keeping(ResultWord::SUCCESS)
             }
-            Purpose::GiveBack(result) => (result, Kept::All),
+            Purpose::GiveBack(result) => Finished::Keeping(result),
         }
     }
 
@@ -386,10 +397,10 @@ impl<'a, E: Environment> Rmm<'a, E> {
         psmmu: &'a PsmmuOf<'a, E>,
         activation: Activation,
         regions: &[Region],
-    ) -> (ResultWord, Kept) {
+    ) -> FinishedOf<'a, E> {
         let &[stream_table, command_queue, event_queue, ref rest @ ..] = regions else {
             psmmu.abandon_activation(activation);
-            return (Status::ErrorInput.into(), Kept::Nothing);
+            return Finished::Returning(Status::ErrorInput.into());
         };
         let open = |region| self.environment.open(region);
         let memory = Memory {
@@ -400,10 +411,14 @@ impl<'a, E: Environment> Rmm<'a, E> {
             completion: self.environment.completion(psmmu),
         };
         match psmmu.activate(activation, memory, self.environment.clock()) {
-            Ok(()) => (ResultWord::SUCCESS, Kept::All),
+            Ok(()) => Finished::Keeping(ResultWord::SUCCESS),
             Err(failure) => {
-                let kept = if failure.memory.is_some() { Kept::Nothing } else { Kept::All };
-                (Status::from(failure.error).into(), kept)
+                let result = Status::from(failure.error).into();
+                if failure.memory.is_some() {
+                    Finished::Returning(result)
+                } else {
+                    Finished::Keeping(result)
+                }
             }
         }
     }
@@ -413,27 +428,30 @@ impl<'a, E: Environment> Rmm<'a, E> {
         psmmu: &'a PsmmuOf<'a, E>,
         table: NewTable,
         regions: &[Region],
-    ) -> (ResultWord, Kept) {
+    ) -> FinishedOf<'a, E> {
         let &[Region { address, .. }] = regions else {
             psmmu.abandon_table(table);
-            return (Status::ErrorInput.into(), Kept::Nothing);
+            return Finished::Returning(Status::ErrorInput.into());
         };
         match psmmu.make_table(table, address, &Tables(self), self.environment.clock()) {
-            Ok(()) => (ResultWord::SUCCESS, Kept::All),
-            Err(failure) => {
-                let kept = if failure.is_free { Kept::Nothing } else { Kept::All };
-                (failure.error.into(), kept)
+            Ok(()) => Finished::Keeping(ResultWord::SUCCESS),
+            Err(NotMade { claim: Some(table), .. }) => {
+                Finished::Busy(Purpose::MakeTable(psmmu, table))
             }
+            Err(failure) if failure.is_free => Finished::Returning(failure.error.into()),
+            Err(failure) => Finished::Keeping(failure.error.into()),
         }
     }
 }
 
-/// What became of the memory of an operation that has done its work.
-enum Kept {
-    /// It is in use.
-    All,
-    /// It goes back to the host.
-    Nothing,
+/// How an operation that has all that it needs has ended, and what became of its memory.
+enum Finished<'a, R, M> {
+    /// With this result; the memory is in use.
+    Keeping(ResultWord),
+    /// With this result; the memory goes back to the host.
+    Returning(ResultWord),
+    /// It has not: another CPU waits for the device. Nothing has changed.
+    Busy(Purpose<'a, R, M>),
 }
 
 /// The environment, as the keeper of level-2 tables.

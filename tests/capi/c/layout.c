@@ -96,5 +96,6 @@ const int64_t layout_constants[] = {
 	PSMMU_E_VERSION, PSMMU_E_STATE_MEMORY, PSMMU_E_COUNT, PSMMU_E_SAME_NAME, PSMMU_E_UNKNOWN,
 	PSMMU_E_STATE, PSMMU_E_NOT_RUNNING, PSMMU_E_MEMORY, PSMMU_E_PAGE_REQUESTS, PSMMU_E_MESSAGES,
 	PSMMU_E_TIMED_OUT, PSMMU_E_REFUSED, PSMMU_E_FAILED, PSMMU_E_NO_TABLE, PSMMU_E_STAGE_2,
+	PSMMU_E_BUSY,
 };
 const size_t layout_constants_count = sizeof(layout_constants) / sizeof(layout_constants[0]);

@@ -176,11 +176,22 @@ impl Monitor {
         self.call(function, [0; 3]).status()
     }
 
-    /// Begins an operation.
+    /// Begins an operation, once no other CPU is in the way.
     #[must_use]
     pub fn begin(&self, function: Function, x2: u64) -> Reply {
         let x2 = if function == Function::PsmmuActivate { PARAMS } else { x2 };
-        self.call(function, [PSMMU, x2, 0])
+        self.call_again(function, [PSMMU, x2, 0])
+    }
+
+    /// Makes a call again while it is busy.
+    fn call_again(&self, function: Function, arguments: [u64; 3]) -> Reply {
+        loop {
+            let reply = self.call(function, arguments);
+            if reply.status() != Status::Busy {
+                return reply;
+            }
+            shuttle::thread::yield_now();
+        }
     }
 
     /// Donates the granule with this number by the list of `thread`.
@@ -212,7 +223,7 @@ impl Monitor {
     /// Goes on with an operation.
     #[must_use]
     pub fn proceed(&self, handle: u64) -> Reply {
-        self.call(Function::OpContinue, [handle, 0, 0])
+        self.call_again(Function::OpContinue, [handle, 0, 0])
     }
 
     /// Leads what `reply` has begun to its end, with granules from number `first` on and the list of

@@ -74,7 +74,7 @@ fn detach_beside_attach_leaves_no_interrupt_on() {
         assert_eq!(attach.join().unwrap(), Ok(()));
         match detach.join().unwrap() {
             Ok(()) => check_detached(&machine),
-            Err(AttachError::State(State::Inactive | State::Activating)) => {
+            Err(AttachError::Busy | AttachError::State(State::Inactive | State::Activating)) => {
                 check_attached(&machine);
             }
             Err(error) => panic!("{error:?}"),
@@ -117,6 +117,7 @@ fn detach_beside_activation_takes_nothing_apart() {
             matches!(
                 detached,
                 Err(AttachError::NotAttached
+                    | AttachError::Busy
                     | AttachError::State(State::Inactive | State::Activating))
             ),
             "{detached:?}"
@@ -153,6 +154,7 @@ fn deactivation_beside_attach_leaves_its_queues_alone() {
                 refused,
                 Some(
                     DeactivateError::Attached
+                        | DeactivateError::Busy
                         | DeactivateError::State(State::Inactive | State::Activating)
                 )
             ),

@@ -43,6 +43,16 @@ fn patiently(mut call: impl FnMut() -> Status) -> Status {
     }
 }
 
+/// Repeats a step of a stream that another CPU is in the way of.
+fn unless_busy(mut step: impl FnMut() -> Result<(), StreamError>) -> Result<(), StreamError> {
+    loop {
+        match step() {
+            Err(StreamError::Busy) => thread::yield_now(),
+            result => return result,
+        }
+    }
+}
+
 /// Begins a table and donates nothing yet.
 fn begin_table(monitor: &Monitor, stream: u64) -> u64 {
     let reply = monitor.begin(Function::PsmmuStL2Create, stream);
@@ -287,8 +297,8 @@ fn a_table_does_not_go_under_a_stream_that_is_configured() {
         let owner = spawn(&monitor, |monitor| {
             let (tables, clock) = (Tables(monitor.world()), monitor.world().clock());
             let psmmu = monitor.psmmu();
-            psmmu.configure_stream(8, STAGE_2, &tables, clock)?;
-            psmmu.enable_stream(8, &tables, clock)
+            unless_busy(|| psmmu.configure_stream(8, STAGE_2, &tables, clock))?;
+            unless_busy(|| psmmu.enable_stream(8, &tables, clock))
         });
         let destroyer = spawn(&monitor, |monitor| monitor.run(0, Function::PsmmuStL2Destroy, 0, 8));
         match (owner.join().unwrap(), destroyer.join().unwrap()) {

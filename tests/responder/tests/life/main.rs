@@ -3,6 +3,7 @@
 //! The life of a PSMMU and of the memory that it runs on, through the registers of the host's calls.
 
 mod addresses;
+mod busy;
 mod clients;
 mod deaf;
 mod donation;
