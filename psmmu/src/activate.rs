@@ -11,7 +11,7 @@
 
 use psmmu_abi::{GRANULE_SIZE, MsiMessage};
 
-use crate::command::{self, Command, CommandError, CommandQueue};
+use crate::command::{self, Command, CommandError};
 use crate::limits::Limits;
 use crate::page_request::PageRequest;
 use crate::queue::{DeviceMemory, Log2Size};
@@ -24,9 +24,7 @@ use crate::registers::{
     REALM_IDR1_RME_DA_IMPL, Register32, Register64, Registers, STRTAB_BASE_ADDRESS, TimedOut, wait,
 };
 use crate::smmu::{Delivery, Interface, Psmmu, Sizes, State};
-use crate::staging::{EventQueue, PriQueue};
 use crate::stream_table::{self, StreamTables};
-use crate::sync::Ordering;
 
 /// Where the interrupts of the Realm side go as messages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -267,21 +265,15 @@ impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
         let tables = StreamTables::new(stream_table, sizes.sid_bits, device.limits);
         let reaches_word = completion.as_ref().is_some_and(|word| device.limits.reach_memory(word));
         *self.tables.lock() = Some(tables);
-        if let Some(word) = &completion {
-            // No SYNC writes zero, whatever an earlier one has left there.
-            word.store(0, 0);
+        {
+            let mut commands = self.commands.lock();
+            commands.start(command_queue, sizes.commands, 0, 0);
+            commands.set_completion(completion, device.has_msi && reaches_word);
         }
-        let last_sync = self.last_sync.load(Ordering::Relaxed);
-        *self.commands.lock() = Some(CommandQueue::new(
-            command_queue,
-            sizes.commands,
-            completion,
-            device.has_msi && reaches_word,
-            last_sync,
-        ));
-        *self.events.lock() = Some(EventQueue::new(event_queue, sizes.events));
-        let requests = pri_queue.zip(sizes.requests);
-        *self.requests.lock() = requests.map(|(memory, size)| PriQueue::new(memory, size));
+        self.events.lock().start(event_queue, sizes.events, 0);
+        if let Some((memory, size)) = pri_queue.zip(sizes.requests) {
+            self.requests.lock().start(memory, size, 0);
+        }
 
         // The device starts to read what the giver of the memory wrote.
         self.registers.write_barrier();
@@ -413,19 +405,17 @@ impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
     /// Takes back what the PSMMU ran on, and counts the events that are dropped with it. It must be
     /// quiet.
     pub(crate) fn take_memory(&self) -> Option<Memory<M>> {
-        let commands = self.commands.lock().take();
-        let events = self.take_queue(&self.events, &self.counters.events);
-        let requests = self.take_queue(&self.requests, &self.counters.page_requests);
+        let commands = self.commands.lock().stop();
+        let event_queue = self.stop_queue(&self.events, &self.counters.events);
+        let pri_queue = self.stop_queue(&self.requests, &self.counters.page_requests);
         // Last, as queues without tables are those of an attachment.
         let tables = self.tables.lock().take();
-        let commands = commands?;
-        self.last_sync.store(commands.last_sync(), Ordering::Relaxed);
-        let (command_queue, completion) = commands.into_memory();
+        let (command_queue, completion) = commands?;
         Some(Memory {
             stream_table: tables?.into_memory(),
             command_queue,
-            event_queue: events?.into_memory(),
-            pri_queue: requests.map(PriQueue::into_memory),
+            event_queue: event_queue?,
+            pri_queue,
             completion,
         })
     }

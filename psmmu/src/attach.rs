@@ -11,7 +11,7 @@
 #![forbid(unsafe_code)]
 
 use crate::activate::{Messages, Wanted};
-use crate::command::{self, Command, CommandError, CommandQueue};
+use crate::command::{self, Command, CommandError};
 use crate::limits::Limits;
 use crate::page_request::PageRequest;
 use crate::queue::{DeviceMemory, Log2Size};
@@ -21,7 +21,6 @@ use crate::registers::{
     TimedOut,
 };
 use crate::smmu::{Busy, Psmmu, State};
-use crate::staging::{EventQueue, PriQueue};
 
 /// The queues of a PSMMU that runs, each exactly as large as its base register says.
 #[derive(Clone, Copy, Debug)]
@@ -165,17 +164,17 @@ impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
         // Under this lock detach and deactivation find out whose the PSMMU is.
         let _tables = self.tables.lock();
         self.errors.lock().resume(registers);
-        *self.commands.lock() = command_queue.zip(commands).map(|(memory, size)| {
+        if let Some((memory, size)) = command_queue.zip(commands) {
             let prod = registers.read32(Register32::CMDQ_PROD);
             let cons = registers.read32(Register32::CMDQ_CONS);
-            CommandQueue::resumed(memory, size, prod, cons)
-        });
+            self.commands.lock().start(memory, size, prod, cons);
+        }
         let cons = registers.read32(Register32::EVENTQ_CONS);
-        *self.events.lock() = Some(EventQueue::resumed(event_queue, events, cons));
-        *self.requests.lock() = pri_queue.zip(requests).map(|(memory, size)| {
+        self.events.lock().start(event_queue, events, cons);
+        if let Some((memory, size)) = pri_queue.zip(requests) {
             let cons = registers.read32(Register32::PRIQ_CONS);
-            PriQueue::resumed(memory, size, cons)
-        });
+            self.requests.lock().start(memory, size, cons);
+        }
         Ok(())
     }
 
@@ -214,13 +213,19 @@ impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
             self.fail_claimed();
             return Err(AttachError::TimedOut);
         }
-        *self.commands.lock() = None;
-        // Taken first and counted then: a NOTIFY that began earlier may stage up to this moment.
-        if let Some(events) = self.events.lock().take() {
+        self.commands.lock().stop();
+        // Counted and stopped under one lock: a NOTIFY that began earlier may stage up to this moment.
+        {
+            let mut events = self.events.lock();
             self.counters.events.dropped(events.held());
+            events.stop();
         }
-        if let Some(requests) = self.requests.lock().take() {
-            self.counters.page_requests.dropped(requests.held());
+        {
+            let mut requests = self.requests.lock();
+            if requests.as_ref().is_some() {
+                self.counters.page_requests.dropped(requests.held());
+            }
+            requests.stop();
         }
         self.errors.lock().forget();
         self.set_state(State::Inactive);
@@ -247,7 +252,7 @@ impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
     /// With a command queue of the module's own this does nothing.
     pub fn command_repaired(&self) -> bool {
         self.serving_state().is_ok()
-            && self.commands.lock().is_none()
+            && !self.commands.lock().is_there()
             && self.errors.lock().acknowledge_repaired(&self.registers)
     }
 

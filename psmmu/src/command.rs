@@ -145,9 +145,12 @@ pub(crate) enum Repair {
 }
 
 /// The command queue of one PSMMU.
+///
+/// It stays in its place, whether there is a queue or not.
 #[derive(Debug)]
 pub struct CommandQueue<M> {
-    memory: M,
+    /// What the device reads; `None` while there is no queue.
+    memory: Option<M>,
     size: Log2Size,
     /// CMDQ_PROD as last written.
     prod: u32,
@@ -166,12 +169,34 @@ pub struct CommandQueue<M> {
     completion: Option<M>,
     /// SYNCs have an MSI.
     by_msi: bool,
-    /// What the MSI of the latest SYNC that has one writes.
+    /// What the MSI of the latest SYNC that has one writes. It goes on from one activation to the next, as
+    /// the MSI of an earlier one may still come.
     awaited: u32,
     /// That MSI, or an earlier one, may be under way.
     has_msi_pending: bool,
     /// Looks for the end of what is waited for.
     looks: u32,
+}
+
+impl<M> CommandQueue<M> {
+    /// Makes the place of a queue that is not there.
+    pub(crate) const fn new() -> Self {
+        Self {
+            memory: None,
+            size: Log2Size::MIN,
+            prod: 0,
+            cons: 0,
+            waited: None,
+            refused: false,
+            issued: 0,
+            unfetched: (0, 0),
+            completion: None,
+            by_msi: false,
+            awaited: 0,
+            has_msi_pending: false,
+            looks: 0,
+        }
+    }
 }
 
 impl<M: DeviceMemory> CommandQueue<M> {
@@ -185,53 +210,48 @@ impl<M: DeviceMemory> CommandQueue<M> {
     /// ERR: a SYNC found that an earlier ATC invalidation timed out; the device runs it again.
     const ERROR_ATC_INV_SYNC: u32 = 3;
 
-    /// Starts with PROD and CONS zero, as they must be in the device.
-    ///
-    /// SYNCs have an MSI to `completion` if the device can send one there. Its data goes on from `last_sync`, that of
-    /// the latest SYNC of an earlier activation, whose MSI may still come.
-    pub(crate) const fn new(
-        memory: M,
-        size: Log2Size,
-        completion: Option<M>,
-        can_send: bool,
-        last_sync: u32,
-    ) -> Self {
-        let by_msi = can_send && completion.is_some();
-        Self {
-            memory,
-            size,
-            prod: 0,
-            cons: 0,
-            waited: None,
-            refused: false,
-            issued: 0,
-            unfetched: (0, 0),
-            completion,
-            by_msi,
-            awaited: last_sync,
-            has_msi_pending: false,
-            looks: 0,
+    /// Starts the queue in `memory`, with CMDQ_PROD and CMDQ_CONS as the device has them. Without a
+    /// [completion word](Self::set_completion) the end of commands is polled for.
+    pub(crate) fn start(&mut self, memory: M, size: Log2Size, prod: u32, cons: u32) {
+        self.memory = Some(memory);
+        self.size = size;
+        self.prod = size.pointer(prod);
+        self.cons = size.pointer(cons);
+        self.waited = None;
+        self.refused = false;
+        self.unfetched = (0, 0);
+        self.completion = None;
+        self.by_msi = false;
+        self.has_msi_pending = false;
+    }
+
+    /// Has SYNCs write an MSI to the word `completion` if the device `has_msi`.
+    pub(crate) fn set_completion(&mut self, completion: Option<M>, has_msi: bool) {
+        if let Some(word) = &completion {
+            // No SYNC writes zero, whatever an earlier one has left there.
+            word.store(0, 0);
         }
+        self.by_msi = has_msi && completion.is_some();
+        self.completion = completion;
     }
 
-    /// Goes on where somebody else has stopped, with CMDQ_PROD and CMDQ_CONS as the device has them.
-    pub(crate) fn resumed(memory: M, size: Log2Size, prod: u32, cons: u32) -> Self {
-        let mut queue = Self::new(memory, size, None, false, 0);
-        queue.prod = size.pointer(prod);
-        queue.cons = size.pointer(cons);
-        queue
-    }
-
-    /// Gives back the memory of the queue, and the completion word unless an MSI may still be written
+    /// Stops the queue. Gives back its memory, and the completion word unless an MSI may still be written
     /// there.
-    pub(crate) fn into_memory(self) -> (M, Option<M>) {
+    pub(crate) fn stop(&mut self) -> Option<(M, Option<M>)> {
         let is_free = !self.has_msi_pending || self.has_msi_come();
-        (self.memory, self.completion.filter(|_| is_free))
+        let completion = self.completion.take().filter(|_| is_free);
+        Some((self.memory.take()?, completion))
     }
 
-    /// Returns the data of the latest MSI.
-    pub(crate) const fn last_sync(&self) -> u32 {
-        self.awaited
+    /// Returns the queue if it is there.
+    #[inline]
+    pub(crate) fn as_mut(&mut self) -> Option<&mut Self> {
+        self.memory.is_some().then_some(self)
+    }
+
+    /// Returns whether there is a queue.
+    pub(crate) const fn is_there(&self) -> bool {
+        self.memory.is_some()
     }
 
     /// Has SYNCs from now on complete without an MSI. The first of them that the device has consumed
@@ -366,8 +386,9 @@ impl<M: DeviceMemory> CommandQueue<M> {
 
     fn write(&self, pointer: u32, command: Command) {
         let first = self.size.index(pointer) * WORDS;
+        let Some(memory) = &self.memory else { return };
         for (word, value) in command.0.into_iter().enumerate() {
-            self.memory.store(first + word, value);
+            memory.store(first + word, value);
         }
     }
 }

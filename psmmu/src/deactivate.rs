@@ -91,15 +91,15 @@ impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
         self.set_cr0(Cr0::empty(), clock)
     }
 
-    /// Takes a queue and counts what is dropped with it: staged, and left in the device's queue, which is
-    /// off. Taken first: what a CPU consumes until then is not dropped.
-    pub(crate) fn take_queue<E: Entry>(
+    /// Stops a queue and counts what is dropped with it: staged, and left in the device's queue, which is
+    /// off. Under one lock: what a CPU consumes until then is not dropped.
+    pub(crate) fn stop_queue<E: Entry>(
         &self,
-        queue: &Lock<Option<Queue<M, E>>>,
+        queue: &Lock<Queue<M, E>>,
         counters: &QueueCounters,
-    ) -> Option<Queue<M, E>> {
-        let queue = queue.lock().take()?;
-        counters.dropped(queue.left(&self.registers));
-        Some(queue)
+    ) -> Option<M> {
+        let mut queue = queue.lock();
+        counters.dropped(queue.as_ref()?.left(&self.registers));
+        queue.stop()
     }
 }

@@ -71,6 +71,9 @@ impl DeviceMemory for Granules<'_> {
 pub struct Log2Size(u8);
 
 impl Log2Size {
+    /// The smallest queue, one entry.
+    pub(crate) const MIN: Self = Self(0);
+
     /// The largest queue of the architecture, 2^19 entries.
     pub const MAX: Self = Self(19);
 

@@ -142,7 +142,7 @@ impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
     fn notify_queue<E: Entry>(
         &self,
         told: &mut Notification,
-        queue: &Lock<Option<Queue<M, E>>>,
+        queue: &Lock<Queue<M, E>>,
         counters: &QueueCounters,
         owners: &impl StreamOwners,
     ) {

@@ -14,7 +14,7 @@ use crate::gerror::Errors;
 use crate::registers::{Gerror, Registers};
 use crate::staging::{EventQueue, PriQueue};
 use crate::stream_table::StreamTables;
-use crate::sync::{AtomicU8, AtomicU32, Lock, Ordering};
+use crate::sync::{AtomicU8, Lock, Ordering};
 
 /// How interrupts of the Realm side reach the host.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -174,13 +174,11 @@ pub struct Psmmu<R, M> {
     /// those that have claimed the PSMMU: no holder waits for the device of a PSMMU that another has
     /// claimed.
     pub(crate) turn: Lock<()>,
-    /// Data of the MSI of the latest SYNC, kept from one activation to the next.
-    pub(crate) last_sync: AtomicU32,
     pub(crate) tables: Lock<Option<StreamTables<M>>>,
-    pub(crate) commands: Lock<Option<CommandQueue<M>>>,
+    pub(crate) commands: Lock<CommandQueue<M>>,
     pub(crate) errors: Lock<Errors>,
-    pub(crate) events: Lock<Option<EventQueue<M>>>,
-    pub(crate) requests: Lock<Option<PriQueue<M>>>,
+    pub(crate) events: Lock<EventQueue<M>>,
+    pub(crate) requests: Lock<PriQueue<M>>,
     pub(crate) counters: Counters,
 }
 
@@ -194,12 +192,11 @@ impl<R: Registers, M> Psmmu<R, M> {
             registers,
             state: AtomicU8::new(State::Inactive as u8),
             turn: Lock::new(()),
-            last_sync: AtomicU32::new(0),
             tables: Lock::new(None),
-            commands: Lock::new(None),
+            commands: Lock::new(CommandQueue::new()),
             errors: Lock::new(Errors::new()),
-            events: Lock::new(None),
-            requests: Lock::new(None),
+            events: Lock::new(EventQueue::new()),
+            requests: Lock::new(PriQueue::new()),
             counters: Counters::new(),
         }
     }
@@ -281,7 +278,7 @@ impl<R: Registers, M> Psmmu<R, M> {
     /// Returns whether the PSMMU was attached, `tables` being its own: stream tables come with an
     /// activation and before all else of it, and queues are attached under the lock of `tables`.
     pub(crate) fn is_attached(&self, tables: &Option<StreamTables<M>>) -> bool {
-        tables.is_none() && self.events.lock().is_some()
+        tables.is_none() && self.events.lock().as_ref().is_some()
     }
 
     /// Sets the state.

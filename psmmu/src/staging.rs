@@ -69,9 +69,13 @@ pub type EventQueue<M> = Queue<M, Record>;
 pub type PriQueue<M> = Queue<M, PageRequest>;
 
 /// A queue that the device fills: what is in hardware, and what is staged.
+///
+/// It stays in its place, whether there is a queue or not: its ring is larger than what an RMM's stack should
+/// hold, so it is started and stopped and never moved.
 #[derive(Debug)]
 pub struct Queue<M, E> {
-    memory: M,
+    /// What the device writes to; `None` while there is no queue.
+    memory: Option<M>,
     size: Log2Size,
     /// CONS as last written: pointer and acknowledged overflow flag. Never read back.
     cons: u32,
@@ -86,12 +90,12 @@ pub struct Queue<M, E> {
     failed: bool,
 }
 
-impl<M: DeviceMemory, E: Entry> Queue<M, E> {
-    /// Starts with PROD and CONS zero, as they must be in the device.
-    pub(crate) const fn new(memory: M, size: Log2Size) -> Self {
+impl<M, E> Queue<M, E> {
+    /// Makes the place of a queue that is not there.
+    pub(crate) const fn new() -> Self {
         Self {
-            memory,
-            size,
+            memory: None,
+            size: Log2Size::MIN,
             cons: 0,
             staged: Deque::new(),
             told: Told::No,
@@ -101,16 +105,35 @@ impl<M: DeviceMemory, E: Entry> Queue<M, E> {
         }
     }
 
-    /// Goes on where somebody else has stopped, `cons` being CONS as the device has it.
-    pub(crate) fn resumed(memory: M, size: Log2Size, cons: u32) -> Self {
-        let mut queue = Self::new(memory, size);
-        queue.cons = cons & OVERFLOW | size.pointer(cons);
-        queue
+    /// Returns the queue if it is there.
+    #[inline]
+    pub(crate) fn as_ref(&self) -> Option<&Self> {
+        self.memory.is_some().then_some(self)
     }
 
-    /// Gives back the memory that the device wrote to.
-    pub(crate) fn into_memory(self) -> M {
-        self.memory
+    /// Returns the queue if it is there.
+    #[inline]
+    pub(crate) fn as_mut(&mut self) -> Option<&mut Self> {
+        self.memory.is_some().then_some(self)
+    }
+}
+
+impl<M: DeviceMemory, E: Entry> Queue<M, E> {
+    /// Starts the queue in `memory`, with nothing staged; `cons` is CONS as the device has it.
+    pub(crate) fn start(&mut self, memory: M, size: Log2Size, cons: u32) {
+        self.memory = Some(memory);
+        self.size = size;
+        self.cons = cons & OVERFLOW | size.pointer(cons);
+        self.staged.clear();
+        self.told = Told::No;
+        self.drained = false;
+        self.loss = None;
+        self.failed = false;
+    }
+
+    /// Stops the queue, and gives back the memory that the device wrote to.
+    pub(crate) fn stop(&mut self) -> Option<M> {
+        self.memory.take()
     }
 
     /// Returns how many entries nobody has consumed, in the ring and in a hardware queue that is off.
@@ -230,7 +253,8 @@ impl<M: DeviceMemory, E: Entry> Queue<M, E> {
     #[inline]
     fn copy(&mut self, count: u32) {
         for _ in 0..count {
-            let record = E::read(&self.memory, self.size.index(self.cons));
+            let Some(memory) = &self.memory else { return };
+            let record = E::read(memory, self.size.index(self.cons));
             self.push(Staged::Record(record));
             self.cons = self.cons & OVERFLOW | self.size.advance(self.cons, 1);
             self.place_loss();
