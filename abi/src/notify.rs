@@ -116,7 +116,7 @@ impl Notification {
     /// is to be served all the same. Returns also the first register that has some: flags beyond bit 2, an
     /// event number above 255, a StreamID above 32 bits. Registers that the kind does not use are not
     /// looked at.
-    #[inline]
+    #[inline(always)]
     #[must_use]
     pub const fn from_registers(registers: [u64; 6]) -> (Self, Option<Unknown>) {
         let [flags, number, stream_id, fetch_address, input_address, syndrome] = registers;

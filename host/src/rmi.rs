@@ -153,7 +153,7 @@ impl<C: Conduit> Rmi<C> {
     }
 
     /// Makes a call with up to three arguments, the others zero.
-    #[inline]
+    #[inline(always)]
     fn ask(&self, function: Function, arguments: [u64; 3]) -> Answer {
         let [x1, x2, x3] = arguments;
         let [x0, outputs @ .., _] = self.conduit.call([function.id(), x1, x2, x3, 0, 0, 0, 0]);
@@ -341,7 +341,7 @@ impl<C: Conduit> Rmi<C> {
     }
 
     /// As [`irq_notify`](Self::irq_notify), and returns which register had reserved bits set, if one had.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn irq_notify_with_reserved(
         &self,
         psmmu: u64,
