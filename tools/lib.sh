@@ -95,6 +95,21 @@ ticker() {
 	done
 }
 
+# is_plain PATH: makefiles of other projects take it as one word; most take a path apart at blanks, and make
+# itself gives a meaning to some more characters.
+is_plain() { [[ ! $1 =~ [^A-Za-z0-9/._+@,-] ]]; }
+
+# plain_folder NAME: sets outside to a new folder for temporary files whose path is plain. The caller
+# removes it.
+plain_folder() {
+	local folder
+	for folder in "${TMPDIR-}" /tmp /var/tmp; do
+		[[ -d $folder && -w $folder ]] && is_plain "$folder" || continue
+		outside=$(mktemp -d "$folder/psmmu-$1.XXXXXX") && return
+	done
+	die "$1 cannot be built in $build, as its path has characters that make gives a meaning, nor below /tmp, which is not writable: BUILD=<folder> builds elsewhere"
+}
+
 # quoted WORDS: as a shell reads them back.
 quoted() {
 	local words

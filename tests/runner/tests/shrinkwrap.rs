@@ -30,7 +30,8 @@ fn resolved(config: &str, overlays: &[&str]) -> String {
     shrinkwrap.current_dir(repository()).env("BUILD", &build);
     // Configurations of the user's own would be found first.
     shrinkwrap.env("HOME", build.join("shrinkwrap")).env_remove("SHRINKWRAP_CONFIG");
-    shrinkwrap.env_remove("SHRINKWRAP_BUILD").env_remove("SHRINKWRAP_PACKAGE");
+    // It does not quote paths, and ours may have a blank. Nothing is written there.
+    shrinkwrap.envs([("SHRINKWRAP_BUILD", "/tmp"), ("SHRINKWRAP_PACKAGE", "/tmp")]);
     shrinkwrap.args(["--runtime=null", "process", "--action=resolver"]);
     if config == "cca-3world.yaml" {
         // It has no default for the kernel when it is resolved without a build.
