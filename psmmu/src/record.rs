@@ -36,6 +36,11 @@ pub trait Entry: Copy + core::fmt::Debug + PartialEq {
     /// Returns the StreamID. It stays inside the RMM unless a virtual SMMU owns the stream.
     fn stream_id(&self) -> u32;
 
+    /// Returns whether there is a StreamID at all: not where the layout is not known.
+    fn has_stream(&self) -> bool {
+        true
+    }
+
     /// Returns what the host may learn of it when nobody owns the stream.
     fn event(&self) -> Event;
 }
@@ -58,14 +63,14 @@ impl Fields {
     /// The input address of events that have only its page.
     const PAGE: u64 = !0xFFF;
 
-    /// All that any event can have, for events without a name.
-    const ALL: Self = Self { syndrome: 0b1111, input: u64::MAX, fetch: Self::FETCH_ADDRESS };
+    /// Of events without a name, whose layout is not known: nothing but the number.
+    const NONE: Self = Self { syndrome: 0, input: 0, fetch: 0 };
 
     /// Numbers up to this have a place in [`TABLE`](Self::TABLE); the architecture names none above.
     const NUMBERS: usize = 0x26;
 
     const TABLE: [Self; Self::NUMBERS] = {
-        let mut table = [Self::ALL; Self::NUMBERS];
+        let mut table = [Self::NONE; Self::NUMBERS];
         let mut at = 0;
         while at < EventNumber::ALL.len() {
             let event = EventNumber::ALL[at];
@@ -127,12 +132,28 @@ impl Entry for Record {
         (self.0[0] >> 32) as u32
     }
 
-    /// A number that the architecture does not name is reported with its fields as they are.
+    #[inline]
+    fn has_stream(&self) -> bool {
+        /// A bit for each number that has a name.
+        const NAMED: u64 = {
+            let mut named = 0;
+            let mut at = 0;
+            while at < EventNumber::ALL.len() {
+                named |= 1 << EventNumber::ALL[at] as u32;
+                at += 1;
+            }
+            named
+        };
+        NAMED.checked_shr(self.number().into()).is_some_and(|bits| bits & 1 != 0)
+    }
+
+    /// Of a record whose number the architecture does not name, or leaves to the implementation, the
+    /// number alone: where it has which field is not known.
     #[inline(always)]
     fn event(&self) -> Event {
         static TABLE: [Fields; Fields::NUMBERS] = Fields::TABLE;
         let [_, flags, input, fetch] = self.0;
-        let fields = TABLE.get(usize::from(self.number())).unwrap_or(&Fields::ALL);
+        let fields = TABLE.get(usize::from(self.number())).unwrap_or(&Fields::NONE);
         let syndrome =
             flags >> Self::READ_SHIFT & 1 | flags >> Self::STAGE_AND_CLASS_SHIFT & 0b1110;
         Event::Psmmu {
@@ -209,8 +230,12 @@ mod tests {
     }
 
     #[test]
-    fn a_number_without_a_name_is_reported_with_its_fields_as_they_are() {
-        let words = [0xE0, 0x0000_0388_0000_0000, 0x1234, 0x5678];
-        assert_eq!(reported(words), (0xE0, 0x5678, 0x1234, 0b1111));
+    fn of_a_record_without_a_known_layout_the_number_alone_is_reported() {
+        let named = |number: &u8| EventNumber::ALL.iter().any(|event| *event as u8 == *number);
+        for number in (0..=u8::MAX).filter(|number| !named(number)) {
+            let record = [u64::MAX << 8 | u64::from(number), u64::MAX, u64::MAX, u64::MAX];
+            assert_eq!(reported(record), (number, 0, 0, 0));
+            assert!(!Record::new(record).has_stream(), "{number:#x}: nor is its StreamID one");
+        }
     }
 }

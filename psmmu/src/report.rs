@@ -31,7 +31,7 @@ impl<M: DeviceMemory, E: Entry> Queue<M, E> {
             }
             Some(Staged::Record(record)) => {
                 let is_owned = match self.told {
-                    Told::No => owners.is_owned(record.stream_id()),
+                    Told::No => owners.is_owned(record.stream_id()) && record.has_stream(),
                     told => told == Told::AsVsmmu,
                 };
                 if is_owned {

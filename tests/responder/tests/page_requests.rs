@@ -4,7 +4,7 @@
 
 use psmmu_abi::{ErrorCause, Event, IrqSet, PsmmuParamsFlags, Status, Syndrome};
 use responder_tests::{Faults, Machine, Options};
-use smmu_model::{Answer, Answerer, Output, PageRequest, Register, Response, Source};
+use smmu_model::{Answer, Answerer, Output, PageRequest, Record, Register, Response, Source};
 
 const PRIQ: u64 = IrqSet::PRIQ.bits();
 const NOTHING: [u64; 6] = [0; 6];
@@ -145,6 +145,18 @@ fn streams_of_a_virtual_smmu_are_told_as_its_events_with_nothing_but_the_stream(
     assert_eq!(machine.notify(PRIQ), [EVENT, 0x24, 0, 0, 0x8000, 0]);
     machine.consume(PRIQ);
     assert_eq!(machine.device().take_answers(), [denial(9, 4)]);
+}
+
+#[test]
+fn of_a_record_of_unknown_layout_the_number_alone_is_reported() {
+    let machine = machine(4);
+    machine.owners.0.lock().unwrap().insert(8);
+    // In faults word 3 is the IPA; in this record it may be anything, and word 0 need not name a stream.
+    for number in [0xE0, 0x75_u64, 0xFF] {
+        machine.device().record(Record([8 << 32 | number, 0x0000_0388_0000_0000, 0x1234, 0x5678]));
+        assert_eq!(machine.notify(IrqSet::EVENTQ.bits()), [EVENT, number, 0, 0, 0, 0]);
+        machine.consume(IrqSet::EVENTQ.bits());
+    }
 }
 
 #[test]
