@@ -234,6 +234,7 @@ impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
         }
         let Err(error) = self.bring_up(&activation, memory, &sizes, clock) else {
             self.set_state(State::Active);
+            self.look_unasked();
             return Ok(());
         };
         let is_quiesced = error != ActivateError::TimedOut && {

@@ -103,15 +103,16 @@ impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
         }
         // Whom the first interrupt brings here must find the PSMMU active.
         self.set_state(State::Active);
-        if !self.interrupts(&wanted) {
-            return Ok(());
+        if self.interrupts(&wanted) {
+            let mut interrupts = IrqCtrl::GERROR | IrqCtrl::EVENTQ;
+            interrupts.set(IrqCtrl::PRIQ, wanted.page_requests);
+            if let Err(timed_out) = self.set_irq_ctrl(interrupts, clock) {
+                self.set_failed();
+                return Err(timed_out.into());
+            }
         }
-        let mut interrupts = IrqCtrl::GERROR | IrqCtrl::EVENTQ;
-        interrupts.set(IrqCtrl::PRIQ, wanted.page_requests);
-        self.set_irq_ctrl(interrupts, clock).map_err(|timed_out| {
-            self.set_failed();
-            timed_out.into()
-        })
+        self.look_unasked();
+        Ok(())
     }
 
     fn take_over(
@@ -253,7 +254,7 @@ impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
     pub fn command_repaired(&self) -> bool {
         self.serving_state().is_ok()
             && !self.commands.lock().is_there()
-            && self.errors.lock().acknowledge_repaired(&self.registers)
+            && self.errors.lock().acknowledge_repaired(&self.registers, &self.counters)
     }
 
     /// Runs the embedder's own commands, fewer than [`MIN_ENTRIES`](command::MIN_ENTRIES), and waits

@@ -487,7 +487,7 @@ impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
         }
         let (repair, cons) = commands.repair(&self.registers);
         self.counters.trace.push(Trouble::CommandRefused(cons));
-        errors.acknowledge_at_once(&self.registers, Gerror::CMDQ_ERR);
+        errors.acknowledge_at_once(&self.registers, Gerror::CMDQ_ERR, &self.counters);
         drop(errors);
         if repair == Repair::Hopeless {
             self.give_up(Gerror::CMDQ_ERR);

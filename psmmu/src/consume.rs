@@ -6,13 +6,14 @@
 
 use psmmu_abi::IrqSet;
 
-use crate::counters::Trouble;
+use crate::counters::{QueueCounters, Trouble};
 use crate::page_request::PageRequest;
 use crate::queue::DeviceMemory;
 use crate::record::Entry;
-use crate::registers::{Gerror, Register64, Registers};
+use crate::registers::{Gerror, Register64, Registers, is_running};
 use crate::smmu::{AbortBehaviour, Psmmu, Refusal};
 use crate::staging::{Queue, Staged, Told};
+use crate::sync::Lock;
 
 impl<M, E> Queue<M, E> {
     /// Drops the first staged entry if it was told, and returns it with what it was told as.
@@ -27,7 +28,8 @@ impl<M, E> Queue<M, E> {
 
 impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
     /// Takes the told event off the first source in `set` that has one, in the order of
-    /// [`notify`](Self::notify). Without one nothing happens.
+    /// [`notify`](Self::notify), queues that no interrupt speaks for included. Without one nothing
+    /// happens.
     ///
     /// # Errors
     /// [`Refusal`] when the PSMMU is not active, or has failed and has no told event left.
@@ -37,24 +39,31 @@ impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
         if set.contains(IrqSet::GERROR) && self.consume_errors() {
             return Ok(());
         }
-        if set.contains(IrqSet::EVENTQ)
+        if set.intersects(IrqSet::EVENTQ | IrqSet::GERROR)
             && let Some(events) = self.events.lock().as_mut()
+            && (set.contains(IrqSet::EVENTQ) || events.is_unannounced())
             && events.consume().is_some()
         {
             self.counters.events.consumed.add(1);
             return Ok(());
         }
-        if set.contains(IrqSet::PRIQ) && self.consume_request() {
+        if set.intersects(IrqSet::PRIQ | IrqSet::GERROR)
+            && self.consume_request(set.contains(IrqSet::PRIQ))
+        {
             return Ok(());
         }
         state.refuse_if_failed()
     }
 
-    /// Drops the told page request, answers it if that is ours to do, and says whether there was one.
+    /// Drops the told page request if the queue is `named` or no interrupt speaks for it, answers it if
+    /// that is ours to do, and says whether there was one.
     #[inline(never)]
-    fn consume_request(&self) -> bool {
+    fn consume_request(&self, named: bool) -> bool {
         // The lock is not held while the answer is posted, as that takes another one.
-        let consumed = self.requests.lock().as_mut().and_then(Queue::consume);
+        let consumed = match self.requests.lock().as_mut() {
+            Some(requests) if named || requests.is_unannounced() => requests.consume(),
+            _ => None,
+        };
         let Some((entry, told)) = consumed else {
             return false;
         };
@@ -93,28 +102,44 @@ impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
         if acknowledge.is_empty() || self.refuse_if_failed().is_err() {
             return true;
         }
-        let has = |error| acknowledge.contains(error);
-        let is_spoiled = self.config.abort == AbortBehaviour::SpoilsQueue;
-        if let Some(events) = self.events.lock().as_mut() {
-            if has(Gerror::EVENTQ_ABT_ERR) && is_spoiled {
-                events.discard(&self.registers, &self.counters.events);
-            } else if has(Gerror::MSI_EVENTQ_ABT_ERR) {
-                // The message that should have told of these is lost, and none will follow as long as
-                // the hardware queue is not empty.
-                events.look_unasked(&self.registers, &self.counters.events);
-            }
+        if !is_running(&self.registers) {
+            self.give_up_with(&mut errors, Gerror::CMDQ_ERR);
+            return true;
         }
-        if let Some(requests) = self.requests.lock().as_mut() {
-            if has(Gerror::PRIQ_ABT_ERR) && is_spoiled {
-                requests.discard(&self.registers, &self.counters.page_requests);
-            } else if has(Gerror::MSI_PRIQ_ABT_ERR) {
-                requests.look_unasked(&self.registers, &self.counters.page_requests);
-            }
-        }
-        if has(Gerror::DPT_ERR) {
+        self.discard_spoiled(acknowledge, &self.events, &self.counters.events);
+        self.discard_spoiled(acknowledge, &self.requests, &self.counters.page_requests);
+        if acknowledge.contains(Gerror::DPT_ERR) {
             self.registers.write64(Register64::DPT_CFG_FAR, 0);
         }
         errors.acknowledge(&self.registers, acknowledge);
+        // Behind the acknowledgement: an MSI that is lost from now on is announced anew.
+        self.unannounce(acknowledge, &self.events);
+        self.unannounce(acknowledge, &self.requests);
         true
+    }
+
+    /// Discards a queue if one of `errors` has spoiled it.
+    fn discard_spoiled<E: Entry>(
+        &self,
+        errors: Gerror,
+        queue: &Lock<Queue<M, E>>,
+        counters: &QueueCounters,
+    ) {
+        if self.config.abort == AbortBehaviour::SpoilsQueue
+            && errors.contains(E::WRITE_ABORT)
+            && let Some(queue) = queue.lock().as_mut()
+        {
+            queue.discard(&self.registers, counters);
+            self.fail_with(queue);
+        }
+    }
+
+    /// Has the global errors speak for a queue if one of `errors` is that its MSI was lost.
+    fn unannounce<E: Entry>(&self, errors: Gerror, queue: &Lock<Queue<M, E>>) {
+        if errors.contains(E::MSI_ABORT)
+            && let Some(queue) = queue.lock().as_mut()
+        {
+            queue.unannounce();
+        }
     }
 }

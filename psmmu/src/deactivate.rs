@@ -9,7 +9,7 @@ use crate::activate::Memory;
 use crate::counters::QueueCounters;
 use crate::queue::DeviceMemory;
 use crate::record::Entry;
-use crate::registers::{Clock, Cr0, Gerror, Registers, TimedOut};
+use crate::registers::{Clock, Cr0, Gerror, Registers, TimedOut, is_running};
 use crate::smmu::{Busy, Psmmu, State};
 use crate::staging::Queue;
 use crate::sync::Lock;
@@ -52,8 +52,13 @@ impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
         self.can_end().map_err(DeactivateError::State)?;
         let _issue = self.issue_lock()?;
         let was_active = self.claim_deactivation()?;
+        if !is_running(&self.registers) {
+            // Of a device that has lost its state the pointers mean nothing.
+            self.events.lock().as_mut().into_iter().for_each(Queue::fail);
+            self.requests.lock().as_mut().into_iter().for_each(Queue::fail);
+        }
         if self.bring_to_rest(was_active, clock).is_err() {
-            self.errors.lock().keep(Gerror::CMDQ_ERR);
+            self.errors.lock().keep(Gerror::CMDQ_ERR, &self.counters);
             self.fail_claimed();
             return Err(DeactivateError::TimedOut);
         }

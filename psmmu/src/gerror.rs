@@ -10,7 +10,8 @@
 
 use psmmu_abi::ErrorCause;
 
-use crate::registers::{Gerror, Register32, Registers};
+use crate::counters::Counters;
+use crate::registers::{Gerror, Register32, Registers, is_running};
 use crate::staging::Waiting;
 
 /// The global errors of one PSMMU.
@@ -18,15 +19,18 @@ use crate::staging::Waiting;
 pub struct Errors {
     /// GERRORN as last written. Never read back.
     acknowledged: u32,
-    /// Not active any more, and still to be told or consumed.
+    /// Not active any more, and still to be told.
     kept: Gerror,
     /// Told to the host.
     pub(crate) told: Gerror,
+    /// Those of them that were not active any more when they were told. What is kept besides has happened
+    /// since, and is told behind them.
+    told_kept: Gerror,
     /// Told and consumed, but still active: a command error that somebody else is to repair.
     consumed: Gerror,
 }
 
-/// Says that there is no device behind the registers any more.
+/// Says that there is no device behind the registers any more, or one that has lost its state.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Gone;
 
@@ -34,7 +38,7 @@ impl Errors {
     /// Starts with nothing active and nothing told.
     pub(crate) const fn new() -> Self {
         let none = Gerror::empty();
-        Self { acknowledged: 0, kept: none, told: none, consumed: none }
+        Self { acknowledged: 0, kept: none, told: none, told_kept: none, consumed: none }
     }
 
     /// Goes on where somebody else has stopped: what he has not acknowledged is still to be told.
@@ -54,29 +58,38 @@ impl Errors {
     pub(crate) fn forget(&mut self) {
         self.kept = Gerror::empty();
         self.told = Gerror::empty();
+        self.told_kept = Gerror::empty();
         self.consumed = Gerror::empty();
     }
 
-    /// Reads which errors are active, but for those that the host has consumed. One register read.
+    /// Reads which errors are active, but for those that the host has consumed. One register read, two
+    /// if there are any.
     ///
     /// # Errors
-    /// [`Gone`] when the register reads all ones, most of which no device has.
+    /// [`Gone`] when the register reads all ones, most of which no device has; and when errors seem active
+    /// and the device is off: it was reset, and what was acknowledged before only looks like them.
     pub(crate) fn active(&self, registers: &impl Registers) -> Result<Gerror, Gone> {
-        match registers.read32(Register32::GERROR) {
-            u32::MAX => Err(Gone),
-            gerror => Ok(Gerror::from_bits_truncate(gerror ^ self.acknowledged) - self.consumed),
+        let gerror = registers.read32(Register32::GERROR);
+        let active = Gerror::from_bits_truncate(gerror ^ self.acknowledged);
+        if gerror == u32::MAX || !active.is_empty() && !is_running(registers) {
+            return Err(Gone);
         }
+        Ok(active - self.consumed)
     }
 
     /// Acknowledges a command error that somebody else has repaired, and says whether there is one. The
     /// host is told of it if it was not.
-    pub(crate) fn acknowledge_repaired(&mut self, registers: &impl Registers) -> bool {
+    pub(crate) fn acknowledge_repaired(
+        &mut self,
+        registers: &impl Registers,
+        counters: &Counters,
+    ) -> bool {
         let error = Gerror::CMDQ_ERR;
         if self.consumed.contains(error) {
             self.consumed -= error;
             self.acknowledge(registers, error);
         } else if self.active(registers).is_ok_and(|active| active.contains(error)) {
-            self.acknowledge_at_once(registers, error);
+            self.acknowledge_at_once(registers, error, counters);
         } else {
             return false;
         }
@@ -89,44 +102,67 @@ impl Errors {
         registers.write32(Register32::GERRORN, self.acknowledged);
     }
 
-    /// Acknowledges `errors` before the host was told, and keeps them to be told.
-    pub(crate) fn acknowledge_at_once(&mut self, registers: &impl Registers, errors: Gerror) {
+    /// Acknowledges `errors`, which are active, before the host has consumed them, and keeps those to be
+    /// told that were not.
+    pub(crate) fn acknowledge_at_once(
+        &mut self,
+        registers: &impl Registers,
+        errors: Gerror,
+        counters: &Counters,
+    ) {
         self.acknowledge(registers, errors);
-        self.keep(errors);
+        let told = errors & (self.told - self.told_kept);
+        self.told_kept |= told;
+        self.keep(errors - told, counters);
     }
 
-    /// Keeps `errors`, which are not active, to be told.
-    pub(crate) fn keep(&mut self, errors: Gerror) {
+    /// Keeps `errors`, which are not active, to be told, and counts them: each time that they occur,
+    /// though the host is told once of all that is kept.
+    pub(crate) fn keep(&mut self, errors: Gerror, counters: &Counters) {
         self.kept |= errors;
+        if !errors.is_empty() {
+            counters.found_errors(cause(errors));
+        }
     }
 
-    /// Says what is waiting, `active` being what was just read.
-    pub(crate) fn waiting(&self, active: Gerror) -> Waiting {
+    /// Says what is waiting, `active` being what was just read. Behind those of `recovered` there may be
+    /// more, whatever is known now: what their CONSUME finds in a queue.
+    pub(crate) fn waiting(&self, active: Gerror, recovered: Gerror) -> Waiting {
         let known = active | self.kept;
-        Waiting {
-            any: !(known | self.told).is_empty(),
-            more: !self.told.is_empty() && !self.told.contains(known),
-        }
+        let (first, more) = if self.told.is_empty() {
+            (known, false)
+        } else {
+            (self.told, !self.kept.is_empty() || !self.told.contains(active))
+        };
+        Waiting { any: !first.is_empty(), more: more || first.intersects(recovered) }
     }
 
-    /// Tells the errors that were told before, else all that are there. Says whether they are new.
-    pub(crate) fn tell(&mut self, active: Gerror) -> (ErrorCause, bool) {
-        let new = self.told.is_empty();
-        if new {
+    /// Tells the errors that were told before, else all that are there, and counts those that are new.
+    pub(crate) fn tell(&mut self, active: Gerror, counters: &Counters) -> ErrorCause {
+        if self.told.is_empty() {
+            self.told_kept = self.kept - active;
             self.told = active | self.kept;
+            self.kept = Gerror::empty();
+            if !active.is_empty() {
+                counters.found_errors(cause(active));
+            }
         }
-        (ErrorCause::from_bits_retain(self.told.bits().into()), new)
+        cause(self.told)
     }
 
     /// Drops the told errors and returns those among them that are still to be acknowledged. A command
     /// error never is: it is acknowledged by its repair.
     pub(crate) fn consume(&mut self) -> Gerror {
         let told = core::mem::replace(&mut self.told, Gerror::empty());
-        let unacknowledged = told - self.kept;
-        self.kept -= told;
+        let unacknowledged = told - core::mem::replace(&mut self.told_kept, Gerror::empty());
         self.consumed |= unacknowledged & Gerror::CMDQ_ERR;
         unacknowledged - Gerror::CMDQ_ERR
     }
+}
+
+/// Returns what the host is told of `errors`.
+const fn cause(errors: Gerror) -> ErrorCause {
+    ErrorCause::from_bits_retain(errors.bits() as u64)
 }
 
 // The causes that the host is told are the bits of GERROR, but for the one that this side never sees.

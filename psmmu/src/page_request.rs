@@ -15,7 +15,7 @@ use psmmu_abi::{ErrorCause, Event, EventNumber, Syndrome};
 use crate::command::Command;
 use crate::queue::DeviceMemory;
 use crate::record::Entry;
-use crate::registers::Register32;
+use crate::registers::{Gerror, Register32};
 
 /// A copy of an entry of the PRI queue: two words, the first one lowest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,10 +64,19 @@ impl Entry for PageRequest {
     const CONS: Register32 = Register32::PRIQ_CONS;
     const OVERFLOW: ErrorCause = ErrorCause::PRIQ_OVERFLOW;
     const ABORT: ErrorCause = ErrorCause::PRIQ_ABT_ERR;
+    const WRITE_ABORT: Gerror = Gerror::PRIQ_ABT_ERR;
+    const MSI_ABORT: Gerror = Gerror::MSI_PRIQ_ABT_ERR;
 
     fn read(memory: &impl DeviceMemory, index: usize) -> Self {
         let first = index.wrapping_mul(Self::WORDS);
         Self([0, 1].map(|word| memory.load(first.wrapping_add(word))))
+    }
+
+    /// A request whose first word is zero comes from stream 0, asks for nothing, ends no group and so
+    /// expects no answer; PCIe has no such request. Should a device make it, it is reported as a slot
+    /// that was not written.
+    fn is_written(&self) -> bool {
+        self.0[0] != 0
     }
 
     fn stream_id(&self) -> u32 {

@@ -27,6 +27,13 @@ pub trait DeviceMemory {
 
     /// Writes the word at `index`; nothing behind the end.
     fn store(&self, index: usize, value: u64);
+
+    /// Writes zero to `count` words from `first` on; nothing behind the end.
+    fn clear(&self, first: usize, count: usize) {
+        for index in first..first.saturating_add(count).min(self.words()) {
+            self.store(index, 0);
+        }
+    }
 }
 
 /// Device memory that the RMM reaches through a mapping of its own.

@@ -11,7 +11,7 @@
 use psmmu_abi::{ErrorCause, Event, EventNumber, Syndrome};
 
 use crate::queue::DeviceMemory;
-use crate::registers::Register32;
+use crate::registers::{Gerror, Register32};
 
 /// 64-bit words of a record.
 const WORDS: usize = 4;
@@ -27,11 +27,19 @@ pub trait Entry: Copy + core::fmt::Debug + PartialEq {
     const CONS: Register32;
     /// What an overflow of the queue is told as.
     const OVERFLOW: ErrorCause;
-    /// What a queue that makes no sense is told as.
+    /// What is reported where entries are missing: those of a queue that is inconsistent, and those that
+    /// were never written.
     const ABORT: ErrorCause;
+    /// The error of a write to the queue.
+    const WRITE_ABORT: Gerror;
+    /// The error of an MSI of the queue.
+    const MSI_ABORT: Gerror;
 
     /// Copies entry `index` out of the queue in `memory`.
     fn read(memory: &impl DeviceMemory, index: usize) -> Self;
+
+    /// Returns whether the device has written the entry: a slot is zero until it does.
+    fn is_written(&self) -> bool;
 
     /// Returns the StreamID. It stays inside the RMM unless a virtual SMMU owns the stream.
     fn stream_id(&self) -> u32;
@@ -120,11 +128,19 @@ impl Entry for Record {
     const CONS: Register32 = Register32::EVENTQ_CONS;
     const OVERFLOW: ErrorCause = ErrorCause::EVENTQ_OVERFLOW;
     const ABORT: ErrorCause = ErrorCause::EVENTQ_ABT_ERR;
+    const WRITE_ABORT: Gerror = Gerror::EVENTQ_ABT_ERR;
+    const MSI_ABORT: Gerror = Gerror::MSI_EVENTQ_ABT_ERR;
 
     #[inline]
     fn read(memory: &impl DeviceMemory, index: usize) -> Self {
         let first = index.wrapping_mul(WORDS);
         Self([0, 1, 2, 3].map(|word| memory.load(first.wrapping_add(word))))
+    }
+
+    /// There is no event 0.
+    #[inline]
+    fn is_written(&self) -> bool {
+        self.number() != 0
     }
 
     #[inline]

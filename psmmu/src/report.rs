@@ -12,10 +12,11 @@ use psmmu_abi::{Event, IrqSet, Notification};
 use crate::counters::QueueCounters;
 use crate::gerror::{Errors, Gone};
 use crate::owner::StreamOwners;
+use crate::page_request::PageRequest;
 use crate::queue::DeviceMemory;
-use crate::record::Entry;
-use crate::registers::{Gerror, Registers};
-use crate::smmu::{Psmmu, Refusal, State};
+use crate::record::{Entry, Record};
+use crate::registers::{Gerror, Registers, is_running};
+use crate::smmu::{AbortBehaviour, Psmmu, Refusal, State};
 use crate::staging::{Queue, Staged, Told, Waiting};
 use crate::sync::Lock;
 
@@ -54,6 +55,9 @@ impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
     /// "Nothing" always comes with nothing pending. Without a pending event whatever happens next
     /// raises a new interrupt; a host that is told of one must ask again.
     ///
+    /// With the global errors go the queues that no interrupt speaks for, named or not: a host that
+    /// serves nothing but the interrupt of the errors is given what the others would have brought.
+    ///
     /// # Errors
     /// [`Refusal`] when the PSMMU is not active, or has failed and all of its events are consumed.
     #[inline]
@@ -90,14 +94,17 @@ impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
     ) -> Result<Notification, Refusal> {
         let state = self.serving_state()?;
         let mut told = Notification::NONE;
-        if set.contains(IrqSet::GERROR) {
+        let errors = set.contains(IrqSet::GERROR);
+        if errors {
             self.notify_errors(&mut told);
         }
-        if set.contains(IrqSet::EVENTQ) {
-            self.notify_queue(&mut told, &self.events, &self.counters.events, owners);
+        if set.contains(IrqSet::EVENTQ) || errors {
+            let named = set.contains(IrqSet::EVENTQ);
+            self.notify_queue(&mut told, named, &self.events, &self.counters.events, owners);
         }
-        if set.contains(IrqSet::PRIQ) {
-            self.notify_queue(&mut told, &self.requests, &self.counters.page_requests, owners);
+        if set.contains(IrqSet::PRIQ) || errors {
+            let (named, counters) = (set.contains(IrqSet::PRIQ), &self.counters.page_requests);
+            self.notify_queue(&mut told, named, &self.requests, counters, owners);
         }
         if state == State::Failed && told.event == Event::None {
             return Err(Refusal::Failed);
@@ -111,12 +118,12 @@ impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
         // What a failed device shows means nothing any more.
         let read = |errors: &mut Errors| match self.state() {
             State::Active => errors.active(&self.registers).unwrap_or_else(|Gone| {
-                errors.keep(Gerror::CMDQ_ERR);
-                self.set_failed();
+                self.give_up_with(errors, Gerror::CMDQ_ERR);
                 Gerror::empty()
             }),
             _ => Gerror::empty(),
         };
+        let recovered = self.recovered::<Record>() | self.recovered::<PageRequest>();
         let mut errors = self.errors.lock();
         let mut active = read(&mut errors);
         if active.contains(Gerror::CMDQ_ERR) {
@@ -128,34 +135,58 @@ impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
                 active -= Gerror::CMDQ_ERR;
             }
         }
-        let waiting = errors.waiting(active);
-        tell(told, waiting, || {
-            let (causes, is_new) = errors.tell(active);
-            if is_new {
-                self.counters.found_errors(causes);
-            }
-            Event::Error(causes)
-        });
+        let mut waiting = errors.waiting(active, recovered);
+        // Before it is said that there is no error, the device is asked whether it is still there.
+        if !waiting.any && self.state() == State::Active && !is_running(&self.registers) {
+            self.give_up_with(&mut errors, Gerror::CMDQ_ERR);
+            waiting = errors.waiting(active, recovered);
+        }
+        tell(told, waiting, || Event::Error(errors.tell(active, &self.counters)));
     }
 
-    /// Tells a queue.
+    /// Returns the errors whose CONSUME does something about a queue, so that there may be more to report
+    /// than was known when the error was: its MSI was aborted, or it is discarded.
+    fn recovered<E: Entry>(&self) -> Gerror {
+        match self.config.abort {
+            AbortBehaviour::SpoilsQueue => E::MSI_ABORT | E::WRITE_ABORT,
+            AbortBehaviour::KeepsQueue => E::MSI_ABORT,
+        }
+    }
+
+    /// Tells a queue that is `named` or that no interrupt speaks for.
     fn notify_queue<E: Entry>(
         &self,
         told: &mut Notification,
+        named: bool,
         queue: &Lock<Queue<M, E>>,
         counters: &QueueCounters,
         owners: &impl StreamOwners,
     ) {
-        if let Some(queue) = queue.lock().as_mut() {
-            let waiting = match self.state() {
-                State::Active => queue.look(&self.registers, counters),
-                _ => queue.waiting(),
-            };
-            if queue.has_failed() {
-                self.set_failed();
+        if let Some(queue) = queue.lock().as_mut()
+            && (named || queue.is_unannounced())
+        {
+            if self.state() == State::Active {
+                queue.look(&self.registers, counters);
+                self.fail_with(queue);
             }
-            tell(told, waiting, || queue.tell(owners));
+            tell(told, queue.waiting(), || queue.tell(owners));
         }
+    }
+
+    /// Stages what was recorded before the PSMMU became active, so that the next record interrupts.
+    pub(crate) fn look_unasked(&self) {
+        fn look<R: Registers, M: DeviceMemory, E: Entry>(
+            psmmu: &Psmmu<R, M>,
+            queue: &Lock<Queue<M, E>>,
+            counters: &QueueCounters,
+        ) {
+            if let Some(queue) = queue.lock().as_mut() {
+                queue.look_unasked(&psmmu.registers, counters);
+                psmmu.fail_with(queue);
+            }
+        }
+        look(self, &self.events, &self.counters.events);
+        look(self, &self.requests, &self.counters.page_requests);
     }
 }
 

@@ -11,8 +11,10 @@ use psmmu_abi::{IrqDelivery, PsmmuInfoFields};
 use crate::command::CommandQueue;
 use crate::counters::{Counters, Trouble};
 use crate::gerror::Errors;
+use crate::queue::DeviceMemory;
+use crate::record::Entry;
 use crate::registers::{Gerror, Registers};
-use crate::staging::{EventQueue, PriQueue};
+use crate::staging::{EventQueue, PriQueue, Queue};
 use crate::stream_table::StreamTables;
 use crate::sync::{AtomicU8, Lock, Ordering};
 
@@ -290,18 +292,42 @@ impl<R: Registers, M> Psmmu<R, M> {
     ///
     /// While it is brought up or to rest it is in the hands of who does that. He finds out himself, and
     /// nobody must be led to take it from him.
+    ///
+    /// Returns the state that it was in. Of several who give it up one finds it active, and reports that.
     #[cold]
-    pub(crate) fn set_failed(&self) {
-        if self.claim(State::Active, State::Failed).is_ok() {
-            self.counters.trace.push(Trouble::Failed);
+    pub(crate) fn set_failed(&self) -> State {
+        match self.claim(State::Active, State::Failed) {
+            Ok(()) => {
+                self.counters.trace.push(Trouble::Failed);
+                State::Active
+            }
+            Err(state) => state,
         }
     }
 
     /// As [`set_failed`](Self::set_failed), because of `error`, which is told once.
     #[cold]
     pub(crate) fn give_up(&self, error: Gerror) {
-        self.errors.lock().keep(error);
-        self.set_failed();
+        self.give_up_with(&mut self.errors.lock(), error);
+    }
+
+    /// As [`give_up`](Self::give_up), for a caller that has the lock of the errors.
+    #[cold]
+    pub(crate) fn give_up_with(&self, errors: &mut Errors, error: Gerror) {
+        if self.set_failed() != State::Failed {
+            errors.keep(error, &self.counters);
+        }
+    }
+
+    /// Gives the PSMMU up if `queue`, whose lock the caller has, was.
+    #[inline]
+    pub(crate) fn fail_with<E: Entry>(&self, queue: &mut Queue<M, E>)
+    where
+        M: DeviceMemory,
+    {
+        if queue.has_failed() && self.set_failed() == State::Active {
+            queue.push_failure();
+        }
     }
 
     /// Gives up the PSMMU that the caller has claimed.

@@ -19,7 +19,7 @@ use crate::counters::QueueCounters;
 use crate::page_request::PageRequest;
 use crate::queue::{DeviceMemory, Log2Size, OVERFLOW};
 use crate::record::{Entry, Record};
-use crate::registers::Registers;
+use crate::registers::{Registers, is_running};
 
 /// Records that one NOTIFY takes over at most.
 pub const BATCH: u32 = 32;
@@ -47,8 +47,31 @@ pub(crate) struct Waiting {
     pub more: bool,
 }
 
-/// A PROD that contradicts CONS or itself.
-struct Inconsistent(u32);
+/// Why the hardware queue cannot be staged.
+enum Unusable {
+    /// This PROD contradicts CONS or itself.
+    Inconsistent(u32),
+    /// The device has lost its state, or is gone.
+    Off,
+}
+
+/// Whether a look has found out that the device has kept its state.
+#[derive(Default)]
+struct Presence {
+    seen: bool,
+}
+
+impl Presence {
+    /// Finds out, once: one register read.
+    #[cold]
+    fn check(&mut self, registers: &impl Registers) -> Result<(), Unusable> {
+        if !self.seen && !is_running(registers) {
+            return Err(Unusable::Off);
+        }
+        self.seen = true;
+        Ok(())
+    }
+}
 
 /// Whether the first staged entry has been told to the host, and as what. That stays until it is
 /// consumed, whoever owns the stream by then.
@@ -86,7 +109,10 @@ pub struct Queue<M, E> {
     drained: bool,
     /// An acknowledged overflow whose place, behind the record before this pointer, is not yet staged.
     loss: Option<u32>,
-    /// The hardware queue makes no sense any more and is left alone.
+    /// No interrupt speaks for what is staged or in hardware, so that NOTIFY of the global errors reports
+    /// it as well; see [`unannounce`](Self::unannounce).
+    unannounced: bool,
+    /// The hardware queue is inconsistent, or the device off, and is left alone. Then `drained` is set.
     failed: bool,
 }
 
@@ -101,6 +127,7 @@ impl<M, E> Queue<M, E> {
             told: Told::No,
             drained: false,
             loss: None,
+            unannounced: false,
             failed: false,
         }
     }
@@ -128,6 +155,7 @@ impl<M: DeviceMemory, E: Entry> Queue<M, E> {
         self.told = Told::No;
         self.drained = false;
         self.loss = None;
+        self.unannounced = false;
         self.failed = false;
     }
 
@@ -136,9 +164,12 @@ impl<M: DeviceMemory, E: Entry> Queue<M, E> {
         self.memory.take()
     }
 
-    /// Returns how many entries nobody has consumed, in the ring and in a hardware queue that is off.
-    /// One register read.
+    /// Returns how many entries nobody has consumed, in the ring and, unless it was given up, in a
+    /// hardware queue that is off. One register read.
     pub(crate) fn left(&self, registers: &impl Registers) -> u64 {
+        if self.failed {
+            return self.held();
+        }
         let prod = registers.read32(E::PROD);
         let shown = self.shown(prod).unwrap_or(0);
         let announced = self.loss.is_none() && self.has_overflowed(prod);
@@ -157,16 +188,27 @@ impl<M: DeviceMemory, E: Entry> Queue<M, E> {
 
     /// Takes over what the hardware holds, if there is a reason to look, and says what is waiting.
     ///
-    /// Register accesses: none while two or more entries are staged; one read when nothing is new;
-    /// else two reads and one write. After an overflow that is found with an empty queue, or pointers
-    /// that contradict each other, one read and one write more.
+    /// Register accesses: none while two or more entries are staged; one read when nothing is new behind
+    /// a reported event; two reads when there is nothing at all; else two reads and one write. Recoveries
+    /// have their own bound: one read more for an overflow or for slots that were not written, one read
+    /// and one write more for an overflow that is found with an empty queue, two reads and one write more
+    /// for pointers that contradict each other.
+    ///
+    /// Nothing but records is reported without a look at the enables of the device: a device that has
+    /// lost its state shows any PROD, any overflow flag, or nothing.
     ///
     /// The answer is never "nothing, but more".
     pub(crate) fn look(&mut self, registers: &impl Registers, counters: &QueueCounters) -> Waiting {
+        self.unannounced = self.is_unannounced();
         if self.has_reason_to_look()
-            && let Err(Inconsistent(prod)) = self.take_over(registers, counters)
+            && let Err(unusable) = self.take_over(registers, counters)
         {
-            self.start_over(registers, counters, prod);
+            // The announcement was acknowledged, so it is reported whatever came behind it.
+            self.abandon_loss();
+            match unusable {
+                Unusable::Inconsistent(prod) => self.start_over(registers, counters, prod),
+                Unusable::Off => self.fail(),
+            }
         }
         self.waiting()
     }
@@ -175,7 +217,33 @@ impl<M: DeviceMemory, E: Entry> Queue<M, E> {
     /// may do so because of what came since.
     pub(crate) fn look_unasked(&mut self, registers: &impl Registers, counters: &QueueCounters) {
         self.look(registers, counters);
-        self.drained = false;
+        if !self.is_spent() {
+            self.unannounce();
+        }
+    }
+
+    /// Notes that no interrupt speaks for what the queue holds: its MSI was lost, or it was looked at
+    /// outside of NOTIFY and that had a result. Of a lost MSI the error must have been acknowledged: from
+    /// then on the next one that is lost is announced anew.
+    ///
+    /// Until the hardware was seen empty behind this, and all is consumed that was staged by then, a host
+    /// that serves the global errors alone is given the events of this queue.
+    pub(crate) fn unannounce(&mut self) {
+        if !self.failed {
+            self.drained = false;
+        }
+        self.unannounced = true;
+    }
+
+    /// Returns whether NOTIFY and CONSUME of the global errors speak for this queue.
+    #[inline]
+    pub(crate) fn is_unannounced(&self) -> bool {
+        self.unannounced && !self.is_spent()
+    }
+
+    /// Returns whether nothing is staged, and whatever comes raises an interrupt of its own.
+    fn is_spent(&self) -> bool {
+        self.staged.is_empty() && self.drained
     }
 
     /// As [`look`](Self::look), or `None` if there is a reason to look.
@@ -192,12 +260,13 @@ impl<M: DeviceMemory, E: Entry> Queue<M, E> {
     }
 
     /// One entry alone, fresh from a queue that was seen empty behind it, can be told as the last one:
-    /// what came since has raised an interrupt. Told again, it is asked for by that interrupt.
+    /// what came since has raised an interrupt. Told again, it is asked for by that interrupt; and so it
+    /// may be when it was staged for a host that serves the global errors.
     #[inline(always)]
     fn has_reason_to_look(&self) -> bool {
         match self.staged.len() {
             0 => !self.failed,
-            1 => !self.failed && (self.told != Told::No || !self.drained),
+            1 => !self.failed && (self.told != Told::No || !self.drained || self.unannounced),
             _ => false,
         }
     }
@@ -207,24 +276,32 @@ impl<M: DeviceMemory, E: Entry> Queue<M, E> {
         &mut self,
         registers: &impl Registers,
         counters: &QueueCounters,
-    ) -> Result<(), Inconsistent> {
+    ) -> Result<(), Unusable> {
         let mut prod = registers.read32(E::PROD);
+        let mut device = Presence::default();
         for _ in 0..2 {
             let shown = self.shown(prod)?;
             let overflowed = self.has_overflowed(prod);
             if shown == 0 && !overflowed {
+                if self.staged.is_empty() {
+                    device.check(registers)?;
+                }
                 self.drained = true;
                 return Ok(());
             }
             if shown != 0 {
                 registers.read_barrier();
-                self.copy(shown.min(BATCH));
-                counters.staged(shown.min(BATCH), shown);
+                let records = self.copy(shown.min(BATCH), &mut device, registers)?;
+                counters.staged(records, shown);
+                if records != shown.min(BATCH) {
+                    counters.discarded();
+                }
             }
             // While the place of one loss is still ahead, the next is left unacknowledged: the device
             // holds it as one announcement until its own place can be found.
             let acknowledge = overflowed && self.loss.is_none();
             if acknowledge {
+                device.check(registers)?;
                 self.cons ^= OVERFLOW;
                 counters.overflowed();
             }
@@ -232,33 +309,61 @@ impl<M: DeviceMemory, E: Entry> Queue<M, E> {
             registers.write32(E::CONS, self.cons);
 
             prod = registers.read32(E::PROD);
-            let behind = self.shown(prod)?;
+            let behind = self.shown(prod);
             if acknowledge {
                 // What was lost between the first PROD read and the acknowledging write will not be
                 // announced again, so the loss goes behind all that this second read shows.
-                self.loss = Some(self.size.pointer(prod));
+                self.loss = Some(self.size.pointer(if behind.is_ok() { prod } else { self.cons }));
                 self.place_loss();
             }
-            self.drained = behind == 0 && !self.has_overflowed(prod);
+            self.drained = behind? == 0 && !self.has_overflowed(prod);
             if !self.staged.is_empty() {
                 return Ok(());
             }
             // All that was there was an overflow, and records have come before its place: the second
             // turn stages them.
         }
-        Err(Inconsistent(prod))
+        Err(Unusable::Inconsistent(prod))
     }
 
-    /// Copies the next `count` records and moves CONS over them.
+    /// Copies the next `count` entries, moves CONS over them and zeroes their slots, so that one that the
+    /// device does not write again is recognised. Where such a slot is, a loss is staged. Returns how
+    /// many were records.
     #[inline]
-    fn copy(&mut self, count: u32) {
+    fn copy(
+        &mut self,
+        count: u32,
+        device: &mut Presence,
+        registers: &impl Registers,
+    ) -> Result<u32, Unusable> {
+        let (first, mut records) = (self.cons, 0_u32);
         for _ in 0..count {
-            let Some(memory) = &self.memory else { return };
+            let Some(memory) = &self.memory else { break };
             let record = E::read(memory, self.size.index(self.cons));
-            self.push(Staged::Record(record));
+            if record.is_written() {
+                self.push(Staged::Record(record));
+                records = records.wrapping_add(1);
+            } else {
+                device.check(registers)?;
+                self.push_loss(E::ABORT);
+            }
             self.cons = self.cons & OVERFLOW | self.size.advance(self.cons, 1);
             self.place_loss();
         }
+        self.clear(first, count);
+        Ok(records)
+    }
+
+    /// Zeroes the slots of the `count` entries from the pointer `first` on. They must not be freed yet.
+    fn clear(&self, first: u32, count: u32) {
+        let Some(memory) = &self.memory else { return };
+        let (index, count) = (self.size.index(first), count as usize);
+        let to_the_end = count.min((self.size.entries() as usize).wrapping_sub(index));
+        let clear = |index: usize, count: usize| {
+            memory.clear(index.wrapping_mul(E::WORDS), count.wrapping_mul(E::WORDS));
+        };
+        clear(index, to_the_end);
+        clear(0, count.wrapping_sub(to_the_end));
     }
 
     /// Stages the outstanding loss if all records before it are staged.
@@ -270,54 +375,91 @@ impl<M: DeviceMemory, E: Entry> Queue<M, E> {
         }
     }
 
-    /// Drops what the hardware holds, because it cannot be trusted; the caller reports why. An
-    /// overflow that was announced is reported all the same.
-    pub(crate) fn discard(&mut self, registers: &impl Registers, counters: &QueueCounters) {
-        let prod = registers.read32(E::PROD);
-        if self.has_overflowed(prod) || self.loss.is_some() {
-            self.push_loss(E::OVERFLOW);
+    /// Stages the outstanding loss, whose place is gone.
+    fn abandon_loss(&mut self) {
+        if self.loss.take().is_some() {
+            self.push(Staged::Loss(E::OVERFLOW));
         }
-        counters.discarded();
-        self.drop_hardware(registers, prod);
-        self.drained = false;
     }
 
-    /// Starts over behind a PROD that makes no sense: drops what the hardware holds, reports that as
-    /// a spoiled queue, and gives the queue up if the next PROD makes no sense either.
+    /// Drops what the hardware holds, because it cannot be trusted; the caller reports why. Of a queue
+    /// that was given up nothing is touched. An overflow that is announced is left to the next look.
+    ///
+    /// That leaves no queue without an interrupt: what is there afterwards came while the queue was not
+    /// empty, so that the interrupt of the first entry, or a "pending", is still to be served; or it came
+    /// into an empty queue and raised one. Only a PROD that contradicts CONS is nobody's yet.
+    ///
+    /// Its work grows with the queue: a few stores for each slot that is dropped.
     #[cold]
-    fn start_over(&mut self, registers: &impl Registers, counters: &QueueCounters, prod: u32) {
-        if self.loss.is_some() {
-            self.push_loss(E::OVERFLOW);
+    pub(crate) fn discard(&mut self, registers: &impl Registers, counters: &QueueCounters) {
+        if self.failed {
+            return;
         }
-        self.push_loss(E::ABORT);
-        counters.discarded();
-        self.drop_hardware(registers, prod);
+        self.unannounced = self.is_unannounced();
         let prod = registers.read32(E::PROD);
-        match self.shown(prod) {
-            Ok(shown) => self.drained = shown == 0 && !self.has_overflowed(prod),
-            Err(Inconsistent(_)) => {
-                self.failed = true;
-                self.drained = true;
+        let shown = self.shown(prod);
+        self.abandon_loss();
+        match shown {
+            Ok(shown) => {
+                counters.discarded();
+                self.drop_hardware(registers, prod, shown);
+                self.drained = false;
+            }
+            Err(_) => {
+                self.start_over(registers, counters, prod);
+                self.unannounce();
             }
         }
     }
 
-    /// Moves CONS to `prod` without looking at what lies between.
-    fn drop_hardware(&mut self, registers: &impl Registers, prod: u32) {
-        self.loss = None;
-        self.cons = prod & OVERFLOW | self.size.pointer(prod);
+    /// Starts over behind a PROD that makes no sense: drops what the hardware holds, reports that as
+    /// a spoiled queue, and gives the queue up if the next PROD makes no sense either, or the device is
+    /// off.
+    #[cold]
+    fn start_over(&mut self, registers: &impl Registers, counters: &QueueCounters, prod: u32) {
+        if !is_running(registers) {
+            return self.fail();
+        }
+        self.push_loss(E::ABORT);
+        counters.discarded();
+        // Where the device has written is not known.
+        self.drop_hardware(registers, prod, self.size.entries());
+        let prod = registers.read32(E::PROD);
+        match self.shown(prod) {
+            Ok(shown) => self.drained = shown == 0 && !self.has_overflowed(prod),
+            Err(_) => self.fail(),
+        }
+    }
+
+    /// Gives the hardware queue up: nothing of it is looked at any more. Whoever looked fails the PSMMU.
+    pub(crate) fn fail(&mut self) {
+        self.failed = true;
+        self.drained = true;
+    }
+
+    /// Stages that the PSMMU has failed, unless the last entry says so.
+    #[cold]
+    pub(crate) fn push_failure(&mut self) {
+        self.push_loss(E::ABORT);
+    }
+
+    /// Moves CONS to `prod` over `count` slots without looking at what lies between. An overflow that
+    /// `prod` announces stays announced.
+    fn drop_hardware(&mut self, registers: &impl Registers, prod: u32, count: u32) {
+        self.clear(self.cons, count);
+        self.cons = self.cons & OVERFLOW | self.size.pointer(prod);
         registers.write_barrier();
         registers.write32(E::CONS, self.cons);
     }
 
     /// Returns how many records `prod` shows beyond CONS.
-    fn shown(&self, prod: u32) -> Result<u32, Inconsistent> {
+    fn shown(&self, prod: u32) -> Result<u32, Unusable> {
         let shown = self.size.used(prod, self.cons);
         let has_stray_bits = prod & !OVERFLOW != self.size.pointer(prod);
         let hides_the_loss =
             self.loss.is_some_and(|place| self.size.used(place, self.cons) > shown);
         if has_stray_bits || shown > self.size.entries() || hides_the_loss {
-            return Err(Inconsistent(prod));
+            return Err(Unusable::Inconsistent(prod));
         }
         Ok(shown)
     }
@@ -331,10 +473,14 @@ impl<M: DeviceMemory, E: Entry> Queue<M, E> {
     /// still to be told.
     fn push_loss(&mut self, cause: ErrorCause) {
         let loss = Staged::Loss(cause);
-        let told = self.told != Told::No && self.staged.len() == 1;
-        if told || self.staged.back() != Some(&loss) {
+        if self.told_is_last() || self.staged.back() != Some(&loss) {
             self.push(loss);
         }
+    }
+
+    /// Returns whether the last entry has been told to the host.
+    fn told_is_last(&self) -> bool {
+        self.told != Told::No && self.staged.len() == 1
     }
 
     /// Stages an entry; [`CAPACITY`] says why there is a place.

@@ -19,7 +19,7 @@ pub mod raw;
 pub mod walk;
 
 pub use heap::{Heap, RamPage};
-pub use machine::{Machine, Options};
+pub use machine::{DOORBELLS, Machine, Options};
 pub use model_adapter::{ModelMemory, ModelRegisters, Owners, Pas, Ram, Steps, Tables, World};
 
 /// Name of the PSMMU, or of the first one.

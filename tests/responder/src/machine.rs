@@ -29,6 +29,9 @@ const HEAP_GRANULES: u64 = 8192;
 /// Where messages of commands go; memory of the RMM.
 const COMPLETION: u64 = RMM;
 
+/// Where the MSIs of errors, events and page requests go, if they are delivered so.
+pub const DOORBELLS: [u64; 3] = [0x2F04_0040, 0x2F04_0080, 0x2F04_00C0];
+
 /// What a [`Machine`] is made of.
 #[derive(Clone, Copy, Debug)]
 pub struct Options {
@@ -42,7 +45,7 @@ pub struct Options {
     pub messages: bool,
     /// What a write abort means.
     pub abort: AbortBehaviour,
-    /// How interrupts are delivered.
+    /// How interrupts are delivered; MSIs go to [`DOORBELLS`].
     pub delivery: Delivery,
 }
 
@@ -131,6 +134,9 @@ impl Machine {
         let smmus: Vec<_> = devices.into_iter().map(Smmu::new).collect();
         // An earlier user has left an error active.
         smmus.iter().for_each(|smmu| smmu.device().raise(1 << 2));
+        for (smmu, doorbell) in smmus.iter().flat_map(|smmu| DOORBELLS.map(|at| (smmu, at))) {
+            smmu.device().add_doorbell(doorbell, true);
+        }
         // It reads the words of a stream table entry in whatever order it likes.
         smmus.iter().for_each(|smmu| smmu.device().set_strict_entries(true));
         let names = (0..).map(|index| PSMMU + index * PSMMU_STEP);
@@ -206,7 +212,8 @@ impl Machine {
     #[must_use]
     pub fn activated(self) -> Self {
         let machine = self.with_active_rmm();
-        machine.write_params(machine.flags(), &[]);
+        let messages = DOORBELLS.map(|address| MsiMessage { address, data: address & 0xFF });
+        machine.write_params(machine.flags(), &messages);
         assert_eq!(machine.activate(), Ok(()), "a fresh PSMMU");
         assert_eq!(machine.create_table(STREAM), Ok(()));
         machine.device().forget_accesses();
@@ -216,10 +223,10 @@ impl Machine {
     /// Returns the flags that ask for what the options have.
     #[must_use]
     pub fn flags(&self) -> PsmmuParamsFlags {
-        match self.options.pri_queue {
-            Some(_) => PsmmuParamsFlags::PRI,
-            None => PsmmuParamsFlags::empty(),
-        }
+        let mut flags = PsmmuParamsFlags::empty();
+        flags.set(PsmmuParamsFlags::PRI, self.options.pri_queue.is_some());
+        flags.set(PsmmuParamsFlags::MSI, self.options.delivery == Delivery::Messages);
+        flags
     }
 
     /// Writes parameters of an activation to [`HOST_PAGE`]: flags, and messages of errors, events and

@@ -12,14 +12,14 @@ use std::cell::Cell;
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, Once, PoisonError};
 
-use psmmu::{AbortBehaviour, State};
+use psmmu::{AbortBehaviour, Delivery, State};
 use psmmu_abi::{Function, IrqSet};
 use smmu_model::{
     Access, Answer, Answerer, Device, Loss, Output, PageRequest, Record, Register, Response,
-    Source, Step, Violation,
+    Source, Step, Violation, WriteAborts,
 };
 
-use crate::{Machine, Options, PSMMU};
+use crate::{DOORBELLS, Machine, Options, PSMMU};
 
 const GERROR: u64 = IrqSet::GERROR.bits();
 const EVENTQ: u64 = IrqSet::EVENTQ.bits();
@@ -79,6 +79,10 @@ impl Numbers {
 struct Written {
     /// How many were written before it.
     place: u64,
+    /// PROD has passed its slot, and its write was aborted: it is reported as an error.
+    hole: bool,
+    /// A hole behind another one, which may have been reported with that.
+    merged: bool,
     stream: u32,
     address: u64,
     request: Option<PageRequest>,
@@ -88,6 +92,7 @@ struct Written {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Told {
     Entry { owned: bool },
+    Hole,
     Loss,
 }
 
@@ -102,13 +107,20 @@ struct Queue {
     staged: usize,
     written: u64,
     /// For each announced overflow that is not reported: how many were written before the last loss
-    /// that it stands for, and whether another report may stand for it.
-    losses: VecDeque<(u64, bool)>,
-    /// Reports of an overflow that another one has stood for, and that may come all the same.
-    spare: u32,
+    /// that it stands for.
+    losses: VecDeque<u64>,
     told: Option<Told>,
     /// The next CONS write drops what it passes.
     discarding: bool,
+    /// The next write that finds room is aborted.
+    abort_armed: bool,
+    /// An MSI was lost, and the error acknowledged, so that the errors speak for the queue until it is
+    /// empty in hardware and RMM.
+    unannounced: bool,
+    /// That is so whatever became of holes.
+    surely_unannounced: bool,
+    /// The last PROD read showed nothing.
+    seen_empty: bool,
 }
 
 impl Queue {
@@ -120,25 +132,84 @@ impl Queue {
             staged: 0,
             written: 0,
             losses: VecDeque::new(),
-            spare: 0,
             told: None,
             discarding: false,
+            abort_armed: false,
+            unannounced: false,
+            surely_unannounced: false,
+            seen_empty: false,
         }
     }
 
     /// An entry has been written.
     fn push(&mut self, stream: u32, address: u64, request: Option<PageRequest>) {
-        self.entries.push_back(Written { place: self.written, stream, address, request });
+        let (place, hole, merged) = (self.written, false, false);
+        self.entries.push_back(Written { place, hole, merged, stream, address, request });
         self.written += 1;
+    }
+
+    /// PROD passes a slot that is not written.
+    fn push_hole(&mut self) {
+        self.push(0, 0, None);
+        self.entries.back_mut().expect("just pushed").hole = true;
+    }
+
+    /// The source in a set.
+    const fn source(&self) -> u64 {
+        match self.output {
+            Output::Events => EVENTQ,
+            Output::Pages => PRIQ,
+        }
+    }
+
+    /// Whether `set` is asked about this queue.
+    const fn is_meant(&self, set: u64) -> bool {
+        set & self.source() != 0 || set & GERROR != 0 && self.unannounced
+    }
+
+    /// As [`is_meant`](Self::is_meant), whatever became of holes.
+    const fn is_surely_meant(&self, set: u64) -> bool {
+        set & self.source() != 0 || set & GERROR != 0 && self.surely_unannounced
+    }
+
+    /// Lets the errors speak for the queue no more when nothing is left and whatever comes interrupts.
+    fn forget_if_empty(&mut self) {
+        let done = self.done();
+        let loss = self.losses.iter().any(|place| *place <= done);
+        if self.seen_empty && self.sure() == 0 && self.told.is_none() && !loss {
+            // Of merged holes it is not known whether the RMM has them still.
+            self.unannounced &= self.staged != 0;
+            self.surely_unannounced = false;
+        }
+    }
+
+    /// Drops holes at the front, before `place`, that were reported with the one before.
+    fn skip_merged(&mut self, place: u64) {
+        let is_merged = |entry: &Written| entry.merged && entry.place < place;
+        while self.staged != 0 && self.entries.front().is_some_and(is_merged) {
+            self.entries.pop_front();
+            self.staged -= 1;
+        }
+    }
+
+    /// How many staged entries are sure to be reported each by itself.
+    fn sure(&self) -> usize {
+        let mut behind_hole = false;
+        let mut count = 0;
+        for entry in self.entries.iter().take(self.staged) {
+            count += usize::from(!(entry.merged || entry.hole && behind_hole));
+            behind_hole = entry.hole;
+        }
+        count
     }
 
     /// An entry was lost; `announced` if the flag said so before.
     fn lose(&mut self, announced: bool) {
         match self.losses.back_mut() {
-            Some((place, _)) if announced => *place = self.written,
+            Some(place) if announced => *place = self.written,
             _ => {
                 assert!(!announced, "an announcement was reported before it was acknowledged");
-                self.losses.push_back((self.written, false));
+                self.losses.push_back(self.written);
             }
         }
     }
@@ -152,9 +223,6 @@ impl Queue {
     fn free(&mut self, freed: usize) {
         if self.discarding {
             self.entries.drain(self.staged..self.staged + freed);
-            // Announcements that meet here may be reported as one.
-            let untold = usize::from(self.told == Some(Told::Loss));
-            self.losses.iter_mut().skip(untold + 1).for_each(|(_, merged)| *merged = true);
         } else {
             self.staged += freed;
             assert!(
@@ -167,18 +235,17 @@ impl Queue {
 
     /// Whether a NOTIFY that starts now has something to report.
     fn has_something(&self, device: &Device) -> bool {
-        self.staged != 0
+        self.sure() != 0
             || self.told.is_some()
             || device.used(self.output) != 0
-            || self.losses.iter().any(|(_, merged)| !merged)
+            || !self.losses.is_empty()
     }
 
     /// Checks that an overflow may be reported now.
     fn tell_loss(&self) {
         let done = self.done();
-        let is_due = self.losses.front().is_some_and(|(place, _)| *place <= done);
         assert!(
-            is_due || self.spare != 0,
+            self.losses.front().is_some_and(|place| *place <= done),
             "{:?}: an overflow is reported behind {done} of {:?}",
             self.output,
             self.losses
@@ -191,18 +258,15 @@ impl Queue {
                 self.staged = self.staged.checked_sub(1).expect("what was told was staged");
                 self.entries.pop_front().map(|entry| (entry, owned))
             }
+            Told::Hole => {
+                self.staged = self.staged.checked_sub(1).expect("what was told was staged");
+                self.entries.pop_front();
+                let run = self.entries.iter_mut().take_while(|entry| entry.hole);
+                run.for_each(|entry| entry.merged = true);
+                None
+            }
             Told::Loss => {
-                let done = self.done();
-                let is_due = |(place, _): &(u64, bool)| *place <= done;
-                if self.losses.front().is_some_and(is_due) {
-                    self.losses.pop_front();
-                } else {
-                    self.spare -= 1;
-                }
-                while self.losses.front().is_some_and(|loss| is_due(loss) && loss.1) {
-                    self.losses.pop_front();
-                    self.spare += 1;
-                }
+                self.losses.pop_front();
                 None
             }
         }
@@ -217,6 +281,12 @@ struct Reference {
     /// Errors that were active since they were last consumed.
     open: u32,
     told: u32,
+    /// Those of them that the last read of GERROR in a call could show.
+    shown: u32,
+    /// Errors that became active once more while they were told.
+    again: u32,
+    /// Which MSIs may be aborted.
+    lost_msis: LostMsis,
     /// Commands that the device refused.
     refused: usize,
     has_pri: bool,
@@ -232,15 +302,40 @@ struct Reference {
     next: u64,
     overflowing: bool,
     saw_command_error: bool,
+    /// A write that is aborted leaves a slot that PROD passes.
+    prod_passes_holes: bool,
 }
 
 impl Reference {
+    /// Whether an ERROR with this cause, of a set with GERROR, is one of the global errors.
+    const fn is_error(&self, cause: u64) -> bool {
+        cause >> 32 == 0 && (self.told != 0 || self.shown != 0)
+    }
+
     fn queue(&self, source: u64) -> &Queue {
         &self.queues[usize::from(source == PRIQ)]
     }
 
     fn queue_mut(&mut self, source: u64) -> &mut Queue {
         &mut self.queues[usize::from(source == PRIQ)]
+    }
+
+    /// Whether the abort that was asked for meets the entry that has just found room in a queue.
+    fn takes_abort(&mut self, output: Output) -> bool {
+        std::mem::take(&mut self.queues[usize::from(output == Output::Pages)].abort_armed)
+    }
+
+    /// Some MSIs from here on are aborted, or none.
+    fn toggle_msis(&mut self, device: &mut Device) {
+        let first = match self.lost_msis {
+            LostMsis::None => return,
+            LostMsis::Queues | LostMsis::AllOfQueues => 1,
+            LostMsis::Any => 0,
+        };
+        for doorbell in &DOORBELLS[first..] {
+            let refuse = self.lost_msis == LostMsis::AllOfQueues || self.numbers.once_in(2);
+            device.refuse_messages(*doorbell, refuse);
+        }
     }
 
     fn address(&mut self) -> u64 {
@@ -257,7 +352,13 @@ impl Reference {
         match device.take_losses()[..] {
             [] => self.queues[0].push(stream, address, None),
             [(_, Loss::Overflow)] => self.queues[0].lose(announced),
-            [(_, Loss::Abort)] => self.open |= device.active_errors(),
+            [(_, Loss::Abort)] => {
+                let _ = self.takes_abort(Output::Events);
+                if self.prod_passes_holes {
+                    self.queues[0].push_hole();
+                }
+                self.open |= device.active_errors();
+            }
             [(_, Loss::Error)] => {}
             ref other => panic!("{other:?}"),
         }
@@ -281,7 +382,10 @@ impl Reference {
             // The device has answered it, and the error is to be reported.
         } else if device.has_overflowed(Output::Pages) {
             self.queues[1].lose(announced);
-        } else if device.is_active(1 << 3) {
+        } else if self.takes_abort(Output::Pages) {
+            if self.prod_passes_holes {
+                self.queues[1].push_hole();
+            }
             self.open |= device.active_errors();
         } else {
             self.queues[1].push(stream, address, Some(request));
@@ -291,7 +395,9 @@ impl Reference {
     fn step(&mut self, device: &mut Device, step: Step) {
         let stood = device.is_active(CMDQ_ERR);
         device.step(step);
-        self.refused += usize::from(!stood && device.is_active(CMDQ_ERR));
+        let stands = device.is_active(CMDQ_ERR);
+        self.refused += usize::from(!stood && stands);
+        self.again |= if !stood && stands { self.told & CMDQ_ERR } else { 0 };
         self.open |= device.active_errors();
     }
 
@@ -315,7 +421,9 @@ impl Reference {
                     let bit = ERRORS[self.numbers.below(ERRORS.len() as u64) as usize];
                     // Between the two halves of a real command error it would hide that one.
                     if bit != 0 || !self.is_split {
+                        let stood = device.is_active(CMDQ_ERR);
                         device.raise(1 << bit);
+                        self.again |= if bit == 0 && !stood { self.told & CMDQ_ERR } else { 0 };
                         // What CONS tells of it is left from an earlier error, whose repair drops a
                         // command.
                         self.refused += usize::from(bit == 0);
@@ -325,7 +433,9 @@ impl Reference {
                 1 if self.errors => device.spoil_next_command([0xFF, 0]),
                 2 if self.errors => {
                     device.abort_next_write(if pages { Output::Pages } else { Output::Events });
+                    self.queues[usize::from(pages)].abort_armed = true;
                 }
+                3 => self.toggle_msis(device),
                 _ if pages => (0..count).for_each(|_| self.page_request(device)),
                 _ => (0..count).for_each(|_| self.fault(device)),
             }
@@ -345,11 +455,24 @@ impl Reference {
     fn on_access(&mut self, device: &mut Device, access: &Access) {
         self.act(device);
         self.note(device);
+        if access.write.is_none() && access.register() == Some(Register::Gerror) {
+            self.shown = self.open;
+        }
         for queue in &mut self.queues {
             let register = match queue.output {
                 Output::Events => Register::EventqCons,
                 Output::Pages => Register::PriqCons,
             };
+            let prod = match queue.output {
+                Output::Events => Register::EventqProd,
+                Output::Pages => Register::PriqProd,
+            };
+            if access.write.is_none() && access.register() == Some(prod) {
+                let shows_nothing = device.used(queue.output) == 0;
+                let overflowed = device.has_overflowed(queue.output);
+                queue.seen_empty = shows_nothing && !overflowed && !queue.discarding;
+                queue.forget_if_empty();
+            }
             if let (Some(value), Some(at)) = (access.write, access.register())
                 && at == register
             {
@@ -374,10 +497,26 @@ enum Handler {
     Consuming { pending: bool },
 }
 
+/// Which MSIs may be aborted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum LostMsis {
+    /// None; or interrupts come by wire.
+    None,
+    /// Now and then those of the queues.
+    Queues,
+    /// All of the queues: nothing but errors interrupts, and the host serves nothing else.
+    AllOfQueues,
+    /// Now and then any. Of a lost one of the errors nothing tells, so nothing can be asked of hosts
+    /// that wait for it.
+    Any,
+}
+
 /// How a walk goes.
 #[derive(Clone, Copy, Debug)]
 struct Style {
     options: Options,
+    lost_msis: LostMsis,
+    write_aborts: WriteAborts,
     /// Each handler asks for one source, goes on as long as it is told to, and is started by its
     /// interrupt, so nothing may be left behind. Otherwise sets are arbitrary and hosts careless.
     strict: bool,
@@ -396,8 +535,25 @@ impl Style {
             _ => AbortBehaviour::KeepsQueue,
         };
         let messages = numbers.once_in(2);
-        let options = Options { event_queue, pri_queue, messages, abort, ..Options::default() };
-        Self { options, strict: !numbers.once_in(3) }
+        let lost_msis = match numbers.below(8) {
+            0 | 1 => LostMsis::Queues,
+            2 | 3 => LostMsis::AllOfQueues,
+            4 | 5 => LostMsis::Any,
+            _ => LostMsis::None,
+        };
+        let delivery = match lost_msis {
+            LostMsis::None if numbers.once_in(2) => Options::default().delivery,
+            _ => Delivery::Messages,
+        };
+        let write_aborts = match numbers.below(3) {
+            0 => WriteAborts::Asynchronous,
+            1 => WriteAborts::Unreported,
+            _ => WriteAborts::Synchronous,
+        };
+        let options =
+            Options { event_queue, pri_queue, messages, abort, delivery, ..Options::default() };
+        let strict = lost_msis != LostMsis::Any && !numbers.once_in(3);
+        Self { options, lost_msis, write_aborts, strict }
     }
 }
 
@@ -453,6 +609,9 @@ pub fn walk(seed: u64, steps: u64) -> u64 {
         queues: [Queue::new(Output::Events, log2[0]), Queue::new(Output::Pages, log2[1])],
         open: 0,
         told: 0,
+        shown: 0,
+        again: 0,
+        lost_msis: style.lost_msis,
         refused: 0,
         has_pri: style.options.pri_queue.is_some(),
         is_split,
@@ -463,6 +622,7 @@ pub fn walk(seed: u64, steps: u64) -> u64 {
         next: 0,
         overflowing: false,
         saw_command_error: false,
+        prod_passes_holes: style.write_aborts != WriteAborts::Synchronous,
     };
     let reference = Arc::new(Mutex::new(reference));
     {
@@ -470,6 +630,11 @@ pub fn walk(seed: u64, steps: u64) -> u64 {
         device.set_eager(false);
         device.set_split(is_split);
         device.set_lazy_cons(numbers.once_in(2));
+        device.set_write_aborts(style.write_aborts);
+        let _ = device.take_messages();
+        if style.lost_msis == LostMsis::AllOfQueues {
+            DOORBELLS[1..].iter().for_each(|doorbell| device.refuse_messages(*doorbell, true));
+        }
         // The model has no DPT_CFG_FAR, which the repair of DPT_ERR clears.
         device.collect_violations(true);
         let reference = Arc::clone(&reference);
@@ -478,7 +643,9 @@ pub fn walk(seed: u64, steps: u64) -> u64 {
             reference.on_access(device, access);
         });
     }
-    let handlers = if style.strict {
+    let handlers = if style.strict && style.lost_msis == LostMsis::AllOfQueues {
+        vec![(GERROR, Handler::Idle); 2]
+    } else if style.strict {
         [GERROR, GERROR, EVENTQ, EVENTQ, PRIQ, PRIQ].map(|set| (set, Handler::Idle)).to_vec()
     } else {
         vec![(SOURCES, Handler::Idle); 3]
@@ -536,18 +703,18 @@ impl Walk {
             assert!(calls <= bound, "the host does not come to an end in {bound} calls");
             let idle = self.handlers.iter().all(|(_, handler)| matches!(handler, Handler::Idle));
             let quiet = self.with(|device, _| device.steps().is_empty());
-            if idle && quiet && self.latched == 0 && self.machine.device().interrupts().is_empty() {
+            self.latch();
+            if idle && quiet && self.latched == 0 {
                 break;
             }
         }
         if self.style.strict {
             self.with(|_, reference| {
                 for queue in &reference.queues {
-                    let left: Vec<_> = queue.losses.iter().filter(|(_, merged)| !merged).collect();
-                    let Queue { output, entries, .. } = queue;
+                    let Queue { output, entries, losses, .. } = queue;
                     assert!(
-                        entries.is_empty() && left.is_empty(),
-                        "{output:?}: left behind without an interrupt: {entries:?}, losses {left:?}"
+                        queue.sure() == 0 && queue.staged == entries.len() && losses.is_empty(),
+                        "{output:?}: left behind without an interrupt: {entries:?}, {losses:?}"
                     );
                 }
                 // The one error without an interrupt, told with the next one.
@@ -571,8 +738,8 @@ impl Walk {
         }
         self.with(|_, reference| {
             for Queue { output, entries, losses, .. } in &reference.queues {
-                let is_open = losses.iter().any(|(_, merged)| !merged);
-                assert!(entries.is_empty() && !is_open, "{output:?}: {entries:?}, {losses:?}");
+                let all = entries.iter().all(|entry| entry.merged) && losses.is_empty();
+                assert!(all, "{output:?}: {entries:?}, {losses:?}");
             }
             assert_eq!(reference.open, 0, "errors never told");
         });
@@ -594,7 +761,7 @@ impl Walk {
     fn step(&mut self, free: bool) {
         self.step += 1;
         PLACE.set(Some((self.seed, self.step, self.style)));
-        self.latched |= self.machine.device().take_interrupts().bits();
+        self.latch();
         match self.numbers.below(16) {
             0..4 => self.with(|device, reference| reference.act(device)),
             4 if free => {
@@ -622,6 +789,18 @@ impl Walk {
             }
             _ => self.handle(free),
         }
+    }
+
+    /// Takes the interrupts that have reached the host.
+    fn latch(&mut self) {
+        let mut device = self.machine.device();
+        let pulses = device.take_interrupts().bits();
+        let taken = device.take_messages().into_iter().filter(|message| !message.aborted);
+        let messages = taken.fold(0, |bits, message| bits | message.source.bit());
+        self.latched |= match self.style.options.delivery {
+            Delivery::Messages => messages & !Source::CmdSync.bit(),
+            _ => pulses,
+        };
     }
 
     /// One step of some handler.
@@ -668,14 +847,19 @@ impl Walk {
             let stopped = reference.stopped;
             reference.stopped |= !free;
             (reference.overflowing, reference.saw_command_error) = (false, false);
+            reference.shown = 0;
             reference.note(device);
             device.forget_accesses();
             stopped
         });
         let (something, open) = self.with(|device, reference| {
+            if set & GERROR != 0 && device.is_active(CMDQ_ERR) {
+                reference.again |= reference.told & CMDQ_ERR;
+            }
             let named = if reference.has_pri { SOURCES } else { !PRIQ };
             let something = [EVENTQ, PRIQ].map(|source| {
-                set & named & source != 0 && reference.queue(source).has_something(device)
+                let queue = reference.queue(source);
+                named & source != 0 && queue.is_surely_meant(set) && queue.has_something(device)
             });
             (something, if set & GERROR != 0 { reference.open } else { 0 })
         });
@@ -699,8 +883,7 @@ impl Walk {
                     assert_eq!(something, [false; 2], "{context} with something to report");
                     None
                 }
-                ERROR if answer[5] >> 32 == 0 => {
-                    assert!(set & GERROR != 0, "{context}");
+                ERROR if set & GERROR != 0 && reference.is_error(answer[5]) => {
                     let bits = answer[5] as u32;
                     if reference.told == 0 {
                         assert_eq!(open & !bits, 0, "{context} of {open:#x}");
@@ -709,26 +892,32 @@ impl Walk {
                     }
                     assert_eq!(bits, reference.told, "{context}");
                     assert!(pending || something == [false; 2], "{context}: more is there");
+                    let lost = bits & (1 << 5 | 1 << 6) != 0;
+                    assert!(pending || !lost, "{context}: what is lost is looked for next");
                     Some(pending)
                 }
                 kind => {
                     assert!(!first_errors, "{context} before the error {open:#x}");
                     let is_page = match kind {
-                        ERROR => answer[5] == 1 << 33,
+                        ERROR => matches!(answer[5], 0x2_0000_0000 | 8),
                         EVENT => answer[1] == 0x24,
                         OWNED => answer[2] >= PAGE_STREAMS.into(),
                         _ => panic!("{context}"),
                     };
                     let source = if is_page { PRIQ } else { EVENTQ };
-                    assert!(set & source != 0, "{context}");
+                    assert!(reference.queue(source).is_meant(set), "{context}");
                     assert!(!(is_page && something[0]), "{context} before the event queue");
                     let behind = !is_page && something[1];
                     assert!(pending || !behind, "{context}: a page request is there");
                     let queue = reference.queue_mut(source);
                     let told = check_queue(queue, answer, &owners, &context);
-                    assert!(queue.told.is_none_or(|before| before == told), "{context}: changed");
+                    let before = queue.told;
+                    assert!(
+                        before.is_none_or(|before| before == told),
+                        "{context}: was {before:?}"
+                    );
                     queue.told = Some(told);
-                    let rest = queue.staged - usize::from(told != Told::Loss);
+                    let rest = queue.sure().saturating_sub(usize::from(told != Told::Loss));
                     assert!(pending || rest == 0, "{context}: {rest} more staged");
                     Some(pending)
                 }
@@ -746,22 +935,44 @@ impl Walk {
             reference.queues[1].discarding = spoils && errors & 1 << 3 != 0 && reference.has_pri;
             errors
         });
+        let consumed_of = || {
+            let counters = self.machine.psmmu().counters();
+            [counters.events.consumed.get(), counters.page_requests.consumed.get()]
+        };
+        let before = consumed_of();
         self.machine.consume(set);
+        let after = consumed_of();
         let consumed = self.with(|device, reference| {
             let (reads, writes) = device.accesses();
-            assert!(reads <= 7 && writes <= 7, "CONSUME: {reads} reads, {writes} writes");
+            assert!(reads <= 9 && writes <= 7, "CONSUME: {reads} reads, {writes} writes");
             check_violations(device);
             reference.queues.iter_mut().for_each(|queue| queue.discarding = false);
             if errors != 0 {
                 reference.told = 0;
-                reference.open = reference.open & !errors | device.active_errors();
+                let again = std::mem::take(&mut reference.again);
+                reference.open = reference.open & !errors | again | device.active_errors();
+                for (queue, bit) in reference.queues.iter_mut().zip([5, 6]) {
+                    queue.unannounced |= errors & 1 << bit != 0;
+                    queue.surely_unannounced |= errors & 1 << bit != 0;
+                    queue.seen_empty &= errors & 1 << bit == 0;
+                }
                 return None;
             }
             assert_eq!(writes & !1, 0, "CONSUME without an error writes a command at most");
-            let consumed = [EVENTQ, PRIQ]
-                .into_iter()
-                .find(|source| set & source != 0 && reference.queue(*source).told.is_some())
-                .and_then(|source| reference.queue_mut(source).consume());
+            // Where it is not sure whether the errors speak for a queue, the counters say what the RMM
+            // thinks; it must be one of the two.
+            let mut consumed = None;
+            for (queue, at) in reference.queues.iter_mut().zip(0..) {
+                let is_told = queue.told.is_some() && consumed.is_none();
+                let does = after[at] != before[at];
+                assert!(!does || is_told && queue.is_meant(set), "consumed what was not told");
+                assert!(does || !(is_told && queue.is_surely_meant(set)), "not consumed");
+                if does {
+                    consumed = Some(queue.consume());
+                }
+            }
+            let consumed = consumed.flatten();
+            reference.queues.iter_mut().for_each(Queue::forget_if_empty);
             if reference.gentle {
                 reference.settle(device);
             }
@@ -856,6 +1067,10 @@ impl Walk {
         if self.machine.state() == State::Failed {
             return false;
         }
+        if makes_sense {
+            // What such a PROD hides the device has written, and never shows: as if it had not.
+            self.with(|device, _| wipe(device, output, log2));
+        }
         self.resume()
     }
 
@@ -874,10 +1089,12 @@ impl Walk {
         self.skipped = 0;
         self.with(|device, reference| {
             for queue in &mut reference.queues {
-                *queue = Queue { written: queue.written, ..Queue::new(queue.output, queue.log2) };
+                let Queue { written, abort_armed, .. } = *queue;
+                let fresh = Queue::new(queue.output, queue.log2);
+                *queue = Queue { written, abort_armed, ..fresh };
             }
             reference.settle(device);
-            reference.told = 0;
+            (reference.told, reference.again) = (0, 0);
             reference.open = device.active_errors();
         });
         let mut device = self.machine.device();
@@ -891,6 +1108,16 @@ impl Walk {
     }
 }
 
+/// Zeroes the slots of a queue that is empty.
+fn wipe(device: &mut Device, output: Output, log2: u32) {
+    let (register, bytes) = match output {
+        Output::Events => (Register::EventqBase, 32),
+        Output::Pages => (Register::PriqBase, 16),
+    };
+    let base = device.peek(register) & 0x00FF_FFFF_FFFF_FFE0;
+    (0..bytes << log2).step_by(8).for_each(|offset| device.store(base + offset, 0));
+}
+
 /// Returns the wire of the one source in `set`.
 const fn wire(set: u64) -> u32 {
     match set {
@@ -902,23 +1129,32 @@ const fn wire(set: u64) -> u32 {
 
 /// Checks what a queue told, and returns what it was.
 fn check_queue(
-    queue: &Queue,
+    queue: &mut Queue,
     answer: [u64; 6],
     owners: &std::collections::HashSet<u32>,
     context: &str,
 ) -> Told {
     let [flags, number, stream, fetch, input, syndrome] = answer;
+    if flags & !PENDING == ERROR && syndrome >> 32 == 0 {
+        let first = queue.entries.front().filter(|_| queue.staged != 0);
+        assert!(first.is_some_and(|entry| entry.hole), "{context}: all slots were written");
+        return Told::Hole;
+    }
     if flags & !PENDING == ERROR {
         if queue.told.is_none() {
+            let place = queue.losses.front().copied().unwrap_or(0);
+            queue.skip_merged(place);
             queue.tell_loss();
         }
         return Told::Loss;
     }
+    queue.skip_merged(u64::MAX);
     let first = queue.entries.front().unwrap_or_else(|| panic!("{context}: nothing was written"));
     let owned = match queue.told {
         Some(Told::Entry { owned }) => owned,
         _ => owners.contains(&first.stream),
     };
+    assert!(!first.hole, "{context}: a slot that was not written is told as a record");
     let expected = match (owned, first.request) {
         (true, _) => (OWNED, 0, u64::from(first.stream), 0, 0, 0),
         (false, None) => (EVENT, 0x10, 0, 0, first.address, 0b1010),
@@ -934,13 +1170,14 @@ fn check_queue(
 /// of each more behind an overflow; of the errors one read, and the repair of a command error.
 fn check_accesses(device: &Device, reference: &Reference, set: u64) {
     let more = u32::from(reference.overflowing);
-    let mut counted = (0, 0);
+    let (mut counted, mut looks) = ((0, 0), 0);
     for (source, prod, cons) in [
         (EVENTQ, Register::EventqProd, Register::EventqCons),
         (PRIQ, Register::PriqProd, Register::PriqCons),
     ] {
         let (reads, writes) = (device.accesses_of(prod).0, device.accesses_of(cons).1);
-        let named = u32::from(set & source != 0);
+        let named = u32::from(set & source != 0 || set & GERROR != 0);
+        looks += named;
         assert!(reads <= named * (2 + more), "{reads} reads of {}", prod.name());
         assert!(writes <= named * (1 + more), "{writes} writes of {}", cons.name());
         counted = (counted.0 + reads, counted.1 + writes);
@@ -949,7 +1186,8 @@ fn check_accesses(device: &Device, reference: &Reference, set: u64) {
     let errors = u32::from(set & GERROR != 0);
     let (reads, writes) = device.accesses();
     let (reads, writes) = (reads - counted.0, writes - counted.1);
-    assert!(reads <= errors + 3 * repair, "{reads} more reads");
+    // Of the enables one for each queue and one with each read of GERROR.
+    assert!(reads <= looks + 2 * errors + 5 * repair, "{reads} more reads");
     assert!(writes <= repair, "{writes} more writes");
 }
 

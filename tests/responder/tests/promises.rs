@@ -22,6 +22,7 @@ const EVENT: u64 = 2 << 1;
 
 const CMDQ_ERR: u32 = 1 << 0;
 const EVENTQ_ABT_ERR: u32 = 1 << 2;
+const MSI_CMDQ_ABT_ERR: u32 = 1 << 4;
 const MSI_EVENTQ_ABT_ERR: u32 = 1 << 5;
 
 /// What NOTIFY says of [`Faults::fault`] at `address`.
@@ -288,13 +289,21 @@ fn a_flood_is_staged_a_batch_at_a_time_with_two_reads_and_one_write_for_each() {
 }
 
 #[test]
-fn nothing_new_costs_one_read() {
+fn nothing_new_costs_one_read_and_one_of_the_enables() {
     let machine = small();
+    for (set, register) in [(EVENTQ, Register::EventqProd), (GERROR, Register::Gerror)] {
+        machine.device().forget_accesses();
+        assert_eq!(machine.notify(set), NOTHING);
+        let device = machine.device();
+        assert_eq!(device.accesses(), (2, 0));
+        let read = |register| device.accesses_of(register).0;
+        assert_eq!((read(register), read(Register::Cr0Ack)), (1, 1));
+    }
+    // Behind a reported event it is one.
+    machine.device().fault(1);
+    assert_eq!(machine.notify(EVENTQ), fault(1, 0));
     machine.device().forget_accesses();
-    assert_eq!(machine.notify(EVENTQ), NOTHING);
-    assert_eq!(machine.device().accesses(), (1, 0));
-    machine.device().forget_accesses();
-    assert_eq!(machine.notify(GERROR), NOTHING);
+    assert_eq!(machine.notify(EVENTQ), fault(1, 0));
     assert_eq!(machine.device().accesses(), (1, 0));
 }
 
@@ -371,15 +380,15 @@ fn parameters_that_cannot_be_served_are_refused_before_the_device_is_written() {
 fn exactly_the_told_errors_are_acknowledged_and_only_by_consume() {
     let machine = small();
     let (_, before) = machine.device().errors();
-    machine.device().raise(MSI_EVENTQ_ABT_ERR);
-    assert_eq!(machine.notify(GERROR), [ERROR, 0, 0, 0, 0, MSI_EVENTQ_ABT_ERR.into()]);
-    machine.device().raise(1 << 6);
+    machine.device().raise(MSI_CMDQ_ABT_ERR);
+    assert_eq!(machine.notify(GERROR), [ERROR, 0, 0, 0, 0, MSI_CMDQ_ABT_ERR.into()]);
+    machine.device().raise(1 << 7);
     // Told again it is the same event, but now more is waiting.
-    assert_eq!(machine.notify(GERROR), [ERROR | PENDING, 0, 0, 0, 0, MSI_EVENTQ_ABT_ERR.into()]);
+    assert_eq!(machine.notify(GERROR), [ERROR | PENDING, 0, 0, 0, 0, MSI_CMDQ_ABT_ERR.into()]);
     assert_eq!(machine.device().errors().1, before);
     machine.consume(GERROR);
-    assert_eq!(machine.device().errors().1, before ^ MSI_EVENTQ_ABT_ERR);
-    assert_eq!(machine.notify(GERROR), [ERROR, 0, 0, 0, 0, 1 << 6]);
+    assert_eq!(machine.device().errors().1, before ^ MSI_CMDQ_ABT_ERR);
+    assert_eq!(machine.notify(GERROR), [ERROR, 0, 0, 0, 0, 1 << 7]);
     machine.consume(GERROR);
     assert_eq!(machine.notify(GERROR), NOTHING);
     let (gerror, gerrorn) = machine.device().errors();
