@@ -4,15 +4,24 @@
 //!
 //! Written from the architecture (Arm IHI 0070, SMMUv3 with RME-DA) and for tests alone: it is as
 //! unkind as the architecture allows, and says which rule was broken when the driver breaks one. It
-//! depends on no driver, and any driver whose register accesses, barriers and shared memory can be
-//! redirected runs on it unchanged.
+//! depends on no driver, and any driver whose register accesses and barriers can be redirected runs on it
+//! unchanged; its shared memory is redirected as well, or [mirrored](Mirror) where it has plain pointers.
+//!
+//! **It is the Realm side of an SMMU and nothing else.** A driver of the Non-secure side runs on it as far as
+//! its registers and commands exist on the Realm side too: of the Non-secure pages only the identification
+//! registers are there, nothing stalls, and GBPA is read-only.
 //!
 //! # How to use it
 //!
 //! [`Smmu`] is the device behind a lock. The driver gets register accesses
 //! ([`read32`](Smmu::read32), [`write32`](Smmu::write32), [`write64`](Smmu::write64)), barriers
 //! ([`read_barrier`](Smmu::read_barrier), [`write_barrier`](Smmu::write_barrier)) and shared memory
-//! ([`Memory::region`]); the test gets the [`Device`] with [`Smmu::device`].
+//! ([`Memory::region`]); the test gets the [`Device`] with [`Smmu::with`] for a step, with
+//! [`Smmu::snapshot`] to look at, or with [`Smmu::device`] as a guard.
+//!
+//! A driver with plain pointers gets a [`Mirror`]: `examples/plain_pointers.rs` has one, with 30 lines between
+//! it and the model (`cargo run -p smmu-model --example plain_pointers`). Devices are chosen by [`Config`], by
+//! identification registers or by features.
 //!
 //! ```
 //! use smmu_model::{Config, Enable, Page, Record, Region, Register, Smmu, Source};
@@ -151,6 +160,7 @@ mod interrupts;
 mod legality;
 mod life;
 mod memory;
+mod mirror;
 mod output;
 mod pri;
 mod queue;
@@ -171,6 +181,7 @@ pub use control::{AckDelay, Enable};
 pub use device::{Device, Step};
 pub use events::Loss;
 pub use interrupts::{Message, Pulses, Source};
+pub use mirror::Mirror;
 pub use output::{Output, WriteAborts};
 pub use pri::{Answer, Answerer, PageRequest};
 pub use queue::{OVERFLOW_FLAG, Shape};

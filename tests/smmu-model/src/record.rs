@@ -2,16 +2,31 @@
 
 //! Event records (IHI 0070, "Event queue recorded faults and events").
 
+use std::fmt;
+
 /// An event record, four words.
 ///
 /// ```
+/// use std::fmt;
 /// use smmu_model::{Class, Record};
 ///
 /// let record = Record::translation(0x10).stage_2(Class::Input).read().input(0xDEAD_B000).ipa(0xDEAD_B000);
 /// assert_eq!(record.0, [0x10_0000_0010, 0x288_0000_0000, 0xDEAD_B000, 0xDEAD_B000]);
 /// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Record(pub [u64; 4]);
+
+impl fmt::Debug for Record {
+    /// Prints number, StreamID and the four words, all in hexadecimal.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let [d0, d1, d2, d3] = self.0;
+        let (number, stream) = (self.number(), self.stream());
+        write!(
+            f,
+            "Record({number:#04x}, stream {stream:#x}: {d0:#018x} {d1:#018x} {d2:#018x} {d3:#018x})"
+        )
+    }
+}
 
 /// Event numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

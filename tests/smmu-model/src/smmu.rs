@@ -121,11 +121,33 @@ impl Smmu {
         Self { shared: Arc::clone(&self.shared), world }
     }
 
-    /// Locks the device for steps of the test. `*smmu.device() = copy` puts an earlier copy in its
+    /// Does a step of the test with the device, and gives it free again: for any place where a driver may
+    /// run on the same thread next, and any number of times in one expression.
+    ///
+    /// ```
+    /// # use smmu_model::{Config, Register, Smmu};
+    /// # let smmu = Smmu::new(Config::default());
+    /// let peek = |register| smmu.with(|device| device.peek(register));
+    /// assert_eq!(peek(Register::Cr0), peek(Register::Cr0Ack));
+    /// ```
+    pub fn with<T>(&self, step: impl FnOnce(&mut Device) -> T) -> T {
+        step(&mut self.device())
+    }
+
+    /// Returns a copy of the device as it is now, to look at or to go back to. Nothing is locked, and memory
+    /// is only copied when one of the two writes it.
+    #[must_use]
+    pub fn snapshot(&self) -> Device {
+        self.device().clone()
+    }
+
+    /// Locks the device for steps of the test, for as long as the guard is there; [`with`](Self::with) and
+    /// [`snapshot`](Self::snapshot) leave nothing locked. `*smmu.device() = copy` puts an earlier copy in its
     /// place; hooks stay.
     ///
     /// # Panics
-    /// When this thread has locked it already, be it by a hook or earlier in the same expression.
+    /// When this thread holds a guard already, be it in a variable, in the same expression or around a
+    /// hook: it would wait for itself.
     pub fn device(&self) -> Guard<'_> {
         let Shared { inner, owner } = &*self.shared;
         // A violation panics while the device is locked; the device is still good to look at.
@@ -134,7 +156,11 @@ impl Smmu {
             Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
             Err(TryLockError::WouldBlock) => {
                 let is_mine = owner.load(Ordering::Relaxed) == this_thread();
-                assert!(!is_mine, "this thread has locked the device already");
+                assert!(
+                    !is_mine,
+                    "a guard of Smmu::device() is still there on this thread; use Smmu::with() for a \
+                     step, Smmu::snapshot() to look, and the argument of a hook inside of it"
+                );
                 inner.lock().unwrap_or_else(PoisonError::into_inner)
             }
         };

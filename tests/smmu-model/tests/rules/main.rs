@@ -11,6 +11,7 @@ mod interrupts;
 mod life;
 mod memory;
 mod messages;
+mod mirror;
 mod oas;
 mod pri;
 mod quiesce;
