@@ -45,8 +45,8 @@ static void enable(struct smmu_model *model, uint32_t enables)
 
 void bring_up(struct smmu_model *model)
 {
-	smmu_model_share(model, EVENT_QUEUE, event_queue, 4 << EVENTS, true);
-	smmu_model_share(model, COMMAND_QUEUE, command_queue, 2 << COMMANDS, false);
+	smmu_model_share(model, EVENT_QUEUE, event_queue, 4 << EVENTS);
+	smmu_model_share(model, COMMAND_QUEUE, command_queue, 2 << COMMANDS);
 	put(model, PSMMU_PAGE_REALM_0, CR1, WRITE_BACK_INNER_SHAREABLE);
 	put(model, PSMMU_PAGE_REALM_0, CR2, 0);
 	smmu_model_write64(model, PSMMU_PAGE_REALM_0, CMDQ_BASE, COMMAND_QUEUE | COMMANDS);

@@ -340,13 +340,13 @@ static void play_attached(struct psmmu_set *set, struct smmu_model *model)
 }
 
 /* Memory for an activation. */
-static struct psmmu_region region(struct smmu_model *model, uint64_t pa, uint64_t granules, bool device_writes)
+static struct psmmu_region region(struct smmu_model *model, uint64_t pa, uint64_t granules)
 {
 	const struct psmmu_region region = {aligned_alloc(4096, granules << 12), pa, granules << 12};
 
 	CHECK(region.va != NULL);
 	memset(region.va, 0xAA, granules << 12);
-	smmu_model_share(model, pa, region.va, granules << 9, device_writes);
+	smmu_model_share(model, pa, region.va, granules << 9);
 	return region;
 }
 
@@ -371,9 +371,9 @@ static void play_activated(struct psmmu_set *set, struct smmu_model *model)
 	CHECK(psmmu_activate(set, ACTIVATED, &memory, &is_free) == PSMMU_RMI_ERROR_INPUT && is_free);
 
 	CHECK(psmmu_begin_activation(set, ACTIVATED, HOST_PAGE, &needs) == PSMMU_RMI_SUCCESS);
-	memory.stream_table = region(model, 0x90100000, needs.stream_table, false);
-	memory.command_queue = region(model, 0x90120000, needs.command_queue, false);
-	memory.event_queue = region(model, 0x90130000, needs.event_queue, true);
+	memory.stream_table = region(model, 0x90100000, needs.stream_table);
+	memory.command_queue = region(model, 0x90120000, needs.command_queue);
+	memory.event_queue = region(model, 0x90130000, needs.event_queue);
 	/* 48 bits of address are what the SMMU has. */
 	memory.command_queue.pa |= UINT64_C(1) << 48;
 	CHECK(psmmu_activate(set, ACTIVATED, &memory, &is_free) == PSMMU_RMI_ERROR_INPUT && is_free);
@@ -385,7 +385,7 @@ static void play_activated(struct psmmu_set *set, struct smmu_model *model)
 	expect_nothing(set, ACTIVATED);
 
 	/* A stream from its table to its fault and back. */
-	smmu_model_share(model, TABLE, table, 512, false);
+	smmu_model_share(model, TABLE, table, 512);
 	CHECK(psmmu_begin_table(set, ACTIVATED, 65) == PSMMU_RMI_ERROR_INPUT);
 	CHECK(psmmu_begin_table(set, ACTIVATED, 64) == PSMMU_RMI_SUCCESS);
 	CHECK(psmmu_begin_table(set, ACTIVATED, 64) == PSMMU_RMI_BLOCKED);
@@ -396,7 +396,7 @@ static void play_activated(struct psmmu_set *set, struct smmu_model *model)
 	CHECK(psmmu_begin_table(set, ACTIVATED, 64) == PSMMU_RMI_SUCCESS);
 	CHECK(psmmu_make_table(set, ACTIVATED, 64, TABLE, &is_free) == PSMMU_RMI_SUCCESS && !is_free);
 	CHECK(psmmu_begin_table(set, ACTIVATED, 64) == (PSMMU_RMI_ERROR_PSMMU_ST | 2 << 8));
-	smmu_model_dma(model, 70, 0x1000);
+	(void)smmu_model_dma(model, 70, 0x1000);
 	expect_nothing(set, ACTIVATED);
 	CHECK(psmmu_enable_stream(set, ACTIVATED, 70) == PSMMU_E_STATE);
 	CHECK(psmmu_configure_stream(set, ACTIVATED, 8, &stage_2) == PSMMU_E_NO_TABLE);
@@ -411,7 +411,7 @@ static void play_activated(struct psmmu_set *set, struct smmu_model *model)
 	CHECK(psmmu_configure_stream(set, ACTIVATED, 70, NULL) == PSMMU_E_ARGUMENT);
 	CHECK(psmmu_configure_stream(set, ACTIVATED, 70, &stage_2) == PSMMU_OK);
 	CHECK(psmmu_enable_stream(set, ACTIVATED, 70) == PSMMU_OK);
-	smmu_model_dma(model, 70, 0x2000);
+	(void)smmu_model_dma(model, 70, 0x2000);
 	CHECK(smmu_model_take_interrupts(model) == PSMMU_IRQ_EVENTQ << 1);
 	expect_fault(set, ACTIVATED, 0x2000, false);
 	CHECK(psmmu_tlbi_s2_ipa(set, ACTIVATED, 1, 0x2000, true) == PSMMU_OK);
@@ -421,7 +421,7 @@ static void play_activated(struct psmmu_set *set, struct smmu_model *model)
 	CHECK(psmmu_begin_deactivation(set, ACTIVATED, &back) == PSMMU_RMI_ERROR_INPUT);
 	CHECK(psmmu_detach(set, ACTIVATED) == PSMMU_E_STATE);
 	CHECK(psmmu_disable_stream(set, ACTIVATED, 70) == PSMMU_OK);
-	smmu_model_dma(model, 70, 0x3000);
+	(void)smmu_model_dma(model, 70, 0x3000);
 	expect_nothing(set, ACTIVATED);
 	CHECK(psmmu_release_stream(set, ACTIVATED, 70) == PSMMU_OK);
 	CHECK(psmmu_destroy_table(set, ACTIVATED, 64, &granule) == PSMMU_RMI_SUCCESS && granule == TABLE);

@@ -10,57 +10,60 @@
 #[doc = include_str!("../../../docs/embedding.md")]
 pub struct Embedding;
 
-use std::sync::Mutex;
+use std::ffi::c_char;
+use std::slice;
+use std::sync::atomic::AtomicU64;
 
-use smmu_model::{Config, Device, Page, Record, Region, Smmu, Source, Transaction};
+use smmu_model::{
+    Config, Device, Mirror, Outcome, Output, Page, Record, Smmu, Source, Transaction, Walk,
+};
 
-/// Memory that device and program share.
-struct Shared {
-    region: Region,
-    memory: *mut u64,
-    device_writes: bool,
-    /// What the model has: a store that changes nothing is none.
-    carried: Vec<u64>,
+/// A device and what it shares.
+pub struct Model(Mirror<'static>);
+
+/// struct smmu_model_config.
+#[repr(C)]
+#[expect(missing_docs, reason = "they are explained in the header")]
+pub struct ConfigWords {
+    pub idr0: u32,
+    pub idr1: u32,
+    pub idr3: u32,
+    pub idr5: u32,
+    pub iidr: u32,
+    pub aidr: u32,
+    pub r_idr0: u32,
+    pub r_idr1: u32,
+    pub r_idr3: u32,
+    pub r_mecidr: u32,
+    pub seed: u64,
 }
 
-// SAFETY: the pointer is used under the lock of `Model::shared` only, and the program that gave it keeps
-// the memory for good.
-unsafe impl Send for Shared {}
-
-impl Shared {
-    fn carry(&mut self) {
-        for (index, carried) in self.carried.iter_mut().enumerate() {
-            // SAFETY: the program has given so many words, which are its own or the model's.
-            let word = unsafe { self.memory.add(index) };
-            if self.device_writes {
-                // SAFETY: as above.
-                unsafe { word.write_volatile(self.region.load(index)) };
-                continue;
-            }
-            // SAFETY: as above.
-            let value = unsafe { word.read_volatile() };
-            if value != *carried {
-                *carried = value;
-                self.region.store(index, value);
-            }
-        }
+impl From<&Config> for ConfigWords {
+    fn from(config: &Config) -> Self {
+        let Config { idr0, idr1, idr3, idr5, iidr, aidr, .. } = *config;
+        let Config { r_idr0, r_idr1, r_idr3, r_mecidr, seed, .. } = *config;
+        Self { idr0, idr1, idr3, idr5, iidr, aidr, r_idr0, r_idr1, r_idr3, r_mecidr, seed }
     }
 }
 
-/// A device and what it shares.
-pub struct Model {
-    smmu: Smmu,
-    shared: Mutex<Vec<Shared>>,
-}
-
-impl Model {
-    /// Carries over what the device, or what the program has written.
-    fn carry(&self, device_writes: bool) {
-        let mut shared = self.shared.lock().expect("nobody panics with it");
-        shared
-            .iter_mut()
-            .filter(|shared| shared.device_writes == device_writes)
-            .for_each(Shared::carry);
+impl From<&ConfigWords> for Config {
+    fn from(words: &ConfigWords) -> Self {
+        let ConfigWords { idr0, idr1, idr3, idr5, iidr, aidr, .. } = *words;
+        let ConfigWords { r_idr0, r_idr1, r_idr3, r_mecidr, seed, .. } = *words;
+        Self {
+            idr0,
+            idr1,
+            idr3,
+            idr5,
+            iidr,
+            aidr,
+            r_idr0,
+            r_idr1,
+            r_idr3,
+            r_mecidr,
+            seed,
+            ..Self::default()
+        }
     }
 }
 
@@ -85,8 +88,31 @@ fn page(page: u32) -> Page {
 /// See `smmu_model.h`.
 #[unsafe(no_mangle)]
 pub extern "C" fn smmu_model_new() -> *const Model {
-    let smmu = Smmu::new(Config::default());
-    Box::leak(Box::new(Model { smmu, shared: Mutex::default() }))
+    new(Config::default())
+}
+
+fn new(config: Config) -> *const Model {
+    Box::leak(Box::new(Model(Mirror::new(Smmu::new(config)))))
+}
+
+/// See `smmu_model.h`.
+///
+/// # Safety
+/// `config` can be written.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn smmu_model_default_config(config: *mut ConfigWords) {
+    // SAFETY: the condition.
+    unsafe { config.write(ConfigWords::from(&Config::default())) }
+}
+
+/// See `smmu_model.h`.
+///
+/// # Safety
+/// `config` can be read.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn smmu_model_new_with(config: *const ConfigWords) -> *const Model {
+    // SAFETY: the condition.
+    new(Config::from(unsafe { &*config }))
 }
 
 /// See `smmu_model.h`.
@@ -100,17 +126,21 @@ pub unsafe extern "C" fn smmu_model_share(
     pa: u64,
     memory: *mut u64,
     words: usize,
-    device_writes: bool,
 ) {
+    // SAFETY: so many words are there for good, and an AtomicU64 is as large as one and no less aligned.
+    let words = unsafe { slice::from_raw_parts(memory.cast::<AtomicU64>(), words) };
     // SAFETY: it is one.
-    let model = unsafe { model(this) };
-    let region = model.smmu.memory().region(pa, words);
-    let mut shared = Shared { region, memory, device_writes, carried: vec![0; words] };
-    if !device_writes {
-        shared.carry();
-        model.smmu.write_barrier();
-    }
-    model.shared.lock().expect("nobody panics with it").push(shared);
+    unsafe { model(this) }.0.share(pa, words);
+}
+
+/// See `smmu_model.h`.
+///
+/// # Safety
+/// The model is one that [`smmu_model_new`] gave.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn smmu_model_take_back(this: *const Model, pa: u64) {
+    // SAFETY: it is one.
+    unsafe { model(this) }.0.take_back(pa);
 }
 
 /// See `smmu_model.h`.
@@ -120,7 +150,7 @@ pub unsafe extern "C" fn smmu_model_share(
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn smmu_model_read32(this: *const Model, page_of: u32, offset: u32) -> u32 {
     // SAFETY: it is one.
-    unsafe { model(this) }.smmu.read32(page(page_of), offset.into())
+    unsafe { model(this) }.0.read32(page(page_of), offset.into())
 }
 
 /// See `smmu_model.h`.
@@ -135,7 +165,7 @@ pub unsafe extern "C" fn smmu_model_write32(
     value: u32,
 ) {
     // SAFETY: it is one.
-    unsafe { model(this) }.smmu.write32(page(page_of), offset.into(), value);
+    unsafe { model(this) }.0.write32(page(page_of), offset.into(), value);
 }
 
 /// See `smmu_model.h`.
@@ -150,7 +180,7 @@ pub unsafe extern "C" fn smmu_model_write64(
     value: u64,
 ) {
     // SAFETY: it is one.
-    unsafe { model(this) }.smmu.write64(page(page_of), offset.into(), value);
+    unsafe { model(this) }.0.write64(page(page_of), offset.into(), value);
 }
 
 /// See `smmu_model.h`.
@@ -160,9 +190,7 @@ pub unsafe extern "C" fn smmu_model_write64(
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn smmu_model_read_barrier(this: *const Model) {
     // SAFETY: it is one.
-    let model = unsafe { model(this) };
-    model.smmu.read_barrier();
-    model.carry(true);
+    unsafe { model(this) }.0.read_barrier();
 }
 
 /// See `smmu_model.h`.
@@ -172,9 +200,7 @@ pub unsafe extern "C" fn smmu_model_read_barrier(this: *const Model) {
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn smmu_model_write_barrier(this: *const Model) {
     // SAFETY: it is one.
-    let model = unsafe { model(this) };
-    model.carry(false);
-    model.smmu.write_barrier();
+    unsafe { model(this) }.0.write_barrier();
 }
 
 /// Does something with the device.
@@ -183,7 +209,7 @@ pub unsafe extern "C" fn smmu_model_write_barrier(this: *const Model) {
 /// The model is one that [`smmu_model_new`] gave.
 unsafe fn device<T>(this: *const Model, with: impl FnOnce(&mut Device) -> T) -> T {
     // SAFETY: it is one.
-    with(&mut unsafe { model(this) }.smmu.device())
+    unsafe { model(this) }.0.smmu().with(with)
 }
 
 /// See `smmu_model.h`.
@@ -201,10 +227,82 @@ pub unsafe extern "C" fn smmu_model_fault(this: *const Model, stream: u32, addre
 /// # Safety
 /// The model is one that [`smmu_model_new`] gave.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn smmu_model_dma(this: *const Model, stream: u32, address: u64) {
-    let transaction = Transaction::write(stream, address);
+pub unsafe extern "C" fn smmu_model_dma(this: *const Model, stream: u32, address: u64) -> u32 {
     // SAFETY: the condition is the same.
-    let _ = unsafe { device(this, |device| device.transaction(&transaction)) };
+    unsafe { transaction(this, &Transaction::write(stream, address)) }
+}
+
+/// See `smmu_model.h`.
+///
+/// # Safety
+/// The model is one that [`smmu_model_new`] gave.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn smmu_model_dma_mapped(
+    this: *const Model,
+    stream: u32,
+    address: u64,
+) -> u32 {
+    let transaction_of = Transaction::write(stream, address).with(Walk::Translates);
+    // SAFETY: the condition is the same.
+    unsafe { transaction(this, &transaction_of) }
+}
+
+/// Makes a transaction, and returns what came of it as enum smmu_model_outcome.
+///
+/// # Safety
+/// The model is one that [`smmu_model_new`] gave.
+unsafe fn transaction(this: *const Model, transaction: &Transaction) -> u32 {
+    // SAFETY: the condition is the same.
+    match unsafe { device(this, |device| device.transaction(transaction)) } {
+        Outcome::Recorded(_) => 0,
+        Outcome::Aborted => 1,
+        Outcome::Bypassed => 2,
+        Outcome::Translated => 3,
+    }
+}
+
+/// See `smmu_model.h`.
+///
+/// # Safety
+/// The model is one that [`smmu_model_new`] gave.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn smmu_model_queued_events(this: *const Model) -> u32 {
+    // SAFETY: the condition is the same.
+    unsafe { device(this, |device| device.used(Output::Events)) }
+}
+
+/// See `smmu_model.h`.
+///
+/// # Safety
+/// The model is one that [`smmu_model_new`] gave.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn smmu_model_collect_violations(this: *const Model, collect: bool) {
+    // SAFETY: the condition is the same.
+    unsafe { device(this, |device| device.collect_violations(collect)) }
+}
+
+/// See `smmu_model.h`.
+///
+/// # Safety
+/// 1. The model is one that [`smmu_model_new`] gave.
+/// 2. `size` bytes at `name` can be written.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn smmu_model_take_violation(
+    this: *const Model,
+    name: *mut c_char,
+    size: usize,
+) -> bool {
+    // SAFETY: 1.
+    let violation = unsafe { device(this, Device::take_violation) };
+    let text = violation.as_ref().map_or(String::new(), smmu_model::Violation::name);
+    let length = text.len().min(size.saturating_sub(1));
+    if size > 0 {
+        // SAFETY: 2.
+        let name = unsafe { slice::from_raw_parts_mut(name.cast::<u8>(), size) };
+        name[..length].copy_from_slice(&text.as_bytes()[..length]);
+        name[length] = 0;
+    }
+    violation.is_some()
 }
 
 /// See `smmu_model.h`.

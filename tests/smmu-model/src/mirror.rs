@@ -21,7 +21,7 @@ struct Shared<'a> {
 
 impl Shared<'_> {
     /// Lets the device have what the driver has written.
-    fn to_device(&mut self) {
+    fn give_device(&mut self) {
         for (index, (word, carried)) in self.words.iter().zip(&mut self.carried).enumerate() {
             let value = word.load(Ordering::Relaxed);
             if value != *carried {
@@ -32,7 +32,7 @@ impl Shared<'_> {
     }
 
     /// Lets the driver have what the device has written.
-    fn to_driver(&mut self) {
+    fn give_driver(&mut self) {
         for (index, (word, carried)) in self.words.iter().zip(&mut self.carried).enumerate() {
             let value = self.region.load(index);
             if value != *carried {
@@ -97,7 +97,7 @@ impl<'a> Mirror<'a> {
     pub fn share(&self, address: u64, words: &'a [AtomicU64]) {
         let region = self.smmu.memory().region(address, words.len());
         let mut shared = Shared { region, words, carried: vec![0; words.len()] };
-        shared.to_device();
+        shared.give_device();
         self.smmu.write_barrier();
         self.shared().push(shared);
     }
@@ -138,12 +138,12 @@ impl<'a> Mirror<'a> {
     /// As [`Smmu::read_barrier`]; from here on the driver's memory shows what the device has written.
     pub fn read_barrier(&self) {
         self.smmu.read_barrier();
-        self.shared().iter_mut().for_each(Shared::to_driver);
+        self.shared().iter_mut().for_each(Shared::give_driver);
     }
 
     /// As [`Smmu::write_barrier`]; the device sees what the driver has written so far.
     pub fn write_barrier(&self) {
-        self.shared().iter_mut().for_each(Shared::to_device);
+        self.shared().iter_mut().for_each(Shared::give_device);
         self.smmu.write_barrier();
     }
 

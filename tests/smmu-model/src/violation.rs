@@ -396,4 +396,10 @@ impl Device {
     pub fn take_violations(&mut self) -> Vec<Violation> {
         std::mem::take(&mut self.log.violations)
     }
+
+    /// Takes the oldest of the violations that were kept.
+    #[must_use]
+    pub fn take_violation(&mut self) -> Option<Violation> {
+        (!self.log.violations.is_empty()).then(|| self.log.violations.remove(0))
+    }
 }
