@@ -546,7 +546,7 @@ int32_t psmmu_release_stream(struct psmmu_set *set, uint64_t name, uint32_t stre
  * that maps it (`leaf`: of the last level only, and no tables on the way); or all of a VMID.
  *
  * PSMMU_E_ARGUMENT, PSMMU_E_UNKNOWN, PSMMU_E_STATE (not active, or its command queue was not given), PSMMU_E_REFUSED,
- * PSMMU_E_TIMED_OUT.
+ * PSMMU_E_TIMED_OUT, PSMMU_E_BUSY. 7 waits.
  */
 int32_t psmmu_tlbi_s2_ipa(struct psmmu_set *set, uint64_t name, uint16_t vmid, uint64_t ipa, bool leaf);
 int32_t psmmu_tlbi_s12_vmall(struct psmmu_set *set, uint64_t name, uint16_t vmid);

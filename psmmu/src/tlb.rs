@@ -5,6 +5,9 @@
 //! A PSMMU that this module activates is not required to act on broadcast TLB maintenance of CPUs: CR2.PTM is
 //! set where it exists (IDR0.BTM). Whatever changes a stage-2 table of an enabled stream issues these commands
 //! too, behind the stores to the table, and reuses the memory of what it has taken out once they return.
+//!
+//! Each waits for the device up to seven times [`DEVICE_TIMEOUT`](crate::registers::DEVICE_TIMEOUT): for room and
+//! for the end of its commands, and if that fails for five acknowledgements that the device is off.
 
 #![forbid(unsafe_code)]
 
@@ -24,8 +27,9 @@ impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
     ///
     /// # Errors
     /// [`StreamError::Refused`] when the PSMMU is neither active nor failed, or the module does not have its
-    /// command queue; [`CommandRefused`](StreamError::CommandRefused), [`TimedOut`](StreamError::TimedOut).
-    /// Translations may then still be cached.
+    /// command queue; [`Busy`](StreamError::Busy) while another CPU waits for the device;
+    /// [`CommandRefused`](StreamError::CommandRefused), [`TimedOut`](StreamError::TimedOut). Translations may
+    /// then still be cached.
     pub fn tlbi_s2_ipa(
         &self,
         vmid: u16,
@@ -46,7 +50,7 @@ impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
     }
 
     fn invalidate(&self, command: Command, clock: &impl Clock) -> Result<(), StreamError> {
-        let _turn = self.turn.lock();
+        let _issue = self.issue_lock()?;
         if !matches!(self.state(), State::Active | State::Failed) {
             return Err(StreamError::Refused(Refusal::NotActive));
         }

@@ -87,9 +87,11 @@ fn steps_of_streams_are_busy_while_another_cpu_waits() {
                 psmmu.enable_stream(64, &tables, clock),
                 psmmu.disable_stream(64, &tables, clock),
                 psmmu.release_stream(64, &tables, clock),
+                psmmu.tlbi_s2_ipa(1, 0x1000, true, clock),
+                psmmu.tlbi_s12_vmall(1, clock),
             ]
         },
     );
-    assert_eq!(results, [Err(StreamError::Busy); 3]);
+    assert_eq!(results, [Err(StreamError::Busy); 5]);
     assert_eq!(machine.state(), State::Active);
 }
