@@ -12,6 +12,7 @@ mod handles;
 mod linux;
 mod many;
 mod messages;
+mod newest_linux;
 mod reclaim;
 mod rig;
 mod states;
