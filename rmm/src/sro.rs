@@ -23,7 +23,7 @@ use crate::operation::{self, Handle, Offer, Purpose, Wants};
 const STOP: u64 = 1;
 
 /// Entries of a list that are read at once: it is copied in pieces, each word once.
-const CHUNK: usize = 16;
+const CHUNK: usize = 64;
 
 /// Granules that one call zeroes at most; a larger donation takes more calls.
 const WIPE_BATCH: u16 = 16;
@@ -37,6 +37,15 @@ type OperationOf<'a, E> =
 type PurposeOf<'a, E> = Purpose<'a, <E as Environment>::Registers, <E as Environment>::Memory>;
 
 type FinishedOf<'a, E> = Finished<'a, <E as Environment>::Registers, <E as Environment>::Memory>;
+
+/// What the host wants with an operation.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Next {
+    Continue,
+    /// To go on, but not if it takes memory.
+    Stop,
+    Cancel,
+}
 
 /// An answer.
 type Answer = (ResultWord, Outputs);
@@ -140,18 +149,41 @@ impl<'a, E: Environment> Rmm<'a, E> {
     /// waits for the device that it is about, and then it waits to be gone on with again. By the flag STOP
     /// a host says that it has no memory for an operation that asks for some: that fails as if it were
     /// cancelled. Otherwise the flag is not looked at: no call takes long.
-    #[inline(never)]
     pub(crate) fn op_continue(&self, handle: u64, flags: u64) -> Answer {
         // TF-A-Tests has the two the other way round. What can be a handle is no flags, so the first
         // operation, whose handle is 0, is never taken for the one that such a host means.
         let is_swapped = handle == 0 && Handle::from_register(flags).is_some();
         let handle = if is_swapped { flags } else { handle };
+        // A handle in the place of the flags has this bit clear.
+        let next = if flags & STOP != 0 { Next::Stop } else { Next::Continue };
+        self.go_on(handle, next)
+    }
+
+    /// `RMI_OP_CANCEL`: gives up the operation `handle`, which asks for memory. It answers "incomplete":
+    /// what the operation holds is reclaimed, and `OP_CONTINUE` ends it, with `ErrorInput`.
+    ///
+    /// `ErrorInput` when there is no such operation, or it cannot be cancelled, as its last answer said:
+    /// nothing has changed then.
+    pub(crate) fn op_cancel(&self, handle: u64) -> ResultWord {
+        let (result, _) = self.go_on(handle, Next::Cancel);
+        result
+    }
+
+    /// Does with an operation what the host wants.
+    #[inline(never)]
+    fn go_on(&self, handle: u64, next: Next) -> Answer {
         let Some((handle, mut operation)) = self.operations.take(handle) else {
             return only(Status::ErrorInput);
         };
-        // A handle in the place of the flags has this bit clear.
-        if flags & STOP != 0 && matches!(operation.wants(), Wants::Donation(_)) {
+        let asks = matches!(operation.wants(), Wants::Donation(_));
+        if asks && next != Next::Continue {
             operation = self.fail(operation, Status::ErrorInput);
+        }
+        if next == Next::Cancel {
+            let result =
+                if asks { operation.wants().answer().0 } else { Status::ErrorInput.into() };
+            self.operations.park(handle, operation);
+            return only(result);
         }
         if operation.unwiped(WIPE_BATCH).is_some() {
             if !self.wipe_part(&mut operation) {
@@ -234,25 +266,6 @@ impl<'a, E: Environment> Rmm<'a, E> {
         answer
     }
 
-    /// `RMI_OP_CANCEL`: gives up the operation `handle`, which asks for memory. It answers "incomplete":
-    /// what the operation holds is reclaimed, and `OP_CONTINUE` ends it, with `ErrorInput`.
-    ///
-    /// `ErrorInput` when there is no such operation, or it cannot be cancelled, as its last answer said:
-    /// nothing has changed then.
-    #[inline(never)]
-    pub(crate) fn op_cancel(&self, handle: u64) -> ResultWord {
-        let Some((handle, mut operation)) = self.operations.take(handle) else {
-            return Status::ErrorInput.into();
-        };
-        let mut result = Status::ErrorInput.into();
-        if matches!(operation.wants(), Wants::Donation(_)) {
-            operation = self.fail(operation, Status::ErrorInput);
-            (result, _) = operation.wants().answer();
-        }
-        self.operations.park(handle, operation);
-        result
-    }
-
     /// Begins an operation: finds a place for it first, so that nothing is begun that has none.
     #[inline(always)]
     fn begin(&self, begin: impl FnOnce() -> Result<OperationOf<'a, E>, ResultWord>) -> Answer {
@@ -301,8 +314,12 @@ impl<'a, E: Environment> Rmm<'a, E> {
             let (words, _) = words.split_at_mut(CHUNK.min(entries.saturating_sub(start)));
             let host = self.responder.host();
             host.read(granule, first + start, words).map_err(|_| Status::ErrorInput)?;
-            for &word in &*words {
-                offer = offer.with(AddressRange::from_word(word), request);
+            let entries = words.iter().map(|&word| AddressRange::from_word(word));
+            for entry in entries.filter(|entry| entry.count() != 0) {
+                offer = offer.with(entry, request);
+                if offer == Offer::Wrong {
+                    return Err(Status::ErrorInput);
+                }
             }
         }
         let region = match offer {

@@ -27,6 +27,10 @@ const EDU: u32 = 1;
 
 /// What the host prints before a name and four counts.
 const PREFIX: &str = "host: BENCH ";
+/// What the host prints before the name of a command and the count of its longest call.
+const LONGEST: &str = "host: LONGEST ";
+/// What the RMM prints before the size of its granule tracker.
+const TRACKER: &str = "rmm: granule tracker: ";
 
 /// Instructions for one call. What a call costs may depend on where in a ring it finds its events; the
 /// counts are the same in each boot all the same.
@@ -67,7 +71,7 @@ pub enum CountError {
     /// The boot failed.
     Failed(Box<Outcome>),
     /// Two boots did not count the same.
-    Differs(Box<[Totals; 2]>),
+    Differs(Box<[Boots; 2]>),
     /// With an RMM that does nothing, this was not counted, or not the same each time, or more.
     Nonsense(String),
 }
@@ -86,6 +90,10 @@ impl fmt::Display for CountError {
             Self::Differs(boots) => {
                 let [first, second] = &**boots;
                 f.write_str("two boots of the same image did not count the same:")?;
+                if first.longest != second.longest {
+                    write!(f, "\n  {:?}\n  {:?}", first.longest, second.longest)?;
+                }
+                let (first, second) = (&first.totals, &second.totals);
                 let differing = |(what, _): &(&String, _)| first.get(*what) != second.get(*what);
                 first.iter().chain(second).filter(differing).try_for_each(|(what, _)| {
                     write!(f, "\n  {what}: {:?}, {:?}", first.get(what), second.get(what))
@@ -102,9 +110,23 @@ impl fmt::Display for CountError {
 
 impl std::error::Error for CountError {}
 
+/// What one boot counts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Boots {
+    totals: Totals,
+    /// The longest call of each command, by its name in the ABI crate.
+    longest: BTreeMap<String, u64>,
+    /// Bytes of the granule tracker, as the RMM says at boot.
+    tracker: u64,
+}
+
 /// What was counted.
 #[derive(Clone, Debug)]
 pub struct Counted {
+    /// Instructions of EL3 and the RMM in the longest call of each command.
+    pub longest: BTreeMap<String, u64>,
+    /// Bytes of the granule tracker.
+    pub tracker: u64,
     /// With one PSMMU.
     pub one: Calls,
     /// With 16 PSMMUs.
@@ -120,16 +142,23 @@ pub fn count() -> Result<Counted, CountError> {
     let many = place::many_flash().map_err(BootError::from)?;
     let null = place::null_flash().map_err(BootError::from)?;
     let with_rmm = |name, flash: &PathBuf| {
-        totals(&Boot::new(name, flash.clone()).scenario("bench").edus(&[EDU]))
+        read(&Boot::new(name, flash.clone()).scenario("bench").edus(&[EDU]))
     };
-    let total = with_rmm("bench", &flash)?;
+    let first = with_rmm("bench", &flash)?;
     let again = with_rmm("bench-again", &flash)?;
-    if total != again {
-        return Err(CountError::Differs(Box::new([total, again])));
+    if first != again {
+        return Err(CountError::Differs(Box::new([first, again])));
     }
-    let without = totals(&Boot::new("bench-null", null).scenario("bench null"))?;
-    let many = with_rmm("bench-many", &many)?;
-    Ok(Counted { one: shares(total, &without)?, many: shares(many, &without)? })
+    let without = read(&Boot::new("bench-null", null).scenario("bench null"))?.totals;
+    let many = with_rmm("bench-many", &many)?.totals;
+    let Boots { totals, longest, tracker } = first;
+    let longest = longest.into_iter().map(|(name, longest)| (name, longest.saturating_sub(HOST)));
+    Ok(Counted {
+        longest: longest.collect(),
+        tracker,
+        one: shares(totals, &without)?,
+        many: shares(many, &without)?,
+    })
 }
 
 /// Parts the RMM's shares from EL3's.
@@ -159,12 +188,29 @@ fn share(total: Total, without: Option<Total>) -> Option<Instructions> {
     })
 }
 
-fn totals(boot: &Boot) -> Result<Totals, CountError> {
+fn read(boot: &Boot) -> Result<Boots, CountError> {
     let outcome = boot.clone().counting_instructions().run()?;
     if !outcome.passed() {
         return Err(CountError::Failed(Box::new(outcome)));
     }
-    Ok(outcome.serial.lines().filter_map(parse).collect())
+    let lines = || outcome.serial.lines();
+    Ok(Boots {
+        totals: lines().filter_map(parse).collect(),
+        longest: lines().filter_map(parse_longest).collect(),
+        tracker: lines().find_map(parse_tracker).unwrap_or(0),
+    })
+}
+
+/// Reads a line with the longest call of a command.
+fn parse_longest(line: &str) -> Option<(String, u64)> {
+    let (name, longest) = line.strip_prefix(LONGEST)?.trim_end().split_once(' ')?;
+    Some((name.into(), longest.parse().ok()?))
+}
+
+/// Reads the RMM's line on its granule tracker.
+fn parse_tracker(line: &str) -> Option<u64> {
+    let (bytes, _) = line.strip_prefix(TRACKER)?.split_once(' ')?;
+    bytes.parse().ok()
 }
 
 /// Reads a line with counts.
@@ -193,6 +239,15 @@ mod tests {
         for line in ["rmm: BENCH version 1 1 1 0", "host: BENCH version 1 1 1", "host: x 1 1", ""] {
             assert_eq!(parse(line), None);
         }
+    }
+
+    #[test]
+    fn the_longest_calls_and_the_tracker_are_read_likewise() {
+        let longest = parse_longest("host: LONGEST OpMemDonate 4321\r");
+        assert_eq!(longest, Some(("OpMemDonate".into(), 4321)));
+        assert_eq!(parse_longest("host: BENCH version 1 1 1 0"), None);
+        assert_eq!(parse_tracker("rmm: granule tracker: 243200 bytes of 243200\r"), Some(243_200));
+        assert_eq!(parse_tracker("rmm: DRAM 0x40000000 to 0xffffffff"), None);
     }
 
     #[test]

@@ -46,7 +46,9 @@ fn run() -> Result<(), Box<dyn Error>> {
     let counted = boots::count()?;
     add_calls(&mut report, &counted.one)?;
     add_growth(&mut report, &counted)?;
+    add_longest(&mut report, &counted);
     add_sizes(&mut report, &build)?;
+    add_tracker(&mut report, &counted);
     if env::var_os("QUICK").is_none_or(|quick| quick.is_empty()) {
         add_host(&mut report, &counted.one)?;
     }
@@ -172,17 +174,61 @@ fn add_host(report: &mut Report, calls: &Calls) -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
+/// For how long interrupts are masked at most: in the longest call of each command that was called, with
+/// the input that gives it the most to do.
+fn add_longest(report: &mut Report, counted: &Counted) {
+    for (function, &longest) in &counted.longest {
+        let name = snake(function);
+        report.add(
+            &format!("longest call with interrupts masked, {}", name.to_uppercase()),
+            &format!("longest_{name}_instructions"),
+            longest,
+            Goal::AtMost(8_000),
+            "",
+        );
+    }
+}
+
+/// Returns the name of a command as the specification has it, in small letters.
+fn snake(function: &str) -> String {
+    let mut name = String::new();
+    for letter in function.chars() {
+        if letter.is_uppercase() && !name.is_empty() {
+            name.push('_');
+        }
+        name.extend(letter.to_lowercase());
+    }
+    name
+}
+
+/// The granule tracker, which comes on top of the RMM's other memory: for 3 GiB of DRAM and the PCIe window.
+fn add_tracker(report: &mut Report, counted: &Counted) {
+    const TRACKED: u64 = 0xC000_0000 + 0x2EFF_0000;
+    // 64 KiB for a GiB.
+    let goal = Goal::AtMost(TRACKED >> 14);
+    report.add("granule tracker beside it, bytes", "tracker_bytes", counted.tracker, goal, "");
+}
+
 fn add_sizes(report: &mut Report, build: &Path) -> Result<(), Box<dyn Error>> {
     let file = build.join("qemu-plain/rmm.sizes");
     let text = fs::read_to_string(&file)
         .map_err(|error| format!("{} ({error}): run `make image`", file.display()))?;
     for (what, key, goal, peer) in [
         ("image as it ships, bytes", "image_bytes", 65_536, "598,432"),
-        ("all memory, bytes", "memory_bytes", 262_144, "12.9 MB"),
+        ("all memory but the granule tracker, bytes", "memory_bytes", 262_144, "12.9 MB"),
     ] {
         let size = text.lines().find_map(|line| line.strip_prefix(key)?.trim().parse().ok());
         let size = size.ok_or_else(|| format!("{} has no {key}", file.display()))?;
         report.add(what, key, size, Goal::AtMost(goal), peer);
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn commands_have_the_names_of_the_specification() {
+        let names = ["PsmmuStL2Create", "Version", "OpMemDonate"].map(super::snake);
+        assert_eq!(names, ["psmmu_st_l2_create", "version", "op_mem_donate"]);
+    }
 }

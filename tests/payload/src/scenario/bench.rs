@@ -8,22 +8,31 @@
 //! and how many of them have the RMM call EL3 in turn. Of what takes more than one call, from the command
 //! that begins it to the `OP_CONTINUE` that ends it, the sum is counted; granules are delegated for it
 //! and undelegated behind it, which counts by itself.
+//!
+//! Of all calls of each command the longest one is printed too: as long as that interrupts are masked.
+//! [`Calls::worst`] makes those that have the most to do, with the lists, ranges and errors that take longest.
 
 use core::arch::asm;
+use core::sync::atomic::{AtomicU64, Ordering};
 
 use heapless::Vec;
 use psmmu_abi::result::SMCCC_NOT_SUPPORTED;
-use psmmu_abi::{Function, IrqSet, Notification, Version};
+use psmmu_abi::{EventKind, Function, IrqSet, Notification, Version};
 
-use super::hand::{self, DONATE, LIST, NOTHING, PARAMS, RECLAIM, Region};
+use super::hand::{self, DONATE, INPUT, LIST, NOTHING, PARAMS, RECLAIM, Region};
 use super::{Arguments, usage};
 use crate::arch::Masked;
 use crate::edu::{Access, Dma, Edu};
 use crate::granule::Granule;
 use crate::platform::SMMU;
+use crate::smmu::Smmu;
 use crate::{bring_up, events, gic};
 
 static PAGE: Granule = Granule::new();
+
+/// The longest call of each command, in the order of [`Function::ALL`].
+static LONGEST: [AtomicU64; Function::ALL.len()] =
+    [const { AtomicU64::new(0) }; Function::ALL.len()];
 
 /// How often a call is made.
 const ROUNDS: u32 = 5;
@@ -58,12 +67,17 @@ pub fn run(arguments: &Arguments) {
     calls.repeat("config_get", Function::RmmConfigGet.id(), [page, 0], 0);
     calls.repeat("info", Function::PsmmuInfo.id(), [SMMU, page], 0);
     calls.granules();
+    calls.worst();
     calls.lives();
 
     calls.repeat("notify_nothing", NOTIFY, [SMMU, EVENTQ], 0);
     calls.repeat("notify_gerror_nothing", NOTIFY, [SMMU, IrqSet::GERROR.bits()], 0);
     calls.one_event_at_a_time();
     calls.bursts();
+    calls.worst_events();
+    if !is_null {
+        print_longest();
+    }
 
     drop(masked);
     if !is_null {
@@ -139,6 +153,84 @@ impl Calls<'_> {
         }
         delegate.print();
         undelegate.print();
+    }
+
+    /// Makes a call of which only the longest counts, and returns X1 to X6.
+    fn longest(&self, function: Function, [x1, x2, x3]: [u64; 3], wanted: u64) -> [u64; 6] {
+        let (_, [x0, outputs @ .., _]) = timed([function.id(), x1, x2, x3, 0, 0, 0, 0]);
+        expect_eq!(x0, wanted, "{function:?} with {x1:#x}, {x2:#x}, {x3:#x}: X0");
+        outputs
+    }
+
+    /// Calls of the RMM as a whole, on granules and on operations, that have the most to do.
+    fn worst(&self) {
+        const EVERYWHERE: u64 = 1 << 40;
+        if self.is_null() {
+            return;
+        }
+        PAGE.fill(0);
+        let page = PAGE.address();
+        self.longest(Function::RmmDeactivate, [0; 3], 0);
+        self.longest(Function::RmmConfigSet, [page, 0, 0], 0);
+        self.longest(Function::RmmActivate, [0; 3], 0);
+        self.longest(Function::RmmStateGet, [0; 3], 0);
+        for base in [0, 0x4000_0000, 1 << 39] {
+            self.longest(Function::GranuleTrackingGet, [base, EVERYWHERE, 0], 0);
+            self.longest(Function::GptInfo, [base, EVERYWHERE, 0], 0);
+        }
+        // As much as one call moves, alone in its block, which EL3 splits up and puts together.
+        for granules in [1, 2, 3, 16, 64] {
+            let region = Region::new(granules);
+            for function in [Function::GranuleRangeDelegate, Function::GranuleRangeUndelegate] {
+                let mut at = region.address;
+                while at < region.end() {
+                    [at, ..] = self.longest(function, [at, region.end(), 0], 0);
+                }
+            }
+            region.free();
+        }
+        // Lists whose entries are all empty, or all but the last; or all wrong.
+        PARAMS.fill(0);
+        let (activate, list) = ([SMMU, PARAMS.address(), 0], LIST.address());
+        let [handle, request, ..] = self.longest(Function::PsmmuActivate, activate, DONATE);
+        LIST.fill(0);
+        self.longest(Function::OpMemDonate, [handle, list, 512], DONATE);
+        let request = psmmu_abi::DonateRequest::from_x2(request);
+        let region = hand::Operation { handle, request }.find();
+        LIST.set_word(511, region.entry());
+        self.longest(Function::OpMemDonate, [handle, list, 512], DONATE);
+        self.longest(Function::OpCancel, [handle, 0, 0], RECLAIM);
+        self.longest(Function::OpMemReclaim, [handle, list, 512], NOTHING);
+        self.longest(Function::OpContinue, [handle, 0, 0], INPUT);
+        LIST.fill(region.entry());
+        let [handle, ..] = self.longest(Function::PsmmuActivate, activate, DONATE);
+        self.longest(Function::OpMemDonate, [handle, list, 512], INPUT);
+        region.take_back();
+    }
+
+    /// An overflow of the event queue and an error of the command queue, served to the end.
+    fn worst_events(&mut self) {
+        const TOO_MANY: u32 = 600;
+        if self.is_null() {
+            return;
+        }
+        self.fault(TOO_MANY);
+        Smmu::new().push_command_slot();
+        let set = IrqSet::all().bits();
+        let mut left = 2 * TOO_MANY;
+        loop {
+            let outputs = self.longest(Function::PsmmuIrqNotify, [SMMU, set, 0], 0);
+            let told = Notification::try_from(outputs);
+            require!(left != 0 && told.is_ok(), "events do not end, or make no sense: {told:?}");
+            if told.is_ok_and(|told| told.event.kind() == EventKind::None) {
+                break;
+            }
+            self.longest(Function::PsmmuEventConsume, [SMMU, set, 0], 0);
+            left -= 1;
+        }
+        while let Some(intid) = gic::acknowledge() {
+            gic::end(intid);
+        }
     }
 
     /// The life of a PSMMU, several times; the last time it stays active.
@@ -316,6 +408,7 @@ impl Count {
 
 /// Makes a call and returns what the counter says it took: the SMC, all behind it, and the second read.
 fn timed(mut x: [u64; 8]) -> (u64, [u64; 8]) {
+    let called = Function::ALL.iter().position(|function| function.id() == x[0]);
     let (start, end): (u64, u64);
     // SAFETY: by the SMC calling convention nothing but X0 to X17 changes; the RMM writes at most to
     // `PAGE`, whose words are atomic.
@@ -347,7 +440,21 @@ fn timed(mut x: [u64; 8]) -> (u64, [u64; 8]) {
             options(nostack),
         );
     }
-    (end - start, x)
+    let instructions = end - start;
+    if let Some(index) = called {
+        LONGEST[index].fetch_max(instructions, Ordering::Relaxed);
+    }
+    (instructions, x)
+}
+
+/// Prints the longest call of each command that was called.
+fn print_longest() {
+    for (function, longest) in Function::ALL.iter().zip(&LONGEST) {
+        let longest = longest.load(Ordering::Relaxed);
+        if longest != 0 {
+            say!("LONGEST {function:?} {longest}");
+        }
+    }
 }
 
 /// Checks that the counter goes up by one for each instruction.
