@@ -53,6 +53,8 @@ impl<'a, R, M> Directory<'a, R, M> {
     ///
     /// # Errors
     /// [`DirectoryError`].
+    #[cfg_attr(core_from_source, optimize(size))]
+    #[inline(never)]
     pub fn new(psmmus: impl IntoIterator<Item = &'a Psmmu<R, M>>) -> Result<Self, DirectoryError> {
         let mut all = heapless::Vec::<&'a Psmmu<R, M>, MAX_PSMMUS>::new();
         for psmmu in psmmus {

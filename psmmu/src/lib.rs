@@ -42,6 +42,7 @@
 //! makes another wait. Where two are held they are taken in the order of [`Psmmu`]'s fields.
 
 #![no_std]
+#![cfg_attr(core_from_source, feature(optimize_attribute))]
 #![deny(unsafe_code)]
 
 pub mod activate;

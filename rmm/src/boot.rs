@@ -5,6 +5,8 @@
 //! EL3 enters the RMM once on the first CPU (cold) with the arguments below, and once on each other
 //! CPU (warm). The RMM ends each entry by the call `RMM_BOOT_COMPLETE` with a [`BootCode`].
 
+use core::fmt;
+
 use psmmu_abi::{GRANULE_SIZE, Version};
 
 use crate::MAX_CPUS;
@@ -38,16 +40,62 @@ pub enum BootCode {
     ManifestData = -7,
 }
 
-impl From<ManifestError> for BootCode {
-    fn from(error: ManifestError) -> Self {
-        match error {
-            ManifestError::Version(_) => Self::ManifestVersion,
-            ManifestError::Placement | ManifestError::Checksum | ManifestError::Bank => {
-                Self::ManifestData
-            }
+/// Why a boot fails. EL3 gets its [code](Self::code), which may be that of several reasons; the boot log
+/// has the reason.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BootError {
+    /// The version of the interface, as it came in X1, is not one of ours.
+    Version(u64),
+    /// There is no CPU, or there are more than [`MAX_CPUS`]: X2.
+    CpusOutOfRange(u64),
+    /// The index of this CPU, X0, is not below X2.
+    CpuId(u64),
+    /// The PA of the shared buffer, X3, is zero or not that of a granule.
+    SharedBuffer(u64),
+    /// The shared buffer lies in the RMM's image, beyond the address space, or cannot be read.
+    SharedBufferUnreadable(u64),
+    /// The manifest is of no use.
+    Manifest(ManifestError),
+}
+
+impl BootError {
+    /// Returns the code for EL3.
+    #[must_use]
+    pub const fn code(&self) -> BootCode {
+        match self {
+            Self::Version(_) => BootCode::Version,
+            Self::CpusOutOfRange(_) => BootCode::CpusOutOfRange,
+            Self::CpuId(_) => BootCode::CpuId,
+            Self::SharedBuffer(_) | Self::SharedBufferUnreadable(_) => BootCode::SharedBuffer,
+            Self::Manifest(ManifestError::Version(_)) => BootCode::ManifestVersion,
+            Self::Manifest(_) => BootCode::ManifestData,
         }
     }
 }
+
+impl From<ManifestError> for BootError {
+    fn from(error: ManifestError) -> Self {
+        Self::Manifest(error)
+    }
+}
+
+impl fmt::Display for BootError {
+    #[cfg_attr(core_from_source, optimize(size))]
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Version(word) => write!(f, "RMM-EL3 interface {word:#x}, not 0.2 to 2.x"),
+            Self::CpusOutOfRange(cpus) => write!(f, "{cpus} CPUs, not 1 to {}", MAX_CPUS as u64),
+            Self::CpuId(cpu) => write!(f, "CPU {cpu} is not below the number of CPUs"),
+            Self::SharedBuffer(address) => write!(f, "shared buffer at {address:#x}: no granule"),
+            Self::SharedBufferUnreadable(address) => {
+                write!(f, "shared buffer at {address:#x}: cannot be read")
+            }
+            Self::Manifest(error) => error.fmt(f),
+        }
+    }
+}
+
+impl core::error::Error for BootError {}
 
 /// X0 to X4 of a cold boot, as EL3 left them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -84,23 +132,24 @@ impl BootArguments {
     /// Interfaces 0.2 to 2.x are known: all that this RMM calls is the same in them.
     ///
     /// # Errors
-    /// The code for EL3.
-    pub fn check(&self) -> Result<Interface, BootCode> {
+    /// [`BootError`].
+    #[cfg_attr(core_from_source, optimize(size))]
+    pub fn check(&self) -> Result<Interface, BootError> {
         let oldest = Version { major: 0, minor: 2 };
         let version = Version::try_from(self.version)
             .ok()
             .filter(|&version| version >= oldest && version.major <= 2)
-            .ok_or(BootCode::Version)?;
+            .ok_or(BootError::Version(self.version))?;
         let max_cpus = usize::try_from(self.max_cpus)
             .ok()
             .filter(|cpus| (1..=MAX_CPUS).contains(cpus))
-            .ok_or(BootCode::CpusOutOfRange)?;
+            .ok_or(BootError::CpusOutOfRange(self.max_cpus))?;
         if self.cpu >= self.max_cpus {
-            return Err(BootCode::CpuId);
+            return Err(BootError::CpuId(self.cpu));
         }
         let granule = GRANULE_SIZE as u64;
         if self.shared_buffer == 0 || !self.shared_buffer.is_multiple_of(granule) {
-            return Err(BootCode::SharedBuffer);
+            return Err(BootError::SharedBuffer(self.shared_buffer));
         }
         let token = if version.major >= 2 { self.token } else { 0 };
         Ok(Interface { version, max_cpus, manifest: self.shared_buffer, token })
@@ -109,6 +158,8 @@ impl BootArguments {
 
 #[cfg(test)]
 mod tests {
+    extern crate std;
+
     use super::*;
 
     /// What TF-A 2.12.1 passes on QEMU.
@@ -133,7 +184,7 @@ mod tests {
             (1 << 31 | 2, false),
         ] {
             let checked = BootArguments { version: word, ..QEMU }.check();
-            let expected = if accepted { Ok(()) } else { Err(BootCode::Version) };
+            let expected = if accepted { Ok(()) } else { Err(BootError::Version(word)) };
             assert_eq!(checked.map(drop), expected, "{word:#x}");
         }
     }
@@ -146,6 +197,13 @@ mod tests {
     }
 
     #[test]
+    fn the_limits_stand_in_the_reasons() {
+        let reason = |error: BootError| std::string::ToString::to_string(&error);
+        assert!(reason(BootError::CpusOutOfRange(33)).contains("1 to 32"));
+        assert!(reason(ManifestError::TooManyBanks.into()).contains("8 banks"));
+    }
+
+    #[test]
     fn each_bad_argument_has_its_own_code() {
         for (arguments, code) in [
             (BootArguments { max_cpus: 0, ..QEMU }, BootCode::CpusOutOfRange),
@@ -154,7 +212,8 @@ mod tests {
             (BootArguments { shared_buffer: 0, ..QEMU }, BootCode::SharedBuffer),
             (BootArguments { shared_buffer: 0x418F_F008, ..QEMU }, BootCode::SharedBuffer),
         ] {
-            assert_eq!(arguments.check(), Err(code), "{arguments:x?}");
+            let checked = arguments.check().map_err(|error| error.code());
+            assert_eq!(checked, Err(code), "{arguments:x?}");
         }
     }
 }

@@ -36,7 +36,7 @@ impl Bank {
     /// there is anything.
     #[must_use]
     pub fn without(&self, hole: &Range<u64>) -> [Option<Self>; 2] {
-        let end = self.base + self.size;
+        let end = self.end();
         [self.base..end.min(hole.start), self.base.max(hole.end)..end]
             .map(|part| Self::new(part.start, part.end.saturating_sub(part.start)))
     }
@@ -52,24 +52,49 @@ impl Bank {
     pub const fn size(&self) -> u64 {
         self.size
     }
+
+    /// Returns the PA behind the last byte.
+    #[must_use]
+    pub const fn end(&self) -> u64 {
+        // `new` has seen that it is one.
+        self.base.wrapping_add(self.size)
+    }
 }
 
-/// All banks of DRAM.
+/// Why a bank was not added.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BankError {
+    /// There are [`MAX_BANKS`](Dram::MAX_BANKS) already.
+    Full,
+    /// It has a granule in common with another bank.
+    Overlap,
+}
+
+/// All banks of DRAM. No granule lies in two of them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Dram {
-    banks: Vec<Bank, { Self::MAX_BANKS }>,
+    banks: Vec<Bank, { Self::MAX_BANKS + Self::MAX_HOLES }>,
 }
 
 impl Dram {
-    /// Most banks that are kept.
+    /// Most banks that can be added.
     pub const MAX_BANKS: usize = 8;
 
-    /// Adds a bank; gives it back if there is no room.
+    /// Most holes that can be cut out: each splits at most one bank.
+    pub const MAX_HOLES: usize = 2;
+
+    /// Adds a bank.
     ///
     /// # Errors
-    /// The bank.
-    pub fn add(&mut self, bank: Bank) -> Result<(), Bank> {
-        self.banks.push(bank)
+    /// [`BankError`]; it is not added.
+    pub fn add(&mut self, bank: Bank) -> Result<(), BankError> {
+        if self.overlaps(&(bank.base..bank.end())) {
+            return Err(BankError::Overlap);
+        }
+        if self.banks.len() >= Self::MAX_BANKS {
+            return Err(BankError::Full);
+        }
+        self.banks.push(bank).map_err(|_| BankError::Full)
     }
 
     /// Returns the banks.
@@ -78,18 +103,24 @@ impl Dram {
         &self.banks
     }
 
-    /// Returns the banks without what lies in `hole`, whose ends are multiples of a granule. What does
-    /// not fit any more is left out.
+    /// Returns the banks without what lies in `hole`, whose ends are multiples of a granule. At most
+    /// [`MAX_HOLES`](Self::MAX_HOLES) times: what does not fit any more is left out.
     #[must_use]
+    #[cfg_attr(core_from_source, optimize(size))]
     pub fn without(&self, hole: Range<u64>) -> Self {
         let mut rest = Self::default();
         for bank in &self.banks {
             for part in bank.without(&hole).into_iter().flatten() {
-                // A hole splits at most one bank, so this is the only one that may not fit.
-                let _ = rest.add(part);
+                let _ = rest.banks.push(part);
             }
         }
         rest
+    }
+
+    /// Returns whether a bank has an address in common with `range`.
+    #[must_use]
+    pub fn overlaps(&self, range: &Range<u64>) -> bool {
+        self.banks.iter().any(|bank| bank.base < range.end && range.start < bank.end())
     }
 
     /// Returns whether `granule` lies in a bank. It may still be anybody's.
@@ -150,6 +181,34 @@ mod tests {
     }
 
     extern crate std;
+
+    #[test]
+    fn no_granule_lies_in_two_banks() {
+        let mut dram = dram();
+        for (base, size, added) in [
+            (0x8000_0000, 0x1000, Err(BankError::Overlap)),
+            (0x7FFF_F000, 0x2000, Err(BankError::Overlap)),
+            (0x8FFF_F000, 0x2000, Err(BankError::Overlap)),
+            (0, 1 << 40, Err(BankError::Overlap)),
+            (0x7FFF_F000, 0x1000, Ok(())),
+            (0x9000_0000, 0x1000, Ok(())),
+        ] {
+            assert_eq!(dram.add(Bank::new(base, size).unwrap()), added, "{base:#x} + {size:#x}");
+        }
+    }
+
+    #[test]
+    fn as_many_banks_as_are_promised_fit_and_none_is_lost_to_holes() {
+        let mut dram = Dram::default();
+        for index in 0..Dram::MAX_BANKS as u64 {
+            dram.add(Bank::new(index << 30, 0x1000_0000).unwrap()).unwrap();
+        }
+        assert_eq!(dram.add(Bank::new(1 << 40, 0x1000).unwrap()), Err(BankError::Full));
+        let cut = dram.without(0x1000..0x2000).without(0x4000_1000..0x4000_2000);
+        assert_eq!(cut.banks().len(), Dram::MAX_BANKS + Dram::MAX_HOLES);
+        let size = |dram: &Dram| dram.banks().iter().map(Bank::size).sum::<u64>();
+        assert_eq!(size(&cut), size(&dram) - 0x2000);
+    }
 
     #[test]
     fn a_bank_is_whole_granules_and_ends_within_the_address_space() {

@@ -29,7 +29,7 @@ const PER_WORD: u64 = 64 / BITS;
 const LOWEST: u64 = u64::MAX / 3;
 
 /// Most banks of DRAM and regions of device memory that are tracked.
-const MAX_AREAS: usize = Dram::MAX_BANKS + MAX_DEVICE_REGIONS + 1;
+const MAX_AREAS: usize = Dram::MAX_BANKS + Dram::MAX_HOLES + MAX_DEVICE_REGIONS + 1;
 
 /// State of a granule.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

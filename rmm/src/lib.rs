@@ -3,13 +3,15 @@
 //! A small Realm Management Monitor around [`psmmu`].
 //!
 //! This library is what such an RMM decides: how it answers EL3 at boot ([`boot`], [`manifest`]), which
-//! memory is the host's ([`dram`]), which platforms there are ([`platform`]), and how each call of the
+//! memory is the host's ([`dram`]), which platforms there are ([`platform`]), what of manifest and
+//! platform is used ([`layout`]), and how each call of the
 //! host is answered: [`dispatch`] finds out which it is, [`delegate`] moves granules between the
 //! worlds, whose state [`granules`] keeps, [`sro`] answers the commands that take more than one call,
 //! whose state [`operation`] keeps. It has no hardware in it and is tested on the build machine. The
 //! binary beside it is the image for Realm EL2: entry, page tables, exceptions, console.
 
 #![no_std]
+#![cfg_attr(core_from_source, feature(optimize_attribute))]
 #![forbid(unsafe_code)]
 
 pub mod boot;
@@ -17,15 +19,17 @@ pub mod delegate;
 pub mod dispatch;
 pub mod dram;
 pub mod granules;
+pub mod layout;
 pub mod manifest;
 pub mod operation;
 pub mod platform;
 pub mod sro;
 
-pub use boot::{BootArguments, BootCode, Interface};
+pub use boot::{BootArguments, BootCode, BootError, Interface};
 pub use dispatch::{Environment, Features, Rmm, RmmState};
-pub use dram::{Bank, Dram};
+pub use dram::{Bank, BankError, Dram};
 pub use granules::{Areas, GranuleState, Region, Tracker};
+pub use layout::{Layout, Limits};
 pub use manifest::{DeviceRegion, Manifest, ManifestError};
 pub use platform::Platform;
 

@@ -3,6 +3,7 @@
 //! The RMM image for Realm EL2.
 
 #![cfg_attr(target_os = "none", no_std, no_main)]
+#![cfg_attr(core_from_source, feature(optimize_attribute))]
 
 #[cfg(target_os = "none")]
 mod image;

@@ -5,10 +5,12 @@
 //! It is a structure of 64-bit words whose lists lie in the same granule, each with a checksum: number,
 //! pointer, all words of the list and the checksum add up to zero.
 
+use core::fmt;
+
 use heapless::Vec;
 use psmmu_abi::{GRANULE_SIZE, MemoryCategory, Version};
 
-use crate::dram::{Bank, Dram};
+use crate::dram::{Bank, BankError, Dram};
 
 /// 64-bit words of the granule that holds the manifest.
 pub const WORDS: usize = GRANULE_SIZE / 8;
@@ -61,8 +63,12 @@ pub struct Manifest {
     pub console_checksum_is_wrong: bool,
     /// Device memory, from 0.4 on, non-coherent first; what is beyond [`MAX_DEVICE_REGIONS`] is left out.
     pub devices: Vec<DeviceRegion, MAX_DEVICE_REGIONS>,
+    /// Regions of device memory that were left out.
+    pub unkept_devices: u64,
     /// SMMUs with a Realm side, from 0.5 on; those beyond [`MAX_SMMUS`] are left out.
     pub smmus: Vec<Smmu, MAX_SMMUS>,
+    /// SMMUs that were left out.
+    pub unkept_smmus: u64,
 }
 
 /// Why a manifest is not used.
@@ -70,25 +76,50 @@ pub struct Manifest {
 pub enum ManifestError {
     /// Its version is not one of ours.
     Version(u64),
-    /// A list does not lie in the granule.
-    Placement,
-    /// A list does not add up.
-    Checksum,
-    /// A bank of DRAM or of device memory is no range of granules, or there are none of DRAM or too many.
-    Bank,
+    /// A list does not lie in the granule: which list.
+    Placement(&'static str),
+    /// A list does not add up: which list.
+    Checksum(&'static str),
+    /// A bank of DRAM, or a region of device memory, is empty, no range of granules, or runs over the end
+    /// of the address space: its PA.
+    Bank(u64),
+    /// A bank of DRAM overlaps with another: its PA.
+    Overlap(u64),
+    /// There is no DRAM.
+    NoBanks,
+    /// There are more banks of DRAM than [`MAX_BANKS`](Dram::MAX_BANKS).
+    TooManyBanks,
 }
 
-/// A list: where its three words stand and how long an element is, in words.
+impl fmt::Display for ManifestError {
+    #[cfg_attr(core_from_source, optimize(size))]
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Version(word) => {
+                write!(f, "manifest of version {word:#x}, not 0.2 or a later 0.x")
+            }
+            Self::Placement(list) => write!(f, "the list of {list} leaves the manifest's granule"),
+            Self::Checksum(list) => write!(f, "the list of {list} has a wrong checksum"),
+            Self::Bank(base) => write!(f, "memory at {base:#x} is not a range of 4 KiB granules"),
+            Self::Overlap(base) => write!(f, "DRAM at {base:#x} is listed twice"),
+            Self::NoBanks => f.write_str("no DRAM"),
+            Self::TooManyBanks => write!(f, "more than {} banks of DRAM", Dram::MAX_BANKS as u64),
+        }
+    }
+}
+
+/// A list: what it lists, where its three words stand, and how long an element is, in words.
 struct List {
+    name: &'static str,
     header: usize,
     element: usize,
 }
 
-const DRAM: List = List { header: 2, element: 2 };
-const CONSOLES: List = List { header: 5, element: 6 };
-const NON_COHERENT: List = List { header: 8, element: 2 };
-const COHERENT: List = List { header: 11, element: 2 };
-const SMMUS: List = List { header: 14, element: 2 };
+const DRAM: List = List { name: "DRAM", header: 2, element: 2 };
+const CONSOLES: List = List { name: "consoles", header: 5, element: 6 };
+const NON_COHERENT: List = List { name: "non-coherent device memory", header: 8, element: 2 };
+const COHERENT: List = List { name: "coherent device memory", header: 11, element: 2 };
+const SMMUS: List = List { name: "SMMUs", header: 14, element: 2 };
 
 impl List {
     /// Finds the list in `page`, which lies at PA `address`, and says whether it adds up.
@@ -108,7 +139,7 @@ impl List {
                 .and_then(|first| page.get(first..first.checked_add(words)?)),
             None => None,
         };
-        let list = list.ok_or(ManifestError::Placement)?;
+        let list = list.ok_or(ManifestError::Placement(self.name))?;
         let sum = list
             .iter()
             .fold(number.wrapping_add(pointer), |sum, &word| sum.wrapping_add(word))
@@ -124,7 +155,7 @@ impl List {
     ) -> Result<&'a [u64], ManifestError> {
         match self.find(page, address)? {
             (list, true) => Ok(list),
-            (_, false) => Err(ManifestError::Checksum),
+            (_, false) => Err(ManifestError::Checksum(self.name)),
         }
     }
 }
@@ -134,6 +165,7 @@ impl Manifest {
     ///
     /// # Errors
     /// [`ManifestError`]; a wrong checksum of the consoles is not one.
+    #[cfg_attr(core_from_source, optimize(size))]
     pub fn parse(page: &[u64; WORDS], address: u64) -> Result<Self, ManifestError> {
         let word = page[0] & 0xFFFF_FFFF;
         let version = Version::try_from(word)
@@ -144,11 +176,15 @@ impl Manifest {
 
         let mut dram = Dram::default();
         for bank in DRAM.find_checked(page, address)?.chunks_exact(DRAM.element) {
-            let bank = Bank::new(bank[0], bank[1]).ok_or(ManifestError::Bank)?;
-            dram.add(bank).map_err(|_| ManifestError::Bank)?;
+            let &[base, size] = bank else { continue };
+            let bank = Bank::new(base, size).ok_or(ManifestError::Bank(base))?;
+            dram.add(bank).map_err(|error| match error {
+                BankError::Full => ManifestError::TooManyBanks,
+                BankError::Overlap => ManifestError::Overlap(base),
+            })?;
         }
         if dram.banks().is_empty() {
-            return Err(ManifestError::Bank);
+            return Err(ManifestError::NoBanks);
         }
 
         let mut manifest = Self {
@@ -157,7 +193,9 @@ impl Manifest {
             console: None,
             console_checksum_is_wrong: false,
             devices: Vec::new(),
+            unkept_devices: 0,
             smmus: Vec::new(),
+            unkept_smmus: 0,
         };
         if version.minor >= 3 {
             let (consoles, adds_up) = CONSOLES.find(page, address)?;
@@ -172,18 +210,19 @@ impl Manifest {
                 (COHERENT, MemoryCategory::DeviceCoherent),
             ] {
                 for bank in list.find_checked(page, address)?.chunks_exact(list.element) {
-                    let bank = Bank::new(bank[0], bank[1]).ok_or(ManifestError::Bank)?;
-                    // What finds no room is left out.
-                    let _ = manifest.devices.push(DeviceRegion { bank, category });
+                    let &[base, size] = bank else { continue };
+                    let bank = Bank::new(base, size).ok_or(ManifestError::Bank(base))?;
+                    let kept = manifest.devices.push(DeviceRegion { bank, category });
+                    manifest.unkept_devices += u64::from(kept.is_err());
                 }
             }
         }
         if version.minor >= 5 {
-            let smmus = SMMUS.find_checked(page, address)?.chunks_exact(SMMUS.element);
-            manifest.smmus = smmus
-                .map(|smmu| Smmu { non_secure: smmu[0], realm: smmu[1] })
-                .take(MAX_SMMUS)
-                .collect();
+            for smmu in SMMUS.find_checked(page, address)?.chunks_exact(SMMUS.element) {
+                let &[non_secure, realm] = smmu else { continue };
+                let kept = manifest.smmus.push(Smmu { non_secure, realm });
+                manifest.unkept_smmus += u64::from(kept.is_err());
+            }
         }
         Ok(manifest)
     }
@@ -267,9 +306,11 @@ mod tests {
             core::array::from_fn(|i| 0x1000 * (1 + i as u64));
         let mut page = page(4);
         put(&mut page, &NON_COHERENT, 120, &many);
-        assert_eq!(parse(&page).unwrap().devices.len(), MAX_DEVICE_REGIONS);
+        let manifest = parse(&page).unwrap();
+        // Those of the other list, which comes second, find no room either.
+        assert_eq!((manifest.devices.len(), manifest.unkept_devices), (MAX_DEVICE_REGIONS, 2));
         put(&mut page, &NON_COHERENT, 120, &[0x5000_0800, 0x1000]);
-        assert_eq!(parse(&page), Err(ManifestError::Bank));
+        assert_eq!(parse(&page), Err(ManifestError::Bank(0x5000_0800)));
     }
 
     #[test]
@@ -294,7 +335,7 @@ mod tests {
         for list in [DRAM, NON_COHERENT, COHERENT, SMMUS] {
             let mut page = page(5);
             page[list.header + 2] ^= 1;
-            assert_eq!(parse(&page), Err(ManifestError::Checksum));
+            assert_eq!(parse(&page), Err(ManifestError::Checksum(list.name)));
         }
     }
 
@@ -307,17 +348,97 @@ mod tests {
             let mut page = page(2);
             page[DRAM.header] = number;
             page[DRAM.header + 1] = pointer;
-            assert_eq!(parse(&page), Err(ManifestError::Placement), "{number:#x} at {pointer:#x}");
+            assert_eq!(
+                parse(&page),
+                Err(ManifestError::Placement("DRAM")),
+                "{number:#x} at {pointer:#x}"
+            );
         }
     }
 
     #[test]
-    fn memory_must_be_there_and_be_whole_granules() {
-        let many: [u64; 18] = core::array::from_fn(|i| 0x1000 * (1 + i as u64));
-        for words in [&[][..], &[0x4000_0000, 0x800], &[0x4000_0800, 0x1000], &many] {
+    fn each_fault_of_the_dram_has_its_own_error() {
+        for (words, error) in [
+            (&[][..], ManifestError::NoBanks),
+            (&[0x4000_0000, 0x800], ManifestError::Bank(0x4000_0000)),
+            (&[0x4000_0800, 0x1000], ManifestError::Bank(0x4000_0800)),
+            (&[0x4000_0000, 0], ManifestError::Bank(0x4000_0000)),
+            (&[0xFFFF_FFFF_FFFF_F000, 0x1000], ManifestError::Bank(0xFFFF_FFFF_FFFF_F000)),
+            (&[0x4000_0000, 0x2000, 0x4000_1000, 0x1000], ManifestError::Overlap(0x4000_1000)),
+        ] {
             let mut page = page(2);
             put(&mut page, &DRAM, 64, words);
-            assert_eq!(parse(&page), Err(ManifestError::Bank), "{words:x?}");
+            assert_eq!(parse(&page), Err(error), "{words:x?}");
         }
+        // 8 fit, 9 do not.
+        let spread: [u64; 18] =
+            core::array::from_fn(|i| if i % 2 == 0 { 0x1000 * (1 + i as u64) } else { 0x1000 });
+        let mut page = page(2);
+        put(&mut page, &DRAM, 64, &spread[..16]);
+        assert_eq!(parse(&page).unwrap().dram.banks().len(), 8);
+        put(&mut page, &DRAM, 64, &spread);
+        assert_eq!(parse(&page), Err(ManifestError::TooManyBanks));
+    }
+
+    #[test]
+    fn smmus_beyond_those_that_are_kept_are_counted() {
+        let words: [u64; 2 * (MAX_SMMUS + 3)] = core::array::from_fn(|i| i as u64);
+        let mut page = page(5);
+        put(&mut page, &SMMUS, 200, &words);
+        let manifest = parse(&page).unwrap();
+        assert_eq!((manifest.smmus.len(), manifest.unkept_smmus), (MAX_SMMUS, 3));
+    }
+
+    /// Words that lists are made of, by SplitMix64.
+    fn random(state: &mut u64) -> u64 {
+        *state = state.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mut word = *state;
+        word = (word ^ word >> 30).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        word = (word ^ word >> 27).wrapping_mul(0x94D0_49BB_1331_11EB);
+        word ^ word >> 31
+    }
+
+    #[test]
+    fn whatever_the_words_are_parsing_ends_and_keeps_its_bounds() {
+        let mut state = 1;
+        let mut parsed = 0;
+        for _ in 0..200_000 {
+            let mut page = page(2 + random(&mut state) % 5);
+            // A few words of what counts are something else; the checksums then mostly set right.
+            for _ in 0..random(&mut state) % 4 {
+                let index = (random(&mut state) % 120) as usize;
+                let word = random(&mut state);
+                page[index] = match word % 4 {
+                    0 => word,
+                    1 => word >> (word >> 8 & 0x3F),
+                    2 => page[index] ^ 1 << (word >> 8 & 0x3F),
+                    _ => ADDRESS + (word >> 8 & 0x1FFF),
+                };
+            }
+            if !random(&mut state).is_multiple_of(8) {
+                for list in [DRAM, NON_COHERENT, COHERENT, SMMUS] {
+                    if let Ok((words, _)) = list.find(&page, ADDRESS) {
+                        let [number, pointer] = [page[list.header], page[list.header + 1]];
+                        let sum = words
+                            .iter()
+                            .fold(number.wrapping_add(pointer), |a, &b| a.wrapping_add(b));
+                        page[list.header + 2] = sum.wrapping_neg();
+                    }
+                }
+            }
+            let Ok(manifest) = parse(&page) else { continue };
+            parsed += 1;
+            let banks = manifest.dram.banks();
+            assert!((1..=Dram::MAX_BANKS).contains(&banks.len()));
+            for (index, bank) in banks.iter().enumerate() {
+                assert!(bank.base() < bank.end());
+                assert!(
+                    banks[..index]
+                        .iter()
+                        .all(|other| { bank.end() <= other.base() || other.end() <= bank.base() })
+                );
+            }
+        }
+        assert!(parsed > 50_000, "{parsed} are too few to see anything");
     }
 }

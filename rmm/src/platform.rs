@@ -7,6 +7,7 @@ use core::ops::Range;
 
 use heapless::Vec;
 use psmmu::{AbortBehaviour, Config, Delivery, Interface, Sizes};
+use psmmu_abi::GRANULE_SIZE;
 
 use crate::manifest::{DeviceRegion, MAX_SMMUS, Manifest, Smmu};
 
@@ -21,7 +22,7 @@ pub use qemu::QEMU;
 pub const THIS: Platform = if cfg!(feature = "fvp") { FVP } else { QEMU };
 
 /// From page 0 of a programming interface to its page 1.
-const PAGE_1: u64 = 0x1_0000;
+pub(crate) const PAGE_1: u64 = 0x1_0000;
 
 /// A PSMMU of a platform.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,7 +39,8 @@ impl PsmmuDescription {
     /// Returns the PA of page 1 of the programming interface that the RMM uses.
     #[must_use]
     pub const fn realm_page_1(&self) -> u64 {
-        self.realm_page_0 + PAGE_1
+        // A page 1 beyond the address space is that of no PSMMU that is used.
+        self.realm_page_0.wrapping_add(PAGE_1)
     }
 }
 
@@ -105,6 +107,12 @@ impl Platform {
         }
     }
 
+    /// Returns the granule with the registers of the console.
+    #[must_use]
+    pub const fn console_page(&self) -> Range<u64> {
+        self.console.base..self.console.base.wrapping_add(GRANULE_SIZE as u64)
+    }
+
     /// Returns the PSMMUs: those of the manifest if it has any, else the platform's own.
     #[must_use]
     pub fn find_psmmus(&self, manifest: &Manifest) -> Vec<PsmmuDescription, MAX_SMMUS> {
@@ -136,6 +144,8 @@ mod tests {
             console: None,
             console_checksum_is_wrong: false,
             devices: Vec::new(),
+            unkept_devices: 0,
+            unkept_smmus: 0,
             smmus: smmus.iter().copied().collect(),
         }
     }

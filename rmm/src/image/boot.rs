@@ -6,13 +6,14 @@ use core::arch::asm;
 use core::ptr::{self, NonNull};
 use core::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
 
+use heapless::Vec;
 use psmmu::directory::MAX_PSMMUS;
 use psmmu::{Config, Directory, Interface, MmioRegisters, NoOwners, Psmmu, Responder};
 use psmmu_abi::{MemoryCategory, Version};
 use rmm::platform::{PsmmuDescription, THIS};
 use rmm::{
-    Areas, BootArguments, BootCode, DeviceRegion, Environment, Features, Manifest, Region, Rmm,
-    Tracker, manifest,
+    Areas, BootArguments, BootCode, BootError, DeviceRegion, Dram, Environment, Features, Layout,
+    Limits, Manifest, Region, Rmm, Tracker, manifest,
 };
 use spin::Once;
 
@@ -23,7 +24,7 @@ use super::memory::{Shared, take_room};
 use super::{el3, mmu};
 
 /// Most PSMMUs that this image serves.
-const PSMMUS: usize = if cfg!(feature = "many-psmmus") { MAX_PSMMUS } else { THIS.max_psmmus };
+pub const PSMMUS: usize = if cfg!(feature = "many-psmmus") { MAX_PSMMUS } else { THIS.max_psmmus };
 
 pub type ThisPsmmu = Psmmu<MmioRegisters, Shared>;
 
@@ -73,7 +74,8 @@ impl Environment for Machine {
         if category != MemoryCategory::Conventional {
             return true;
         }
-        // SAFETY: all DRAM that is tracked was mapped at boot.
+        // SAFETY: 1. All DRAM that is tracked was mapped at boot. 2. It has just become the RMM's, which does
+        // not use it yet.
         let is_memory = unsafe { host_memory::is_memory(granule) };
         if !is_memory {
             self.undelegate(granule, category);
@@ -131,26 +133,29 @@ pub struct BootResult {
 }
 
 /// Boots the RMM on the first CPU.
+#[cfg_attr(core_from_source, optimize(size))]
 pub extern "C" fn rmm_cold_boot(arguments: &BootArguments) -> BootResult {
     // SAFETY: the platform says that a PL011 is here, and it was mapped as a device.
     unsafe { console::open(device(THIS.console.base), THIS.console.clock) };
     match cold_boot(arguments) {
         Ok(token) => BootResult { code: BootCode::Success as i64, token },
-        Err(code) => {
+        Err(error) => {
             let BootArguments { cpu, version, max_cpus, shared_buffer, token } = arguments;
+            let code = error.code() as i64;
             log!(
-                "boot failed: {code:?} ({}); X0 to X4: {cpu:#x} {version:#x} {max_cpus:#x} \
-                 {shared_buffer:#x} {token:#x}",
-                code as i64
+                "boot failed: {code}: {error}; X0 to X4: {cpu:#x} {version:#x} {max_cpus:#x} \
+                 {shared_buffer:#x} {token:#x}"
             );
-            BootResult { code: code as i64, token: 0 }
+            BootResult { code, token: 0 }
         }
     }
 }
 
 /// Boots another CPU: everything is there. Interfaces before 2.0 pass 0 as the token.
 pub extern "C" fn rmm_warm_boot(token: u64) -> BootResult {
-    BootResult { code: BootCode::Success as i64, token }
+    let is_booted = !RMM_POINTER.load(Ordering::Acquire).is_null();
+    let code = if is_booted { BootCode::Success } else { BootCode::Unknown };
+    BootResult { code: code as i64, token }
 }
 
 /// Answers a call of the host.
@@ -166,14 +171,12 @@ pub fn cpu() -> usize {
     cpu
 }
 
-fn cold_boot(arguments: &BootArguments) -> Result<u64, BootCode> {
+#[cfg_attr(core_from_source, optimize(size))]
+fn cold_boot(arguments: &BootArguments) -> Result<u64, BootError> {
     let interface = arguments.check()?;
-    let manifest = mmu::with_slot(mmu::realm_descriptor(interface.manifest), |page| {
-        let page = core::ptr::with_exposed_provenance::<[u64; manifest::WORDS]>(page);
-        // SAFETY: the slot maps the granule that EL3 has written the manifest to; EL3 leaves it alone
-        // while the RMM boots, and the reference ends with the closure.
-        Manifest::parse(unsafe { &*page }, interface.manifest)
-    })?;
+    let features = features();
+    let limits = Limits { addressable: addressable(&features), mappable: mmu::MAPPABLE };
+    let manifest = manifest(interface.manifest, limits)?;
     log!(
         "{} {} at Realm EL2, RMI {}, RMM-EL3 interface {}, boot manifest {}, up to {} CPUs",
         env!("CARGO_PKG_NAME"),
@@ -181,10 +184,10 @@ fn cold_boot(arguments: &BootArguments) -> Result<u64, BootCode> {
         Version::RMI_2_0,
         interface.version,
         manifest.version,
-        interface.max_cpus,
+        interface.max_cpus as u64,
     );
     for bank in manifest.dram.banks() {
-        log!("DRAM {:#x} to {:#x}", bank.base(), bank.base() + (bank.size() - 1));
+        log!("DRAM {:#x} to {:#x}", bank.base(), bank.end() - 1);
     }
     if manifest.console_checksum_is_wrong {
         log!("the manifest's list of consoles has a wrong checksum; used all the same");
@@ -200,35 +203,47 @@ fn cold_boot(arguments: &BootArguments) -> Result<u64, BootCode> {
         log!("fault-streams: streams of a level-2 table fault on every access; for tests only");
     }
 
-    let directory = Directory::new(psmmus(&manifest)).map_err(|error| {
-        log!("{error}");
-        BootCode::ManifestData
-    })?;
+    let layout = Layout::new(&manifest, &THIS, limits, &mut |omission| log!("{omission}"));
+    let Layout { dram, tracked, psmmus: found } = layout;
+    let directory = match Directory::new(psmmus(&found).iter().copied()) {
+        Ok(directory) => directory,
+        // No two have one name, and there are not too many.
+        Err(error) => panic!("{error}"),
+    };
     let (devices, devices_are_isolated) = THIS.find_devices(&manifest);
-    let tracker = track(&manifest, devices, devices_are_isolated);
+    let tracker = track(&tracked, devices, devices_are_isolated);
     let machine = Machine { devices_are_isolated };
-    let host = HostDoor::new(manifest.dram);
+    let host = HostDoor::new(dram);
     let rmm = RMM.call_once(|| {
-        Rmm::new(features(), machine, Responder::new(directory, host, NoOwners), tracker)
+        Rmm::new(features, machine, Responder::new(directory, host, NoOwners), tracker)
     });
     RMM_POINTER.store(ptr::from_ref(rmm).cast_mut(), Ordering::Release);
     Ok(interface.token)
 }
 
-/// Begins to track what can be delegated, and maps the DRAM of that: all but what the Realm world has from
-/// the start on, and what cannot be mapped.
-fn track(manifest: &Manifest, devices: &[DeviceRegion], are_isolated: bool) -> Tracker<'static> {
+/// Reads the boot manifest at PA `address`.
+#[cfg_attr(core_from_source, optimize(size))]
+fn manifest(address: u64, limits: Limits) -> Result<Manifest, BootError> {
+    let is_ours = mmu::image().contains(&address);
+    let mut page = [0; manifest::WORDS];
+    // What EL3 writes there later is not the RMM's any more, so it is copied.
+    if is_ours || address >= limits.addressable || !host_memory::read_realm(address, &mut page) {
+        return Err(BootError::SharedBufferUnreadable(address));
+    }
+    Ok(Manifest::parse(&page, address)?)
+}
+
+/// Begins to track what can be delegated, and maps the DRAM of that.
+#[cfg_attr(core_from_source, optimize(size))]
+fn track(dram: &Dram, devices: &[DeviceRegion], are_isolated: bool) -> Tracker<'static> {
     let mut areas = Areas::default();
-    for bank in manifest.dram.without(THIS.realm_memory).banks() {
-        match mmu::map_dram(bank) {
-            Ok(()) => areas.add(*bank, MemoryCategory::Conventional),
-            Err(mmu::Unmappable) => log!("DRAM from {:#x} on is not tracked", bank.base()),
-        }
+    for bank in dram.banks() {
+        mmu::map_dram(bank);
+        areas.add(*bank, MemoryCategory::Conventional);
     }
     for &DeviceRegion { bank, category } in devices {
-        let (base, last) = (bank.base(), bank.base() + (bank.size() - 1));
         let remark = if are_isolated { "" } else { "; in every world, whoever has it" };
-        log!("device memory {base:#x} to {last:#x}{remark}");
+        log!("device memory {:#x} to {:#x}{remark}", bank.base(), bank.end() - 1);
         for part in bank.without(&THIS.realm_memory).into_iter().flatten() {
             areas.add(part, category);
         }
@@ -239,42 +254,55 @@ fn track(manifest: &Manifest, devices: &[DeviceRegion], are_isolated: bool) -> T
     Tracker::new(areas, words)
 }
 
+/// Offset of a register in page 0 of an SMMU that can be read without an effect: IDR0.
+const IDR0: u64 = 0;
+/// One in page 1: EVENTQ_PROD.
+const EVENTQ_PROD: u64 = 0xA8;
+
 /// Puts the PSMMUs of this machine into their places.
-fn psmmus(manifest: &Manifest) -> impl Iterator<Item = &'static ThisPsmmu> {
-    let found = THIS.find_psmmus(manifest);
-    if found.len() > PSMMUS {
-        log!("{} PSMMUs; the first {PSMMUS} are used", found.len());
-    }
-    #[cfg(feature = "many-psmmus")]
-    let found = {
-        let mut found = found;
-        while let (Some(&first), false) = (found.first(), found.is_full()) {
-            let mut more = first;
-            more.config.name += 0x1_0000 * found.len() as u64;
-            // There is room.
-            let _ = found.push(more);
-        }
-        log!("many-psmmus: the registers of the first stand for all; for measuring only");
-        found
-    };
-    THE_PSMMUS.iter().zip(found).filter_map(|(place, description)| {
+#[cfg_attr(core_from_source, optimize(size))]
+#[inline(never)]
+fn psmmus(found: &[PsmmuDescription]) -> Vec<&'static ThisPsmmu, PSMMUS> {
+    let mut all = Vec::new();
+    for description in found {
         let Config { name, interface, delivery, abort, .. } = description.config;
         let pages = [name, description.realm_page_0, description.realm_page_1()];
-        if pages.iter().any(|&page| mmu::map_registers(page).is_err()) {
-            log!("PSMMU {name:#x}: its registers cannot be mapped; not used");
-            return None;
+        let registers = [IDR0, IDR0, EVENTQ_PROD];
+        if !pages
+            .iter()
+            .zip(registers)
+            .all(|(page, register)| host_memory::answers(page + register))
+        {
+            log!("PSMMU {name:#x} is not used: no device answers at its registers");
+            continue;
         }
+        pages.into_iter().for_each(mmu::map_registers);
         log!("PSMMU {name:#x} of {}: {delivery}; {abort}", THIS.name);
         if interface == Interface::StandIn {
             log!("PSMMU {name:#x}: {}", description.remark);
         }
-        Some(place.call_once(|| psmmu(description)))
-    })
+        // The layout has as many as there are places.
+        if let Some(place) = THE_PSMMUS.get(all.len()) {
+            let _ = all.push(place.call_once(|| psmmu(description)));
+        }
+        #[cfg(feature = "many-psmmus")]
+        while let Some(place) = THE_PSMMUS.get(all.len()) {
+            let mut more = *description;
+            more.config.name += 0x1_0000 * all.len() as u64;
+            mmu::map_registers(more.config.name);
+            let _ = all.push(place.call_once(|| psmmu(&more)));
+        }
+    }
+    #[cfg(feature = "many-psmmus")]
+    log!("many-psmmus: the registers of the first stand for all; for measuring only");
+    all
 }
 
-fn psmmu(description: PsmmuDescription) -> ThisPsmmu {
+#[cfg_attr(core_from_source, optimize(size))]
+fn psmmu(description: &PsmmuDescription) -> ThisPsmmu {
     // SAFETY: 1. These three pages, 64 KiB each, were mapped as device memory, for good. 2. Manifest and
-    // platform say that they are. 3. No other part of the RMM knows them.
+    // platform say that they are. 3. No other part of the RMM knows them: the layout has seen that they are
+    // no other device's.
     let registers = unsafe {
         MmioRegisters::new(
             device(description.config.name),
@@ -290,7 +318,18 @@ const fn device<T>(address: u64) -> NonNull<T> {
     NonNull::new(address as usize as *mut T).expect("no device lies at address 0")
 }
 
+/// Returns the first PA that must not be named: beyond what the CPU has, or beyond what is protected, where
+/// an access of the Realm world is taken to EL3.
+#[cfg_attr(core_from_source, optimize(size))]
+fn addressable(features: &Features) -> u64 {
+    /// Bits by GPCCR_EL3.PPS.
+    const PROTECTED_BITS: [u8; 7] = [32, 36, 40, 42, 44, 48, 52];
+    let protected = PROTECTED_BITS[usize::from(THIS.protected_size)];
+    1 << features.address_bits.min(protected)
+}
+
 /// Reads what the CPU has.
+#[cfg_attr(core_from_source, optimize(size))]
 fn features() -> Features {
     let (mmfr0, dfr0): (u64, u64);
     // SAFETY: reads of identification registers.

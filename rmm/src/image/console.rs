@@ -7,6 +7,7 @@
 
 use core::fmt::{self, Write};
 use core::ptr::NonNull;
+use core::sync::atomic::{AtomicBool, Ordering};
 
 use arm_pl011_uart::{DataBits, LineConfig, PL011Registers, Parity, StopBits, Uart};
 use psmmu::Clock;
@@ -22,6 +23,9 @@ const PATIENCE: u64 = 10_000;
 
 /// Most reads of the flag register in that wait, should the clock stand still: 30 ns each or more.
 const MAX_POLLS: u32 = 1 << 19;
+
+/// The last wait was in vain: nothing is waited for until there is room again.
+static IS_STUCK: AtomicBool = AtomicBool::new(false);
 
 /// Where the console is, once that is known.
 static CONSOLE: Once<Address> = Once::new();
@@ -46,6 +50,7 @@ const BAUD: u32 = 115_200;
 /// # Safety
 /// The registers at `base` stay mapped as device memory, writable, and no other part of the RMM uses
 /// them.
+#[cfg_attr(core_from_source, optimize(size))]
 pub unsafe fn open(base: NonNull<PL011Registers>, clock: Option<u32>) {
     if let Some(clock) = clock {
         let (data_bits, parity, stop_bits) = (DataBits::Bits8, Parity::None, StopBits::One);
@@ -59,17 +64,24 @@ pub unsafe fn open(base: NonNull<PL011Registers>, clock: Option<u32>) {
 }
 
 /// Writes a line.
+#[cfg_attr(core_from_source, optimize(size))]
 pub fn line(arguments: fmt::Arguments<'_>) {
     let _line = LINE.lock();
     write_line(arguments);
 }
 
 /// Writes a line even if this CPU, or one that stands still, holds the lock. Lines may mix.
+#[cfg_attr(core_from_source, optimize(size))]
 pub fn last_words(arguments: fmt::Arguments<'_>) {
+    // Before the MMU is on there is no console, and a lock cannot be taken.
+    if CONSOLE.get().is_none() {
+        return;
+    }
     let _line = LINE.try_lock();
     write_line(arguments);
 }
 
+#[cfg_attr(core_from_source, optimize(size))]
 fn write_line(arguments: fmt::Arguments<'_>) {
     let Some(&Address(address)) = CONSOLE.get() else {
         return;
@@ -85,18 +97,24 @@ fn write_line(arguments: fmt::Arguments<'_>) {
 struct Writer<'a>(Uart<'a>);
 
 impl Write for Writer<'_> {
+    #[cfg_attr(core_from_source, optimize(size))]
     fn write_str(&mut self, text: &str) -> fmt::Result {
         for byte in text.bytes() {
             let start = PhysicalCounter.microseconds();
+            let is_over = |polls| {
+                IS_STUCK.load(Ordering::Relaxed)
+                    || polls == MAX_POLLS
+                    || PhysicalCounter.microseconds().wrapping_sub(start) > PATIENCE
+            };
             let mut polls = 0;
             while self.0.is_tx_fifo_full() {
-                polls += 1;
-                if polls == MAX_POLLS
-                    || PhysicalCounter.microseconds().wrapping_sub(start) > PATIENCE
-                {
+                if is_over(polls) {
+                    IS_STUCK.store(true, Ordering::Relaxed);
                     return Ok(());
                 }
+                polls += 1;
             }
+            IS_STUCK.store(false, Ordering::Relaxed);
             self.0.write_word(byte);
         }
         Ok(())

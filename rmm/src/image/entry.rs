@@ -8,6 +8,9 @@
 //!
 //! The RMM runs on SP_EL0 and takes exceptions on SP_EL2, so that a stack that has run over can still
 //! be reported. EL3 keeps both, and X8 to X30, from call to call for each CPU.
+//!
+//! From the first instructions on an exception ends in `rmm_stop`, which ends the boot with a code; see
+//! [`exceptions`](super::exceptions).
 
 use core::arch::global_asm;
 
@@ -22,6 +25,18 @@ use super::mmu::{
     leave_boot_stack,
 };
 
+/// HCR_EL2: lower exception levels, of which there are none, would be AArch64; nothing is trapped or
+/// routed, and the RMM does not run as a host (E2H, TGE).
+const HCR: u64 = 1 << 31;
+
+/// CPTR_EL2: bits that are one, and traps for what EL3 does not save: SIMD and floating point (TFP), SVE and
+/// SME (TZ, TSM, which are two of those bits); and for trace registers (TTA).
+const CPTR: u64 = 0x33FF | 1 << 20 | 1 << 10;
+
+/// MDCR_EL2 without HPMN: neither events nor cycles are counted here (HPMD, HCCD), and no debug exception is
+/// routed here (TDE).
+const MDCR: u64 = 1 << 23 | 1 << 17;
+
 global_asm!(
     r#"
     .section .text.rmm_entry, "ax"
@@ -33,24 +48,52 @@ rmm_entry:
     mov     x21, x2
     mov     x22, x3
     mov     x23, x4
-    mov     x1, #{bad_cpu}
+    adrp    x24, rmm_is_warm
+    add     x24, x24, :lo12:rmm_is_warm
+    ldr     w25, [x24]                  // W25: not zero for a warm entry
     cmp     x19, #{max_cpus}
-    b.hs    4f
+    b.lo    1f
+    mov     x1, #{bad_cpu}
+    mov     x2, xzr
+    cbnz    w25, 4f
+    mov     x0, xzr                     // a cold boot says why, on the stack of CPU 0
+1:  msr     tpidr_el2, x0               // TPIDR_EL2: index of this CPU
+    adrp    x9, rmm_booted
+    add     x9, x9, :lo12:rmm_booted
+    add     x27, x9, x0                 // X27: this CPU's byte of rmm_booted
+    strb    wzr, [x27]
+    adrp    x9, rmm_vectors
+    add     x9, x9, :lo12:rmm_vectors
+    msr     vbar_el2, x9
+
+    // What is relied on, whatever EL3 has left there.
+    ldr     x9, ={hcr}
+    msr     hcr_el2, x9
+    ldr     x9, ={cptr}
+    msr     cptr_el2, x9
+    mrs     x9, id_aa64dfr0_el1         // PMUVer: 0 and 15 if there are no counters
+    ubfx    x9, x9, #8, #4
+    sub     x9, x9, #1
+    mov     x10, xzr
+    cmp     x9, #14
+    b.hs    1f
+    mrs     x10, pmcr_el0               // MDCR_EL2.HPMN: as many counters as there are
+    ubfx    x10, x10, #11, #5
+1:  ldr     x9, ={mdcr}
+    orr     x9, x9, x10
+    msr     mdcr_el2, x9
+    isb
 
     msr     spsel, #1
     adrp    x9, {exception_stacks}
     add     x9, x9, :lo12:{exception_stacks}
     mov     x10, #{exception_stack_size}
-    madd    x9, x19, x10, x9
+    madd    x9, x0, x10, x9
     add     sp, x9, x10
     msr     spsel, #0
     adrp    x9, {stacks}
-    add     x9, x9, x19, lsl #12
+    add     x9, x9, x0, lsl #12
     add     sp, x9, #4096
-
-    adrp    x24, rmm_is_warm
-    add     x24, x24, :lo12:rmm_is_warm
-    ldr     w25, [x24]                  // W25: not zero for a warm entry
     cbnz    w25, 3f
 
     // What caches may hold of the RMM's memory goes to memory before it is written behind their back.
@@ -59,8 +102,7 @@ rmm_entry:
     mov     x10, #4
     lsl     x9, x10, x9
     adrp    x10, image_start
-    adrp    x11, memory_end
-    add     x11, x11, :lo12:memory_end
+    adrp    x11, spare_end
 1:  dc      civac, x10
     add     x10, x10, x9
     cmp     x10, x11
@@ -70,6 +112,11 @@ rmm_entry:
     adrp    x10, bss_start
     add     x10, x10, :lo12:bss_start
     adrp    x11, bss_end
+2:  stp     xzr, xzr, [x10], #16
+    cmp     x10, x11
+    b.lo    2b
+    adrp    x10, spare_start
+    adrp    x11, spare_end
 2:  stp     xzr, xzr, [x10], #16
     cmp     x10, x11
     b.lo    2b
@@ -91,10 +138,6 @@ rmm_entry:
     csel    x10, x10, x11, lo
     orr     x9, x9, x10, lsl #16
     msr     tcr_el2, x9
-    adrp    x9, rmm_vectors
-    add     x9, x9, :lo12:rmm_vectors
-    msr     vbar_el2, x9
-    msr     tpidr_el2, x19              // TPIDR_EL2: index of this CPU
     tlbi    alle2
     ic      iallu
     dsb     sy
@@ -105,7 +148,8 @@ rmm_entry:
 
     ldr     x9, ={window_stack_top}
     mov     x10, #{window_stride}
-    madd    x26, x19, x10, x9           // X26: the stack of this CPU
+    mrs     x11, tpidr_el2
+    madd    x26, x11, x10, x9           // X26: the stack of this CPU
     mov     sp, x26
     mov     x29, xzr
     mov     x30, xzr
@@ -129,6 +173,8 @@ rmm_entry:
     bl      {warm_boot}
 6:  mov     x2, x1
     mov     x1, x0
+    mov     w9, #1
+    strb    w9, [x27]
 4:  ldr     x0, ={boot_complete}
     adrp    x19, {rmm_pointer}
     ldr     x19, [x19, :lo12:{rmm_pointer}]
@@ -148,13 +194,21 @@ rmm_entry:
     ldr     x0, ={req_complete}
     b       7b
 
-    .section .data.rmm_is_warm, "aw"
+    // Not in .bss, which is not zero when these count first.
+    .section .data.rmm_boot, "aw"
     .balign 4
 rmm_is_warm:
     .word   0
+    // For each CPU: not zero from its RMM_BOOT_COMPLETE on.
+    .global rmm_booted
+rmm_booted:
+    .space  {max_cpus}
     "#,
     bad_cpu = const BootCode::CpuId as i64,
     max_cpus = const MAX_CPUS,
+    hcr = const HCR,
+    cptr = const CPTR,
+    mdcr = const MDCR,
     exception_stacks = sym EXCEPTION_STACKS,
     exception_stack_size = const EXCEPTION_STACK_SIZE,
     stacks = sym STACKS,

@@ -1,13 +1,15 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Exceptions. One is survived: the copy of a host granule that faults. All others are bugs of the
-//! RMM: they are printed once and the CPU stops.
+//! Exceptions. One is survived: an access of [`host_memory`](super::host_memory) that faults. All others,
+//! and panics, are bugs of the RMM: they are printed once and the CPU stops. While it boots it ends the boot
+//! by `RMM_BOOT_COMPLETE` with code -1 instead, so that EL3 goes on.
 
-use core::arch::{asm, global_asm};
+use core::arch::global_asm;
 use core::cell::UnsafeCell;
 use core::panic::PanicInfo;
 
-use rmm::MAX_CPUS;
+use rmm::boot::RMM_BOOT_COMPLETE;
+use rmm::{BootCode, MAX_CPUS};
 
 use super::console::last_words;
 use super::mmu::{WINDOW, WINDOW_STACK_TOP, WINDOW_STRIDE};
@@ -123,6 +125,9 @@ rmm_exception:
     stp     x30, x2, [sp, #240]
     stp     x3, x4, [sp, #256]
     stp     x5, x6, [sp, #272]
+    // Without the MMU there is neither a console nor the stack below.
+    mrs     x2, sctlr_el2
+    tbz     x2, #0, rmm_stop
     mov     x0, sp
     // The stack may be what went wrong: begin it anew. Nothing returns from here.
     mrs     x2, tpidr_el2
@@ -135,18 +140,31 @@ rmm_exception:
     mov     x30, xzr
     b       {dump}
 
+    // Stops this CPU: by the end of its boot, or for good.
     .global rmm_stop
 rmm_stop:
-    wfi
-    b       rmm_stop
+    mrs     x9, tpidr_el2
+    adrp    x10, rmm_booted
+    add     x10, x10, :lo12:rmm_booted
+    ldrb    w10, [x10, x9]
+    cbnz    w10, 1f
+    ldr     x0, ={boot_complete}
+    mov     x1, #{unknown}
+    mov     x2, xzr
+    smc     #0
+1:  wfi
+    b       1b
     "#,
     frame = const EXCEPTION_STACK_SIZE,
     window_stack_top = const WINDOW + WINDOW_STACK_TOP,
     window_stride = const WINDOW_STRIDE,
     dump = sym dump,
+    boot_complete = const RMM_BOOT_COMPLETE,
+    unknown = const BootCode::Unknown as i64,
 );
 
 /// Prints an exception and stops this CPU.
+#[cfg_attr(core_from_source, optimize(size))]
 extern "C" fn dump(frame: &Frame, vector: u64) -> ! {
     const KINDS: [&str; 4] = ["synchronous exception", "IRQ", "FIQ", "SError"];
     let Frame { x, elr, esr, far, spsr, sp } = frame;
@@ -170,10 +188,13 @@ fn panic(info: &PanicInfo<'_>) -> ! {
     stop()
 }
 
-/// Stops this CPU. EL3 knows no call by which an RMM could give up; the other CPUs go on.
+unsafe extern "C" {
+    fn rmm_stop() -> !;
+}
+
+/// Stops this CPU, by the end of its boot if it is booting. Later EL3 knows no call by which an RMM could
+/// give up; the other CPUs go on.
 fn stop() -> ! {
-    loop {
-        // SAFETY: waits; interrupts are masked, so nothing is taken.
-        unsafe { asm!("wfi", options(nomem, nostack, preserves_flags)) };
-    }
+    // SAFETY: it needs nothing and does not return.
+    unsafe { rmm_stop() }
 }

@@ -72,9 +72,19 @@ rmm_wipe:
     mov     w0, #1
     ret
 
-    // bool rmm_touch(address)
-rmm_touch:
+    // bool rmm_claim(address): writes a whole line of a cache before it reads
+rmm_claim:
+    stp     xzr, xzr, [x0]
+    stp     xzr, xzr, [x0, #16]
+    stp     xzr, xzr, [x0, #32]
+    stp     xzr, xzr, [x0, #48]
     ldr     xzr, [x0]
+    mov     w0, #1
+    ret
+
+    // bool rmm_probe(register)
+rmm_probe:
+    ldr     wzr, [x0]
     mov     w0, #1
     ret
 
@@ -91,7 +101,8 @@ unsafe extern "C" {
     fn rmm_host_replace(slot: usize, words: *const u64, count: usize) -> bool;
     fn rmm_host_copy(to: usize, from: usize, count: usize) -> bool;
     fn rmm_wipe(address: usize, bytes: usize) -> bool;
-    fn rmm_touch(address: usize) -> bool;
+    fn rmm_claim(address: usize) -> bool;
+    fn rmm_probe(register: usize) -> bool;
 }
 
 /// Zeroes a region of Realm memory, and says whether all of it is memory.
@@ -104,14 +115,39 @@ pub unsafe fn wipe(region: Region) -> bool {
     unsafe { rmm_wipe(region.address as usize, region.bytes() as usize) }
 }
 
-/// Says whether there is memory at PA `granule`.
+/// Says whether there is memory at PA `granule`, which was delegated just now. What the host had there may
+/// have an integrity tag of its world, so it is written before it is read.
 ///
 /// # Safety
-/// It is mapped one to one as Realm memory.
+/// 1. It is mapped one to one, writable, as Realm memory.
+/// 2. Nobody else uses it while this runs, and no Rust reference to any of it exists.
 pub unsafe fn is_memory(granule: u64) -> bool {
-    // SAFETY: it is mapped (condition of this function) and a read changes nothing. A fault returns
-    // false.
-    unsafe { rmm_touch(granule as usize) }
+    // SAFETY: 1. and 2. are those of this function. A fault returns false.
+    unsafe { rmm_claim(granule as usize) }
+}
+
+/// Words of a granule.
+const GRANULE_WORDS: usize = psmmu_abi::GRANULE_SIZE / 8;
+
+/// Copies the granule of Realm memory at PA `address`, an address of the machine's, and says whether it
+/// could be read.
+pub fn read_realm(address: u64, words: &mut [u64; GRANULE_WORDS]) -> bool {
+    let to = words.as_mut_ptr().expose_provenance();
+    mmu::with_slot(mmu::realm_descriptor(address), |slot| {
+        // SAFETY: the slot maps a page for this CPU, and as many words fit into `words`, which nobody else
+        // uses. A fault on the page returns false.
+        unsafe { rmm_host_copy(to, slot, GRANULE_WORDS) }
+    })
+}
+
+/// Says whether the 32-bit register at PA `register`, an address of the machine's, can be read.
+pub fn answers(register: u64) -> bool {
+    let offset = register % psmmu_abi::GRANULE_SIZE as u64;
+    mmu::with_slot(mmu::device_descriptor(register - offset), |slot| {
+        // SAFETY: the slot maps the page as device memory for this CPU; the registers that are asked for are
+        // read without an effect. A fault returns false.
+        unsafe { rmm_probe(slot + offset as usize) }
+    })
 }
 
 /// The door.
@@ -141,9 +177,6 @@ impl HostDoor {
         if copied { Ok(()) } else { Err(HostFault) }
     }
 }
-
-/// Words of a granule.
-const GRANULE_WORDS: usize = psmmu_abi::GRANULE_SIZE / 8;
 
 /// Returns the offset of word `first` if `count` words from there on lie in a granule.
 fn offset(first: usize, count: usize) -> Result<usize, HostFault> {

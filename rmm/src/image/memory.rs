@@ -24,7 +24,7 @@ pub struct Pages<const N: usize>(UnsafeCell<[[u8; PAGE_SIZE]; N]>);
 unsafe impl<const N: usize> Sync for Pages<N> {}
 
 /// A stack for each CPU. Used at these addresses only until the MMU is on, then in the window.
-#[unsafe(link_section = ".stacks")]
+#[unsafe(link_section = ".bss.4stacks")]
 pub static STACKS: Pages<MAX_CPUS> = Pages(UnsafeCell::new([[0; PAGE_SIZE]; MAX_CPUS]));
 
 /// Takes room for `count` words behind the image, or for as many as there is, and zeroes it.

@@ -12,15 +12,16 @@
 //! stops.
 
 use core::arch::asm;
+use core::ops::Range;
 use core::ptr::NonNull;
 use core::sync::atomic::{AtomicPtr, AtomicU64, AtomicUsize, Ordering};
 
 use aarch64_paging::descriptor::{El23Attributes, PhysicalAddress};
 use aarch64_paging::paging::{Constraints, El2, MemoryRegion, PageTable, RootTable, Translation};
 use rmm::platform::THIS;
-use rmm::{Bank, MAX_CPUS};
+use rmm::{Bank, Dram, MAX_CPUS};
 
-use super::boot::cpu;
+use super::boot::{PSMMUS, cpu};
 use super::memory::{PAGE_SIZE, STACKS};
 
 /// Address of the windows: the last 2 MiB of 39 bits.
@@ -58,9 +59,16 @@ pub const TCR: u64 = 1 << 31 | 1 << 23 | 3 << 12 | 1 << 10 | 1 << 8 | 25;
 /// SCTLR_EL2: bits that are one; WXN; caches (I, C); alignment checks (SA, A); the MMU (M).
 pub const SCTLR: u64 = 0x30C5_0830 | 1 << 19 | 1 << 12 | 1 << 3 | 1 << 2 | 1 << 1 | 1;
 
-/// Tables: the root; level 2 and 3 for the devices, for the image, for the windows; level 3 for the end
-/// of the RMM's region, and one to spare for a PSMMU of the manifest.
-const TABLES: usize = 9;
+/// Tables that each boot needs: the root; level 2 and 3 for the console, for the image, for the windows.
+const BOOT_TABLES: usize = 7;
+/// Tables that a machine with ordinary banks needs: also level 3 for the end of the RMM's region, and one
+/// for a PSMMU.
+const TABLES: usize = BOOT_TABLES + 2;
+
+/// Tables that the rest can need: blocks of 1 GiB are in the root, so each end of a bank needs level 2 and 3
+/// at most, and so do the pages of a PSMMU, and the image if it leaves its 2 MiB.
+const SPARE_TABLES: usize =
+    BOOT_TABLES + 2 + 4 * (Dram::MAX_BANKS + Dram::MAX_HOLES) + 6 * PSMMUS - TABLES;
 
 /// A page table of this exception level.
 type Table = PageTable<El23Attributes>;
@@ -68,6 +76,18 @@ type Table = PageTable<El23Attributes>;
 /// All page tables; the first is the root. Filled before the MMU is on.
 #[unsafe(link_section = ".bss.4k.page_tables")]
 pub static PAGE_TABLES: Tables = Tables([const { Table::EMPTY }; TABLES]);
+
+/// Page tables for banks whose ends are not aligned and for registers in odd places. Behind all else, and
+/// zeroed like `.bss`.
+#[unsafe(link_section = ".bss.4spare")]
+static SPARE: Spare = Spare([const { Table::EMPTY }; SPARE_TABLES]);
+
+/// As [`Tables`].
+#[repr(C, align(4096))]
+struct Spare([Table; SPARE_TABLES]);
+
+// SAFETY: as `Tables`.
+unsafe impl Sync for Spare {}
 
 /// Page tables that are written by raw pointers, and by the CPU.
 #[repr(C, align(4096))]
@@ -79,10 +99,10 @@ unsafe impl Sync for Tables {}
 /// The level-3 table of the windows.
 static WINDOW_TABLE: AtomicPtr<AtomicU64> = AtomicPtr::new(core::ptr::null_mut());
 
-/// How many of [`PAGE_TABLES`] are in use.
+/// How many of [`PAGE_TABLES`] and then of [`SPARE`] are in use.
 static USED: AtomicUsize = AtomicUsize::new(1);
 
-/// Hands out [`PAGE_TABLES`] one after the other, the root first. They lie where the CPU finds them, one
+/// Hands out [`PAGE_TABLES`] and [`SPARE`] one after the other, the root first. They lie where the CPU finds them, one
 /// to one.
 struct Pool {
     root_is_out: bool,
@@ -99,7 +119,8 @@ impl Translation<El23Attributes> for Pool {
             self.root_is_out = true;
             0
         };
-        let table = PAGE_TABLES.0.get(index).expect("there are page tables left");
+        let spare = || SPARE.0.get(index.wrapping_sub(TABLES));
+        let table = PAGE_TABLES.0.get(index).or_else(spare).expect("there are page tables left");
         let table = NonNull::from(table);
         (table, PhysicalAddress(table.as_ptr().addr()))
     }
@@ -119,10 +140,10 @@ unsafe extern "C" {
     static text_end: u8;
     static rodata_end: u8;
     static bss_end: u8;
-    static memory_end: u8;
 }
 
 /// Fills the page tables. Called once, on the first CPU, with the MMU off: no lock may be taken.
+#[cfg_attr(core_from_source, optimize(size))]
 pub extern "C" fn build() {
     let address = |symbol: *const u8| symbol.addr();
     let text = address(&raw const text_start)..address(&raw const text_end);
@@ -133,6 +154,8 @@ pub extern "C" fn build() {
     map(text.start, text, NORMAL | read_only);
     map(rodata.start, rodata, NORMAL | read_only | NO_EXECUTE);
     map(data.start, data, NORMAL | NO_EXECUTE);
+    let spare = (&raw const SPARE).addr();
+    map(spare, spare..spare + size_of::<Spare>(), NORMAL | NO_EXECUTE);
     map(console, console..console + PAGE_SIZE, DEVICE | NO_EXECUTE);
 
     let stacks = (&raw const STACKS).addr();
@@ -142,62 +165,63 @@ pub extern "C" fn build() {
     }
     // The table that was handed out last is the one of level 3 of the windows.
     let last = USED.load(Ordering::Relaxed) - 1;
-    let table = NonNull::from(&PAGE_TABLES.0[last]);
+    let table = NonNull::from(PAGE_TABLES.0.get(last).expect("the image is within 2 MiB"));
     WINDOW_TABLE.store(table.cast().as_ptr(), Ordering::Relaxed);
     let lent = stacks + (MAX_CPUS - BOOT_STACK_PAGES) * PAGE_SIZE;
     map(lent, BOOT_STACK..BOOT_STACK_TOP, NORMAL | NO_EXECUTE);
 }
 
-/// Maps registers of a PSMMU: 64 KiB at PA `base`. Called while the first CPU boots.
-///
-/// # Errors
-/// When they lie where nothing can be mapped.
-pub fn map_registers(base: u64) -> Result<(), Unmappable> {
-    const REGISTERS: u64 = 0x1_0000;
-    map_one_to_one(base, REGISTERS, DEVICE | NO_EXECUTE)
+/// Returns where the image and all memory that belongs to it lie.
+pub fn image() -> Range<u64> {
+    let spare = (&raw const SPARE).addr() + size_of::<Spare>();
+    (&raw const text_start).addr() as u64..spare as u64
 }
 
-/// Maps a bank of DRAM as memory of the Realm world. Called while the first CPU boots.
-///
-/// # Errors
-/// When it lies where nothing can be mapped.
-pub fn map_dram(bank: &Bank) -> Result<(), Unmappable> {
-    map_one_to_one(bank.base(), bank.size(), NORMAL | NO_EXECUTE)
+/// First address that cannot be mapped one to one.
+pub const MAPPABLE: u64 = WINDOW as u64;
+
+/// Maps registers of a PSMMU: 64 KiB at PA `base`, which end below [`MAPPABLE`]. Called while the first CPU
+/// boots.
+pub fn map_registers(base: u64) {
+    const REGISTERS: u64 = 0x1_0000;
+    map_one_to_one(base, base + REGISTERS, DEVICE | NO_EXECUTE);
+}
+
+/// Maps a bank of DRAM, which ends below [`MAPPABLE`], as memory of the Realm world. Called while the first
+/// CPU boots.
+pub fn map_dram(bank: &Bank) {
+    map_one_to_one(bank.base(), bank.end(), NORMAL | NO_EXECUTE);
 }
 
 /// Maps the RMM's own memory behind the image, `bytes` of it or what there is, and returns address and
 /// size. Called while the first CPU boots, which alone may use it.
+#[cfg_attr(core_from_source, optimize(size))]
 pub fn map_room(bytes: usize) -> (usize, usize) {
     const BLOCK: usize = 1 << 21;
-    let start = (&raw const memory_end).addr();
+    let start = image().end as usize;
     // In its last page the region has the buffer that is shared with EL3. The table of the block in which
     // the image ends is there, and whole blocks need none.
     let limit = (THIS.realm_memory.end as usize - PAGE_SIZE) / BLOCK * BLOCK;
     let wanted = start.saturating_add(bytes);
     let step = if wanted <= start.next_multiple_of(BLOCK) { PAGE_SIZE } else { BLOCK };
-    let end = wanted.checked_next_multiple_of(step).unwrap_or(limit).min(limit);
-    let size = end.saturating_sub(start);
-    match map_one_to_one(start as u64, size as u64, NORMAL | NO_EXECUTE) {
-        Ok(()) => (start, size),
-        Err(Unmappable) => (start, 0),
+    let end = wanted.checked_next_multiple_of(step).unwrap_or(limit).min(limit).max(start);
+    if end > start {
+        map_one_to_one(start as u64, end as u64, NORMAL | NO_EXECUTE);
     }
+    (start, end - start)
 }
 
-/// Says that something lies where nothing can be mapped: beyond the windows.
-#[derive(Debug)]
-pub struct Unmappable;
-
-fn map_one_to_one(base: u64, size: u64, attributes: El23Attributes) -> Result<(), Unmappable> {
-    let end = base.checked_add(size).filter(|&end| end <= WINDOW as u64).ok_or(Unmappable)?;
+#[cfg_attr(core_from_source, optimize(size))]
+fn map_one_to_one(base: u64, end: u64, attributes: El23Attributes) {
     map(base as usize, base as usize..end as usize, attributes);
     // SAFETY: a barrier: the new descriptors are seen before what they map is used. None was valid
     // before, so there is nothing to invalidate.
     unsafe { asm!("dsb ishst", "isb", options(nostack, preserves_flags)) };
-    Ok(())
 }
 
 /// Maps `range` to the memory from `pa` on.
-fn map(pa: usize, range: core::ops::Range<usize>, attributes: El23Attributes) {
+#[cfg_attr(core_from_source, optimize(size))]
+fn map(pa: usize, range: Range<usize>, attributes: El23Attributes) {
     let always = El23Attributes::VALID | El23Attributes::ACCESSED | El23Attributes::USER_RES1;
     let region = MemoryRegion::new(range.start, range.end);
     let mut root = RootTable::new(Pool { root_is_out: false }, 1, El2);
@@ -211,6 +235,7 @@ fn map(pa: usize, range: core::ops::Range<usize>, attributes: El23Attributes) {
 }
 
 /// Takes the stack for the boot away. The CPUs that have lent it may come now.
+#[cfg_attr(core_from_source, optimize(size))]
 pub extern "C" fn leave_boot_stack() {
     for page in 0..BOOT_STACK_PAGES {
         let address = BOOT_STACK + page * PAGE_SIZE;
@@ -271,6 +296,12 @@ const PAGE: El23Attributes = NORMAL
     .union(El23Attributes::USER_RES1)
     .union(El23Attributes::READ_ONLY)
     .union(El23Attributes::XN);
+
+/// Returns the descriptor that maps the page of registers at PA `address` for reading.
+pub const fn device_descriptor(address: u64) -> u64 {
+    let page = PAGE.difference(NORMAL).union(DEVICE);
+    address | page.bits() as u64
+}
 
 /// Returns the descriptor that maps the granule of Realm memory at PA `address` for reading.
 pub const fn realm_descriptor(address: u64) -> u64 {
