@@ -38,7 +38,7 @@ extern "C" {
 #endif
 
 /* Version of this header, to be put into struct psmmu_ops. */
-#define PSMMU_API_VERSION UINT64_C(1)
+#define PSMMU_API_VERSION UINT64_C(2)
 
 /* Most SMMUs that one struct psmmu_set has. */
 #define PSMMU_MAX 16
@@ -373,8 +373,9 @@ struct psmmu_queue_counters {
 struct psmmu_counters {
 	struct psmmu_queue_counters events;
 	struct psmmu_queue_counters page_requests;
-	uint64_t failures_answered; /* page requests answered with a failure */
-	uint64_t unanswered;	    /* page requests that were not answered */
+	uint64_t pri_resp_sent;	   /* page requests denied by an answer that the SMMU did not refuse */
+	uint64_t pri_resp_refused; /* answers that the SMMU refused */
+	uint64_t pri_resp_dropped; /* answers that the SMMU was never given, as it was given up before */
 	uint64_t errors[PSMMU_ERRORS]; /* times that each bit of GERROR was found active */
 };
 
@@ -443,7 +444,7 @@ int32_t psmmu_attach(struct psmmu_set *set, uint64_t name, const struct psmmu_ru
 /*
  * Turns the interrupts off and lets the queues of an attached SMMU go; what was staged is dropped.
  *
- * PSMMU_E_ARGUMENT, PSMMU_E_UNKNOWN, PSMMU_E_STATE, PSMMU_E_TIMED_OUT, PSMMU_E_BUSY. 2 waits.
+ * PSMMU_E_ARGUMENT, PSMMU_E_UNKNOWN, PSMMU_E_STATE, PSMMU_E_TIMED_OUT, PSMMU_E_BUSY. 3 waits.
  */
 int32_t psmmu_detach(struct psmmu_set *set, uint64_t name);
 
@@ -489,7 +490,8 @@ void psmmu_abandon_activation(struct psmmu_set *set, uint64_t name);
 /*
  * Quiesces an SMMU, and returns what memory is to be given back before psmmu_finish_deactivation(). Returns
  * X0 for the host: 0, or ERROR_NOT_SUPPORTED, ERROR_INPUT when it is not active, was attached (and is to be
- * detached) or has level-2 tables, BUSY, ERROR_DEVICE when it does not answer. 7 waits.
+ * detached) or has level-2 tables, BUSY, ERROR_DEVICE when it does not answer. 7 waits;
+ * with a PRI queue 10, and one for each 32 page requests in it for which the command queue has no room.
  */
 uint64_t psmmu_begin_deactivation(struct psmmu_set *set, uint64_t name, struct psmmu_memory *memory);
 

@@ -31,8 +31,9 @@ impl From<&psmmu::Counters> for Numbers {
         Self {
             events: (&counters.events).into(),
             page_requests: (&counters.page_requests).into(),
-            failures_answered: counters.failures_answered.get(),
-            unanswered: counters.unanswered.get(),
+            pri_resp_sent: counters.pri_resp_sent(),
+            pri_resp_refused: counters.pri_resp_refused.get(),
+            pri_resp_dropped: counters.pri_resp_dropped.get(),
             errors,
         }
     }

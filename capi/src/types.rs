@@ -11,7 +11,7 @@ use psmmu_abi::MsiMessage;
 use static_assertions::const_assert_eq;
 
 /// PSMMU_API_VERSION.
-pub const API_VERSION: u64 = 1;
+pub const API_VERSION: u64 = 2;
 
 /// PSMMU_SIZE_DEFAULT.
 pub const SIZE_DEFAULT: u32 = u32::MAX;
@@ -337,17 +337,19 @@ pub const ERRORS: usize = 11;
 pub struct Numbers {
     pub events: QueueNumbers,
     pub page_requests: QueueNumbers,
-    pub failures_answered: u64,
-    pub unanswered: u64,
+    pub pri_resp_sent: u64,
+    pub pri_resp_refused: u64,
+    pub pri_resp_dropped: u64,
     pub errors: [u64; ERRORS],
 }
 
-const_assert_eq!(size_of::<Numbers>(), 200);
+const_assert_eq!(size_of::<Numbers>(), 208);
 const_assert_eq!(offset_of!(Numbers, events), 0);
 const_assert_eq!(offset_of!(Numbers, page_requests), 48);
-const_assert_eq!(offset_of!(Numbers, failures_answered), 96);
-const_assert_eq!(offset_of!(Numbers, unanswered), 104);
-const_assert_eq!(offset_of!(Numbers, errors), 112);
+const_assert_eq!(offset_of!(Numbers, pri_resp_sent), 96);
+const_assert_eq!(offset_of!(Numbers, pri_resp_refused), 104);
+const_assert_eq!(offset_of!(Numbers, pri_resp_dropped), 112);
+const_assert_eq!(offset_of!(Numbers, errors), 120);
 
 /// struct psmmu_trouble.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

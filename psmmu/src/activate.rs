@@ -406,6 +406,7 @@ impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
     /// Takes back what the PSMMU ran on, and counts the events that are dropped with it. It must be
     /// quiet.
     pub(crate) fn take_memory(&self) -> Option<Memory<M>> {
+        self.drop_answers();
         let commands = self.commands.lock().stop();
         let event_queue = self.stop_queue(&self.events, &self.counters.events);
         let pri_queue = self.stop_queue(&self.requests, &self.counters.page_requests);

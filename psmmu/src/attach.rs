@@ -198,22 +198,27 @@ impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
     }
 
     /// Turns the interrupts off and lets the queues go as they stand. The device runs on: what is
-    /// recorded from now on waits in its queues. Events that were staged and that nobody has consumed
-    /// are dropped and counted.
+    /// recorded from now on waits in its queues. Events that were staged and are not consumed are dropped
+    /// and counted; page requests among them are denied.
     ///
     /// # Errors
     /// [`AttachError`]. The PSMMU is as before, or has failed; it may be tried again.
     ///
     /// # Waits
-    /// For two acknowledgements: twice [`DEVICE_TIMEOUT`](crate::registers::DEVICE_TIMEOUT) at most.
+    /// For two acknowledgements, and for room for answers to page requests: three times
+    /// [`DEVICE_TIMEOUT`](crate::registers::DEVICE_TIMEOUT) at most.
     pub fn detach(&self, clock: &impl Clock) -> Result<(), AttachError> {
         self.can_end().map_err(AttachError::State)?;
         let _issue = self.issue_lock()?;
-        self.claim_detachment()?;
+        let was_active = self.claim_detachment()?;
         if self.stop_interrupts(clock).is_err() {
             self.fail_claimed();
             return Err(AttachError::TimedOut);
         }
+        if was_active {
+            self.deny_staged(clock);
+        }
+        self.drop_answers();
         self.commands.lock().stop();
         // Counted and stopped under one lock: a NOTIFY that began earlier may stage up to this moment.
         {
@@ -233,9 +238,9 @@ impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
         Ok(())
     }
 
-    /// Claims the PSMMU if it is attached. An activation that is under way cannot become active
+    /// Claims the PSMMU if it is attached, and returns whether it was active. An activation that is under way cannot become active
     /// meanwhile: its tables come under the same lock.
-    fn claim_detachment(&self) -> Result<(), AttachError> {
+    fn claim_detachment(&self) -> Result<bool, AttachError> {
         let tables = self.tables.lock();
         if !self.is_attached(&tables) {
             return Err(match self.state() {
@@ -243,7 +248,8 @@ impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
                 state => AttachError::State(state),
             });
         }
-        self.claim_end().map(drop).map_err(AttachError::State)
+        let was = self.claim_end().map_err(AttachError::State)?;
+        Ok(was == State::Active)
     }
 
     /// Acknowledges the command error that is active, and says whether one is: called by an embedder

@@ -8,11 +8,14 @@
 
 #![forbid(unsafe_code)]
 
+use heapless::Deque;
+
 use crate::counters::Trouble;
 use crate::gerror::Gone;
 use crate::queue::{DeviceMemory, Log2Size};
 use crate::registers::{Clock, Gerror, Register32, Registers, wait};
 use crate::smmu::{Busy, Psmmu, State};
+use crate::staging::CAPACITY;
 
 /// 64-bit words of a command.
 pub const WORDS: usize = 2;
@@ -68,6 +71,10 @@ impl Command {
     pub const TLBI_EL2_ALL: Self = Self([0x20, 0]);
     /// CMD_TLBI_NSNH_ALL: drops all translations of EL1 and EL0 of this world.
     pub const TLBI_NSNH_ALL: Self = Self([0x30, 0]);
+    /// CMD_CFGI_STE with SSec = 1, which a Realm command queue refuses with CERROR_ILL (IHI 0070, 4.1.6): a
+    /// command whose only effect is the interrupt for the error.
+    const ILLEGAL: Self = Self([0x03 | 1 << 10, 0]);
+
     /// CMD_SYNC with CS = 0: done when CONS has passed it.
     pub const SYNC: Self = Self([0x46, 0]);
 
@@ -135,11 +142,15 @@ const LOOKS_AT_MEMORY: u32 = 8;
 /// There are fewer free places than commands.
 struct Full;
 
-/// Whether the device can go on behind a command error.
+/// Whether the device can go on behind a command error, and whose the command was.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Repair {
     /// It can, once the error is acknowledged.
     Done,
+    /// It can, without an answer to a page request, which it has refused.
+    Refused,
+    /// It can, and has got through all commands before the [wake-up](CommandQueue::put_wake_up).
+    WokenUp,
     /// It fails to fetch the same command again and again.
     Hopeless,
 }
@@ -176,6 +187,11 @@ pub struct CommandQueue<M> {
     has_msi_pending: bool,
     /// Looks for the end of what is waited for.
     looks: u32,
+    /// Answers to page requests that have found no room, oldest first. While there are any no page request
+    /// is staged, so these are no more than were staged at once.
+    unposted: Deque<Command, CAPACITY>,
+    /// Where the wake-up is, if it was put into the queue.
+    wake_up: Option<u32>,
 }
 
 impl<M> CommandQueue<M> {
@@ -195,7 +211,14 @@ impl<M> CommandQueue<M> {
             awaited: 0,
             has_msi_pending: false,
             looks: 0,
+            unposted: Deque::new(),
+            wake_up: None,
         }
+    }
+
+    /// Returns whether answers to page requests wait for room.
+    pub(crate) fn has_unposted(&self) -> bool {
+        !self.unposted.is_empty()
     }
 }
 
@@ -205,6 +228,8 @@ impl<M: DeviceMemory> CommandQueue<M> {
     const ERROR_MASK: u32 = 0x7F;
     /// ERR: no error.
     const ERROR_NONE: u32 = 0;
+    /// ERR: the command is illegal.
+    const ERROR_ILLEGAL: u32 = 1;
     /// ERR: the command could not be fetched; the device tries again.
     const ERROR_ABORT: u32 = 2;
     /// ERR: a SYNC found that an earlier ATC invalidation timed out; the device runs it again.
@@ -219,10 +244,13 @@ impl<M: DeviceMemory> CommandQueue<M> {
         self.cons = size.pointer(cons);
         self.waited = None;
         self.refused = false;
+        self.issued = 0;
         self.unfetched = (0, 0);
         self.completion = None;
         self.by_msi = false;
         self.has_msi_pending = false;
+        self.unposted.clear();
+        self.wake_up = None;
     }
 
     /// Has SYNCs write an MSI to the word `completion` if the device `has_msi`.
@@ -276,13 +304,27 @@ impl<M: DeviceMemory> CommandQueue<M> {
             }
         }
         for command in commands {
-            self.write(self.prod, *command);
-            self.prod = self.size.advance(self.prod, 1);
+            self.place(*command);
         }
-        self.issued = self.issued.wrapping_add(commands.len() as u64);
+        self.publish(registers);
+        Ok(())
+    }
+
+    /// Writes `command` into the next place, which must be free.
+    fn place(&mut self, command: Command) {
+        if self.wake_up == Some(self.prod) {
+            // The device has passed it without an error.
+            self.wake_up = None;
+        }
+        self.write(self.prod, command);
+        self.prod = self.size.advance(self.prod, 1);
+        self.issued = self.issued.wrapping_add(1);
+    }
+
+    /// Lets the device see what was placed.
+    fn publish(&self, registers: &impl Registers) {
         registers.write_barrier();
         registers.write32(Register32::CMDQ_PROD, self.prod);
-        Ok(())
     }
 
     /// Returns the number of free places; none if the pointers contradict each other.
@@ -314,9 +356,56 @@ impl<M: DeviceMemory> CommandQueue<M> {
         Ok(())
     }
 
-    /// Posts one command that nobody waits for, and says whether there was room.
-    pub(crate) fn post(&mut self, registers: &impl Registers, command: Command) -> bool {
-        self.put(registers, &[command]).is_ok()
+    /// Posts `answer` behind those that wait for room, if there is room for all; else it waits for room.
+    /// Returns how many were posted.
+    pub(crate) fn post(&mut self, registers: &impl Registers, answer: Command) -> u32 {
+        let kept = self.unposted.push_back(answer);
+        debug_assert!(kept.is_ok());
+        self.post_again(registers)
+    }
+
+    /// Posts as many of the answers that wait as there is room for, and returns how many. One place stays
+    /// free for the [wake-up](Self::put_wake_up).
+    pub(crate) fn post_again(&mut self, registers: &impl Registers) -> u32 {
+        let mut posted = 0;
+        if self.room() <= self.unposted.len() {
+            self.cons = self.size.pointer(registers.read32(Register32::CMDQ_CONS));
+        }
+        while self.room() > 1
+            && let Some(answer) = self.unposted.pop_front()
+        {
+            self.place(answer);
+            posted += 1;
+        }
+        if posted != 0 {
+            self.publish(registers);
+        }
+        posted
+    }
+
+    /// Puts a command into the last free place of the queue that the device refuses, unless one is there
+    /// already. The error interrupts once the device has got through the queue: what else would bring the
+    /// host here to post the answers that wait, when it has been told that nothing is left?
+    pub(crate) fn put_wake_up(&mut self, registers: &impl Registers) {
+        let is_there = self.wake_up.is_some_and(|at| self.is_waiting(at));
+        if !is_there && self.room() != 0 {
+            let at = self.prod;
+            self.place(Command::ILLEGAL);
+            self.wake_up = Some(at);
+            self.publish(registers);
+        }
+    }
+
+    /// Returns whether the command at `pointer` is one that the device has not got through.
+    const fn is_waiting(&self, pointer: u32) -> bool {
+        self.size.used(pointer, self.cons) < self.size.used(self.prod, self.cons)
+    }
+
+    /// Takes the answers that wait, when there will be no room for them any more, and returns how many.
+    pub(crate) fn drop_unposted(&mut self) -> u64 {
+        let dropped = self.unposted.len() as u64;
+        self.unposted.clear();
+        dropped
     }
 
     /// Returns whether it is time to look at the registers. While a message is awaited that is now and
@@ -377,11 +466,19 @@ impl<M: DeviceMemory> CommandQueue<M> {
             .waited
             .is_some_and(|(first, end)| self.size.used(failed, first) < self.size.used(end, first));
         self.refused |= is_waited_for && error != Self::ERROR_NONE;
-        if error != Self::ERROR_NONE && error != Self::ERROR_ATC_INV_SYNC {
-            self.write(failed, Command::SYNC);
-            registers.write_barrier();
+        if error == Self::ERROR_NONE || error == Self::ERROR_ATC_INV_SYNC {
+            return (Repair::Done, word);
         }
-        (Repair::Done, word)
+        self.write(failed, Command::SYNC);
+        registers.write_barrier();
+        if self.wake_up == Some(failed) && error == Self::ERROR_ILLEGAL {
+            self.wake_up = None;
+            return (Repair::WokenUp, word);
+        }
+        // What nothing waits for was posted, unless it was in the queue when that was attached.
+        let waiting = u64::from(self.size.used(self.prod, failed));
+        let is_posted = !is_waited_for && (1..=self.issued).contains(&waiting);
+        (if is_posted { Repair::Refused } else { Repair::Done }, word)
     }
 
     fn write(&self, pointer: u32, command: Command) {
@@ -414,6 +511,9 @@ impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
             Ok(Err(error)) => return Err(error),
             Err(timed_out) => Err(timed_out),
         };
+        if let Some(commands) = self.commands.lock().as_mut() {
+            self.post_answers(commands);
+        }
         ended.unwrap_or_else(|_| {
             self.give_up(Gerror::CMDQ_ERR);
             Err(CommandError::TimedOut)
@@ -475,24 +575,66 @@ impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
     pub(crate) fn repair_commands(&self) -> Option<Repair> {
         let mut commands = self.commands.lock();
         let commands = commands.as_mut()?;
+        let repair = self.repair(commands);
+        if repair == Repair::WokenUp {
+            self.post_answers(commands);
+        }
+        Some(repair)
+    }
+
+    /// As [`repair_commands`](Self::repair_commands), of the queue `commands`, which is there.
+    fn repair(&self, commands: &mut CommandQueue<M>) -> Repair {
         let mut errors = self.errors.lock();
         match errors.active(&self.registers) {
             Ok(active) if active.contains(Gerror::CMDQ_ERR) => {}
-            Ok(_) => return Some(Repair::Done),
+            Ok(_) => return Repair::Done,
             Err(Gone) => {
                 drop(errors);
                 self.give_up(Gerror::CMDQ_ERR);
-                return Some(Repair::Hopeless);
+                return Repair::Hopeless;
             }
         }
         let (repair, cons) = commands.repair(&self.registers);
+        if repair == Repair::WokenUp {
+            // The device did as it was meant to.
+            errors.acknowledge(&self.registers, Gerror::CMDQ_ERR);
+            return repair;
+        }
+        if repair == Repair::Refused {
+            self.counters.pri_resp_refused.add(1);
+        }
         self.counters.trace.push(Trouble::CommandRefused(cons));
         errors.acknowledge_at_once(&self.registers, Gerror::CMDQ_ERR, &self.counters);
         drop(errors);
         if repair == Repair::Hopeless {
             self.give_up(Gerror::CMDQ_ERR);
         }
-        Some(repair)
+        repair
+    }
+
+    /// Posts `answer` to a page request, or keeps it until there is room.
+    pub(crate) fn post_answer(&self, commands: &mut CommandQueue<M>, answer: Command) {
+        self.counters.pri_resp_posted.add(commands.post(&self.registers, answer).into());
+        if commands.has_unposted() {
+            self.post_answers(commands);
+        }
+    }
+
+    /// Posts the answers that wait for room, as far as there is any, and returns whether all are posted. A
+    /// queue that stands still is repaired; one that only is slow will interrupt.
+    pub(crate) fn post_answers(&self, commands: &mut CommandQueue<M>) -> bool {
+        let post = |commands: &mut CommandQueue<M>| {
+            self.counters.pri_resp_posted.add(commands.post_again(&self.registers).into());
+            !commands.has_unposted()
+        };
+        if !commands.has_unposted() || post(commands) {
+            return true;
+        }
+        if self.repair(commands) != Repair::Hopeless && post(commands) {
+            return true;
+        }
+        commands.put_wake_up(&self.registers);
+        false
     }
 }
 

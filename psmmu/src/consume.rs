@@ -6,6 +6,7 @@
 
 use psmmu_abi::IrqSet;
 
+use crate::command::CommandQueue;
 use crate::counters::{QueueCounters, Trouble};
 use crate::page_request::PageRequest;
 use crate::queue::DeviceMemory;
@@ -59,7 +60,8 @@ impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
     /// that is ours to do, and says whether there was one.
     #[inline(never)]
     fn consume_request(&self, named: bool) -> bool {
-        // The lock is not held while the answer is posted, as that takes another one.
+        // Taken first, and so that no deactivation comes between the request and its answer.
+        let mut commands = self.commands.lock();
         let consumed = match self.requests.lock().as_mut() {
             Some(requests) if named || requests.is_unannounced() => requests.consume(),
             _ => None,
@@ -69,25 +71,22 @@ impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
         };
         self.counters.page_requests.consumed.add(1);
         if let (Staged::Record(request), Told::AsPsmmu) = (entry, told) {
-            self.answer(&request);
+            self.deny(&mut commands, &request);
         }
         true
     }
 
-    /// Denies the group of a page request of a stream without an owner, if it is its last.
-    fn answer(&self, request: &PageRequest) {
+    /// Denies the group of a page request, if it is the last one of it.
+    pub(crate) fn deny(&self, commands: &mut CommandQueue<M>, request: &PageRequest) {
         let Some(denial) = request.denial() else {
             return;
         };
-        let posted = match self.commands.lock().as_mut() {
-            Some(commands) => commands.post(&self.registers, denial),
-            None => false,
-        };
-        if posted {
-            self.counters.failures_answered.add(1);
-        } else {
-            self.counters.unanswered.add(1);
-            self.counters.trace.push(Trouble::Unanswered(request.stream_id()));
+        match commands.as_mut() {
+            Some(commands) => self.post_answer(commands, denial),
+            None => {
+                self.counters.pri_resp_dropped.add(1);
+                self.counters.trace.push(Trouble::Unanswered(request.stream_id()));
+            }
         }
     }
 

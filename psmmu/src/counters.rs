@@ -93,10 +93,12 @@ pub struct Counters {
     pub events: QueueCounters,
     /// The PRI queue.
     pub page_requests: QueueCounters,
-    /// Page requests that were answered with a failure.
-    pub failures_answered: Counter,
-    /// Page requests that were not answered, since the device did not get through its commands.
-    pub unanswered: Counter,
+    /// Answers to page requests that were put into the command queue.
+    pub(crate) pri_resp_posted: Counter,
+    /// Those of them that the device refused.
+    pub pri_resp_refused: Counter,
+    /// Answers that the device was never given, as it was given up before it had room for them.
+    pub pri_resp_dropped: Counter,
     errors: [Counter; ERROR_BITS],
     /// The latest things worth knowing.
     pub trace: Trace,
@@ -107,11 +109,19 @@ impl Counters {
         Self {
             events: QueueCounters::new(),
             page_requests: QueueCounters::new(),
-            failures_answered: Counter::new(),
-            unanswered: Counter::new(),
+            pri_resp_posted: Counter::new(),
+            pri_resp_refused: Counter::new(),
+            pri_resp_dropped: Counter::new(),
             errors: [const { Counter::new() }; ERROR_BITS],
             trace: Trace::new(),
         }
+    }
+
+    /// Returns how many page requests were answered: groups whose denial was put into the command queue and
+    /// was not refused.
+    #[must_use]
+    pub fn pri_resp_sent(&self) -> u64 {
+        self.pri_resp_posted.get().saturating_sub(self.pri_resp_refused.get())
     }
 
     /// Returns how often the bit of GERROR that is `cause` was found active; 0 for what is no single
@@ -142,7 +152,7 @@ pub enum Trouble {
     Errors(ErrorCause),
     /// The command at this CMDQ_CONS, with its error code, was refused.
     CommandRefused(u32),
-    /// A page request of this stream could not be answered.
+    /// A page request of this stream was never answered.
     Unanswered(u32),
     /// The device was given up.
     Failed,

@@ -9,9 +9,9 @@ use crate::activate::Memory;
 use crate::counters::QueueCounters;
 use crate::queue::DeviceMemory;
 use crate::record::Entry;
-use crate::registers::{Clock, Cr0, Gerror, Registers, TimedOut, is_running};
+use crate::registers::{Clock, Cr0, Gerror, Register32, Registers, TimedOut, is_running, wait};
 use crate::smmu::{Busy, Psmmu, State};
-use crate::staging::Queue;
+use crate::staging::{BATCH, Queue, Staged};
 use crate::sync::Lock;
 
 /// Why a PSMMU was not brought to rest.
@@ -47,7 +47,9 @@ impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
     ///
     /// # Waits
     /// For five acknowledgements, and for room and the end of a command: seven times
-    /// [`DEVICE_TIMEOUT`](crate::registers::DEVICE_TIMEOUT) at most.
+    /// [`DEVICE_TIMEOUT`](crate::registers::DEVICE_TIMEOUT) at most. With a PRI queue for an acknowledgement,
+    /// room and end more, ten times, and once more for each 32 page requests in it for which there is no
+    /// room at first.
     pub fn deactivate(&self, clock: &impl Clock) -> Result<Option<Memory<M>>, DeactivateError> {
         self.can_end().map_err(DeactivateError::State)?;
         let _issue = self.issue_lock()?;
@@ -89,11 +91,87 @@ impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
     }
 
     fn bring_to_rest(&self, was_active: bool, clock: &impl Clock) -> Result<(), TimedOut> {
+        if was_active {
+            self.close_requests(clock)?;
+        }
         self.stop_translation(clock)?;
         if was_active {
             self.finish_commands(clock);
         }
         self.set_cr0(Cr0::empty(), clock)
+    }
+
+    /// Turns the PRI queue off, if there is one, and denies all that is in it: while translation is on, as
+    /// the device ignores answers without.
+    fn close_requests(&self, clock: &impl Clock) -> Result<(), TimedOut> {
+        let Some(size) = self.requests.lock().as_ref().map(Queue::size) else {
+            return Ok(());
+        };
+        let on = Cr0::from_bits_truncate(self.registers.read32(Register32::CR0));
+        self.set_cr0(on - Cr0::PRIQEN, clock)?;
+        let counters = &self.counters.page_requests;
+        let mut more = true;
+        // A PROD that moves on all the same ends it by the number of its entries.
+        for _ in 0..=size.entries() / BATCH {
+            more = self.deny_staged(clock);
+            if !more {
+                break;
+            }
+            if let Some(queue) = self.requests.lock().as_mut() {
+                queue.look(&self.registers, counters);
+                more = queue.held() != 0;
+            }
+            if !more {
+                break;
+            }
+        }
+        if more {
+            self.deny_staged(clock);
+        }
+        // Before translation goes off.
+        let _ = self.run_in_turn(clock, &[]);
+        Ok(())
+    }
+
+    /// Denies the page requests that are staged, reported or not, and counts them as dropped: the host
+    /// consumes them no more. Waits for room in the command queue, and returns whether there was any. Called
+    /// with the issue lock, once no CPU can stage or consume.
+    pub(crate) fn deny_staged(&self, clock: &impl Clock) -> bool {
+        let is_posted = wait(clock, || {
+            let mut commands = self.commands.lock();
+            let is_posted = match commands.as_mut() {
+                Some(commands) => self.post_answers(commands),
+                None => true,
+            };
+            if !is_posted {
+                return None;
+            }
+            let mut requests = self.requests.lock();
+            let Some(queue) = requests.as_mut() else { return Some(()) };
+            self.counters.page_requests.dropped(queue.held());
+            while let Some(entry) = queue.drop_first() {
+                if let Staged::Record(request) = entry {
+                    self.deny(&mut commands, &request);
+                }
+            }
+            Some(())
+        });
+        is_posted.is_ok()
+    }
+
+    /// Counts the answers that the device will not be given: those that wait for room, and those to the
+    /// requests that are staged.
+    pub(crate) fn drop_answers(&self) {
+        let mut dropped = self.commands.lock().drop_unposted();
+        if let Some(queue) = self.requests.lock().as_ref() {
+            let staged = queue.staged.iter();
+            let last = staged.filter(|entry| match entry {
+                Staged::Record(request) => request.denial().is_some(),
+                Staged::Loss(_) => false,
+            });
+            dropped = dropped.saturating_add(last.count() as u64);
+        }
+        self.counters.pri_resp_dropped.add(dropped);
     }
 
     /// Stops a queue and counts what is dropped with it: staged, and left in the device's queue, which is

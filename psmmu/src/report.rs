@@ -100,11 +100,10 @@ impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
         }
         if set.contains(IrqSet::EVENTQ) || errors {
             let named = set.contains(IrqSet::EVENTQ);
-            self.notify_queue(&mut told, named, &self.events, &self.counters.events, owners);
+            self.notify_queue(&mut told, named, &self.events, &self.counters.events, owners, true);
         }
         if set.contains(IrqSet::PRIQ) || errors {
-            let (named, counters) = (set.contains(IrqSet::PRIQ), &self.counters.page_requests);
-            self.notify_queue(&mut told, named, &self.requests, counters, owners);
+            self.notify_requests(&mut told, set.contains(IrqSet::PRIQ), owners);
         }
         if state == State::Failed && told.event == Event::None {
             return Err(Refusal::Failed);
@@ -153,7 +152,22 @@ impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
         }
     }
 
-    /// Tells a queue that is `named` or that no interrupt speaks for.
+    /// Reports the page requests if they are `named` or no interrupt speaks for them. While answers to
+    /// earlier ones wait for room in the command queue, no further ones are staged: so those that wait are
+    /// bounded, and the device answers for itself when its queue overflows.
+    fn notify_requests(&self, told: &mut Notification, named: bool, owners: &impl StreamOwners) {
+        // Held to the end, or another CPU could add an answer before this one stages requests.
+        let mut commands = self.commands.lock();
+        let may_stage = match (self.state(), commands.as_mut()) {
+            (State::Active, Some(commands)) => self.post_answers(commands),
+            _ => true,
+        };
+        let counters = &self.counters.page_requests;
+        self.notify_queue(told, named, &self.requests, counters, owners, may_stage);
+    }
+
+    /// Reports a queue that is `named` or that no interrupt speaks for. Nothing is staged first unless it
+    /// `may_stage`.
     fn notify_queue<E: Entry>(
         &self,
         told: &mut Notification,
@@ -161,13 +175,18 @@ impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
         queue: &Lock<Queue<M, E>>,
         counters: &QueueCounters,
         owners: &impl StreamOwners,
+        may_stage: bool,
     ) {
         if let Some(queue) = queue.lock().as_mut()
             && (named || queue.is_unannounced())
         {
-            if self.state() == State::Active {
+            if self.state() != State::Active {
+                // What the device shows means nothing.
+            } else if may_stage {
                 queue.look(&self.registers, counters);
                 self.fail_with(queue);
+            } else {
+                queue.unannounce();
             }
             tell(told, queue.waiting(), || queue.tell(owners));
         }

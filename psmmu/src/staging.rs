@@ -27,7 +27,7 @@ pub const BATCH: u32 = 32;
 /// Places in the staging ring. The hardware is looked at only while at most one entry is staged; a
 /// batch comes behind it, with one loss inside and one behind. Two more when the queue starts over,
 /// one more when it is discarded, and nothing after that until the ring has been emptied.
-const CAPACITY: usize = 1 + BATCH as usize + 2 + 2 + 1;
+pub(crate) const CAPACITY: usize = 1 + BATCH as usize + 2 + 2 + 1;
 
 /// What waits to be told to the host.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -181,6 +181,17 @@ impl<M: DeviceMemory, E: Entry> Queue<M, E> {
         (self.staged.len() as u64).saturating_add(self.loss.is_some().into())
     }
 
+    /// Returns the size of the hardware queue.
+    pub(crate) const fn size(&self) -> Log2Size {
+        self.size
+    }
+
+    /// Drops the first staged entry, reported or not, and returns it.
+    pub(crate) fn drop_first(&mut self) -> Option<Staged<E>> {
+        self.told = Told::No;
+        self.staged.pop_front()
+    }
+
     /// Returns whether the hardware queue was given up.
     pub(crate) const fn has_failed(&self) -> bool {
         self.failed
@@ -222,9 +233,9 @@ impl<M: DeviceMemory, E: Entry> Queue<M, E> {
         }
     }
 
-    /// Notes that no interrupt speaks for what the queue holds: its MSI was lost, or it was looked at
-    /// outside of NOTIFY and that had a result. Of a lost MSI the error must have been acknowledged: from
-    /// then on the next one that is lost is announced anew.
+    /// Notes that no interrupt speaks for what the queue holds: its MSI was lost, it was looked at outside
+    /// of NOTIFY and that had a result, or by NOTIFY it was not looked at. Of a lost MSI the error must
+    /// have been acknowledged: from then on the next one that is lost is announced anew.
     ///
     /// Until the hardware was seen empty behind this, and all is consumed that was staged by then, a host
     /// that serves the global errors alone is given the events of this queue.

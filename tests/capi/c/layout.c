@@ -39,8 +39,8 @@
 	DO((s).staged), DO((s).consumed), DO((s).overflows), DO((s).discards), DO((s).dropped), \
 	DO((s).high_water)
 #define COUNTERS(DO, s) \
-	NUMBERS(DO, (s)->events), NUMBERS(DO, (s)->page_requests), DO((s)->failures_answered), \
-	DO((s)->unanswered), DO((s)->errors[0]), DO((s)->errors[1]), DO((s)->errors[2]), \
+	NUMBERS(DO, (s)->events), NUMBERS(DO, (s)->page_requests), DO((s)->pri_resp_sent), \
+	DO((s)->pri_resp_refused), DO((s)->pri_resp_dropped), DO((s)->errors[0]), DO((s)->errors[1]), DO((s)->errors[2]), \
 	DO((s)->errors[3]), DO((s)->errors[4]), DO((s)->errors[5]), DO((s)->errors[6]), \
 	DO((s)->errors[7]), DO((s)->errors[8]), DO((s)->errors[9]), DO((s)->errors[10])
 #define TROUBLE(DO, s) DO((s)->kind), DO((s)->reserved), DO((s)->value)

@@ -190,6 +190,31 @@ fn a_pri_queue_comes_with_the_command_queue_and_is_answered() {
 }
 
 #[test]
+fn requests_staged_at_detachment_are_denied() {
+    let rig = Rig::wired(0);
+    assert_eq!(rig.attach(rig.queues.clone()), Ok(()));
+    let _table = rig.smmu.memory().region(STREAM_TABLE, 1);
+    write(&rig.smmu, Register::StrtabBase, STREAM_TABLE);
+    write(&rig.smmu, Register::StrtabBaseCfg, 1 << 16 | 6 << 6 | 6);
+    let forget = [Command::CFGI_ALL, Command::TLBI_NSNH_ALL, Command::TLBI_EL2_ALL];
+    assert_eq!(rig.psmmu.run_commands(&rig.clock, &forget), Ok(()));
+    write(&rig.smmu, Register::Cr0, 0b1111);
+    for group in 1..=3 {
+        rig.device().page_request(PageRequest::last_of(8, group, 0x7000));
+    }
+    assert_ne!(rig.notify(IrqSet::PRIQ), Notification::NONE);
+    // This one waits in the device's queue for who serves that next.
+    rig.device().page_request(PageRequest::last_of(8, 4, 0x7000));
+    assert_eq!(rig.psmmu.detach(&rig.clock), Ok(()));
+    let groups: Vec<_> = rig.device().take_answers().iter().map(|answer| answer.group).collect();
+    assert_eq!(groups, [1, 2, 3]);
+    assert_eq!(rig.device().unanswered_groups(), [(8, 4)]);
+    let counters = rig.psmmu.counters();
+    assert_eq!((counters.pri_resp_sent(), counters.pri_resp_dropped.get()), (3, 0));
+    assert_eq!(counters.page_requests.dropped.get(), 3);
+}
+
+#[test]
 fn a_command_queue_that_is_given_is_used_from_where_it_stands() {
     let rig = Rig::wired(0);
     assert_eq!(rig.psmmu.run_commands(&rig.clock, &[]), Err(CommandError::NotActive));

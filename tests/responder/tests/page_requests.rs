@@ -2,6 +2,7 @@
 
 //! Page requests and streams of virtual SMMUs, through the door that the host uses.
 
+use psmmu::State;
 use psmmu_abi::{ErrorCause, Event, IrqSet, PsmmuParamsFlags, Status, Syndrome};
 use responder_tests::{Faults, Machine, Options};
 use smmu_model::{Answer, Answerer, Output, PageRequest, Record, Register, Response, Source};
@@ -62,7 +63,7 @@ fn an_unowned_request_is_denied_as_invalid_when_it_is_consumed() {
     assert_eq!(machine.device().take_answers(), [denial(8, 3)]);
     machine.consume(PRIQ);
     assert_eq!(machine.device().take_answers(), [], "answered once");
-    assert_eq!(machine.psmmu().counters().failures_answered.get(), 1);
+    assert_eq!(machine.psmmu().counters().pri_resp_sent(), 1);
     assert_eq!(machine.notify(PRIQ), NOTHING);
 }
 
@@ -91,7 +92,7 @@ fn a_flood_of_requests_is_answered_request_by_request() {
         assert_eq!(machine.service(IrqSet::PRIQ).len(), 64);
         assert_eq!(machine.device().take_answers().len(), 64);
     }
-    assert_eq!(machine.psmmu().counters().unanswered.get(), 0);
+    assert_eq!(machine.psmmu().counters().pri_resp_dropped.get(), 0);
 }
 
 #[test]
@@ -113,22 +114,154 @@ fn an_overflow_stops_the_queue_until_it_is_acknowledged_and_is_told_behind_what_
     assert_eq!(machine.psmmu().counters().page_requests.overflows.get(), 1);
 }
 
+/// Serves the interrupts that come and nothing else, and returns what was reported.
+fn serve_interrupts(machine: &Machine) -> Vec<Event> {
+    let mut events = Vec::new();
+    loop {
+        let interrupts = machine.device().take_interrupts();
+        if interrupts.is_empty() {
+            return events;
+        }
+        for (source, set) in [
+            (Source::Gerror, IrqSet::GERROR),
+            (Source::Eventq, IrqSet::EVENTQ),
+            (Source::Priq, IrqSet::PRIQ),
+        ] {
+            if interrupts.contains(source) {
+                events.extend(machine.service(set));
+            }
+        }
+    }
+}
+
 #[test]
 fn a_device_that_takes_no_commands_makes_consume_neither_wait_nor_fail() {
     let machine = machine(6);
     machine.device().set_deaf(true);
+    let mut reported = 0;
     // More answers than the command queue of 256 has places.
-    let mut told = 0;
-    for round in 0..5 {
+    for round in 0..6 {
         for group in 0..64 {
             machine.device().page_request(PageRequest::last_of(8, group, round << 12));
         }
-        told += machine.service(IrqSet::PRIQ).len();
+        machine.device().forget_accesses();
+        let events = machine.service(IrqSet::PRIQ);
+        let (reads, writes) = machine.device().accesses();
+        let bound = 4 * events.len() as u32 + 8;
+        assert!(reads <= bound && writes <= bound, "{reads} reads, {writes} writes");
+        reported += events.len();
     }
-    assert_eq!(told, 320);
+    assert!(reported >= 256, "{reported} reported");
+    assert_eq!(machine.psmmu().counters().pri_resp_dropped.get(), 0);
+}
+
+#[test]
+fn no_answer_is_lost_while_the_command_queue_is_full() {
+    for groups in [250, 256, 257, 300, 512] {
+        let machine = machine(9);
+        machine.device().set_deaf(true);
+        for group in 0..groups {
+            let address = u64::from(group) << 12;
+            machine.device().page_request(PageRequest::last_of(8, group, address));
+        }
+        let mut events = serve_interrupts(&machine);
+        assert_eq!(machine.device().take_answers(), []);
+        // It runs again, and the host learns of nothing but interrupts.
+        machine.device().set_deaf(false);
+        machine.device().settle();
+        events.extend(serve_interrupts(&machine));
+        let addresses: Vec<_> = (0..groups).map(|group| request(u64::from(group) << 12)).collect();
+        assert!(events == addresses, "{} events of {groups} groups", events.len());
+        let answers: Vec<_> = (0..groups).map(|group| denial(8, group)).collect();
+        let given = machine.device().take_answers();
+        assert!(given == answers, "{} answers to {groups} groups", given.len());
+        let counters = machine.psmmu().counters();
+        assert_eq!(counters.pri_resp_sent(), groups.into());
+        assert_eq!(counters.pri_resp_dropped.get(), 0);
+        assert_eq!(counters.errors(ErrorCause::CMDQ_ERR), 0);
+        assert_eq!(machine.device().active_errors(), 0);
+    }
+}
+
+#[test]
+fn an_answer_that_the_device_refuses_is_counted_as_refused() {
+    let machine = machine(4);
+    machine.device().spoil_next_command([0xFF, 0]);
+    for group in 0..3 {
+        machine.device().page_request(PageRequest::last_of(8, group, 0x1000));
+    }
+    assert_eq!(machine.service(IrqSet::PRIQ).len(), 3);
+    assert_eq!(machine.service(IrqSet::GERROR), [Event::Error(ErrorCause::CMDQ_ERR)]);
+    assert_eq!(machine.device().take_answers(), [denial(8, 1), denial(8, 2)]);
     let counters = machine.psmmu().counters();
-    assert_eq!(counters.failures_answered.get() + counters.unanswered.get(), 320);
-    assert!(counters.unanswered.get() >= 64);
+    assert_eq!(counters.pri_resp_sent(), 2);
+    assert_eq!(counters.pri_resp_refused.get(), 1);
+    assert_eq!(counters.pri_resp_dropped.get(), 0);
+
+    // A refused command of another kind is no answer.
+    machine.device().spoil_next_command([0xFF, 0]);
+    assert_eq!(machine.create_table(64), Err(Status::ErrorDevice));
+    assert_eq!(machine.psmmu().counters().pri_resp_refused.get(), 1);
+}
+
+#[test]
+fn requests_left_at_deactivation_are_denied() {
+    // Reported, staged, and more in the device's queue than one batch.
+    for groups in [1, 2, 40, 100] {
+        let machine = machine(7);
+        assert_eq!(machine.destroy_table(8), Ok(()));
+        for group in 0..groups {
+            machine.device().page_request(PageRequest::last_of(8, group, 0x1000).more());
+            machine.device().page_request(PageRequest::last_of(8, group, 0x2000));
+        }
+        machine.device().page_request(PageRequest::stop_marker(8, 5, 3));
+        let stored = machine.device().unanswered_groups().len();
+        let _ = machine.device().take_answers();
+        assert_ne!(machine.notify(PRIQ), NOTHING);
+        assert_eq!(machine.deactivate(), Ok(()));
+        let answers: Vec<_> = (0..stored as u16).map(|group| denial(8, group)).collect();
+        assert!(machine.device().take_answers() == answers, "{groups} groups");
+        assert_eq!(machine.device().unanswered_groups(), []);
+        let counters = machine.psmmu().counters();
+        assert_eq!(counters.pri_resp_sent(), stored as u64);
+        assert_eq!(counters.pri_resp_dropped.get(), 0);
+    }
+}
+
+#[test]
+fn answers_that_find_no_room_are_given_at_deactivation() {
+    let machine = machine(9);
+    assert_eq!(machine.destroy_table(8), Ok(()));
+    machine.device().set_deaf(true);
+    for group in 0..300 {
+        machine.device().page_request(PageRequest::last_of(8, group, 0x1000));
+    }
+    let _ = serve_interrupts(&machine);
+    machine.device().set_deaf(false);
+    assert_eq!(machine.deactivate(), Ok(()));
+    let answers: Vec<_> = (0..300).map(|group| denial(8, group)).collect();
+    assert!(machine.device().take_answers() == answers);
+    assert_eq!(machine.psmmu().counters().pri_resp_dropped.get(), 0);
+}
+
+#[test]
+fn answers_that_a_dead_device_never_took_are_counted_as_dropped() {
+    let machine = machine(9);
+    assert_eq!(machine.destroy_table(8), Ok(()));
+    machine.device().abort_command_fetches(true);
+    for group in 0..300 {
+        machine.device().page_request(PageRequest::last_of(8, group, 0x1000));
+    }
+    while machine.state() == State::Active {
+        let _ = machine.try_service(IrqSet::PRIQ);
+        let _ = machine.try_service(IrqSet::GERROR);
+    }
+    let given = machine.psmmu().counters().pri_resp_sent();
+    assert_eq!(given, 255, "the last place is the wake-up's");
+    assert_eq!(machine.deactivate(), Ok(()));
+    let counters = machine.psmmu().counters();
+    assert_eq!(counters.pri_resp_sent(), given);
+    assert!(counters.pri_resp_dropped.get() >= 1);
 }
 
 #[test]

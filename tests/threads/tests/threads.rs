@@ -239,7 +239,8 @@ fn page_requests_are_answered_while_a_refused_command_is_repaired() {
         let groups: Vec<_> = answers.iter().map(|answer| answer.group).collect();
         assert_eq!(groups, [2, 3, 4], "all but the one that was refused");
         let counters = machine.psmmu().counters();
-        assert_eq!((counters.failures_answered.get(), counters.unanswered.get()), (4, 0));
+        assert_eq!((counters.pri_resp_sent(), counters.pri_resp_refused.get()), (3, 1));
+        assert_eq!(counters.pri_resp_dropped.get(), 0);
         assert_eq!(machine.device().active_errors(), 0);
     });
 }
