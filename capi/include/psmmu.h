@@ -45,7 +45,7 @@ extern "C" {
 
 /* Bytes and alignment of the memory that psmmu_open() takes for `count` SMMUs. */
 #define PSMMU_SET_BYTES 1024
-#define PSMMU_UNIT_BYTES 4096
+#define PSMMU_UNIT_BYTES 4608
 #define PSMMU_STATE_ALIGN 64
 #define PSMMU_STATE_BYTES(count) (PSMMU_SET_BYTES + (size_t)(count) * PSMMU_UNIT_BYTES)
 

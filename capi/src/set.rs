@@ -19,7 +19,7 @@ use crate::types::Error;
 /// PSMMU_SET_BYTES.
 pub const SET_BYTES: usize = 1024;
 /// PSMMU_UNIT_BYTES.
-pub const UNIT_BYTES: usize = 4096;
+pub const UNIT_BYTES: usize = 4608;
 /// PSMMU_STATE_ALIGN.
 pub const STATE_ALIGN: usize = 64;
 

@@ -68,10 +68,10 @@ AT(struct psmmu_params, messages.priq.data, 0x30);
 AT(struct psmmu_params, reserved, 0x38);
 
 /* The library's own. */
-IS(PSMMU_API_VERSION, 1);
+IS(PSMMU_API_VERSION, 2);
 IS(PSMMU_MAX, 16);
 IS(PSMMU_SET_BYTES, 1024);
-IS(PSMMU_UNIT_BYTES, 4096);
+IS(PSMMU_UNIT_BYTES, 4608);
 IS(PSMMU_STATE_ALIGN, 64);
 IS(PSMMU_STATE_BYTES(1), 5120);
 IS(PSMMU_STATE_BYTES(16), 66560);
