@@ -88,7 +88,7 @@ fn a_donation_that_the_device_cannot_address_is_refused() {
         }
         is_refused(&machine, handle, granules);
         machine.check_at_rest();
-        assert_eq!(machine.device().accesses().1, 0, "the device was not told of it");
+        assert_eq!(machine.device().accesses().1, 0, "the device never got the address");
         live(&machine);
     }
 }
