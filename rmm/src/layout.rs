@@ -126,6 +126,8 @@ impl Layout {
         let dram = manifest.dram.without(console.clone()).without(limits.addressable..u64::MAX);
         let tracked = dram.without(platform.realm_memory.clone());
         let tracked = tracked.without(limits.mappable..u64::MAX);
+        // Of address 0 there can be no pointer. It is at the end of a bank as well.
+        let tracked = tracked.without(0..GRANULE_SIZE as u64);
 
         let mut taken = Vec::<Range<u64>, { 1 + 2 * MAX_SMMUS }>::new();
         // There is room for it, and below for the pages of each PSMMU.
@@ -273,6 +275,14 @@ mod tests {
                 Omission::Unmappable(0xFF_FFFF_F000),
             ]
         );
+    }
+
+    #[test]
+    fn the_granule_at_address_0_cannot_be_delegated() {
+        let (layout, omissions) = layout(&QEMU, &[(0, 0x2000)], &[]);
+        assert_eq!(omissions, []);
+        assert_eq!(ranges(&layout.dram), [(0, 0x2000)]);
+        assert_eq!(ranges(&layout.tracked), [(0x1000, 0x2000)]);
     }
 
     #[test]

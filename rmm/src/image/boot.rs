@@ -19,6 +19,7 @@ use spin::Once;
 
 use super::clock::PhysicalCounter;
 use super::console::{self, log};
+use super::exceptions::give_up;
 use super::host_memory::{self, HostDoor};
 use super::memory::{Shared, take_room};
 use super::{el3, mmu};
@@ -87,7 +88,7 @@ impl Environment for Machine {
         if self.is_isolated(category)
             && let Err(refusal) = el3::undelegate(granule)
         {
-            panic!("EL3 does not take granule {granule:#x} back: {}", refusal.0);
+            give_up(format_args!("EL3 does not take {granule:#x} back: {}", refusal.0));
         }
     }
 

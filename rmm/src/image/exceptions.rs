@@ -6,6 +6,7 @@
 
 use core::arch::global_asm;
 use core::cell::UnsafeCell;
+use core::fmt;
 use core::panic::PanicInfo;
 
 use rmm::boot::RMM_BOOT_COMPLETE;
@@ -184,7 +185,14 @@ extern "C" fn dump(frame: &Frame, vector: u64) -> ! {
 /// Prints the message of a panic and stops this CPU.
 #[panic_handler]
 fn panic(info: &PanicInfo<'_>) -> ! {
-    last_words(format_args!("STOPPED: {info}"));
+    give_up(format_args!("{info}"))
+}
+
+/// Prints why nothing can be trusted any more and stops this CPU.
+#[cold]
+#[inline(never)]
+pub fn give_up(reason: fmt::Arguments<'_>) -> ! {
+    last_words(format_args!("STOPPED: {reason}"));
     stop()
 }
 

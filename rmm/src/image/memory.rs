@@ -66,9 +66,10 @@ impl Shared {
     /// 3. No Rust reference to any of it exists meanwhile.
     pub unsafe fn open(region: Region) -> Self {
         let words = core::ptr::with_exposed_provenance_mut(region.address as usize);
-        Self {
-            words: NonNull::new(words).expect("there is no memory at address 0"),
-            count: region.bytes() as usize / size_of::<u64>(),
+        // The granule at address 0, of which there can be no pointer, is never tracked.
+        match NonNull::new(words) {
+            Some(words) => Self { words, count: region.bytes() as usize / size_of::<u64>() },
+            None => Self { words: NonNull::dangling(), count: 0 },
         }
     }
 

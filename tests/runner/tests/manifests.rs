@@ -843,3 +843,18 @@ fn a_granule_is_written_before_the_rmm_reads_it() {
     assert_eq!(played.answers.iter().map(|answer| answer[0]).collect::<Vec<_>>(), [0; 3]);
     assert_eq!(played.words, [0; 8]);
 }
+
+#[test]
+fn no_segment_of_the_image_is_writable_and_executable() {
+    for image in [Image::qemu(), Image::fvp()] {
+        let headers = output(Command::new("aarch64-linux-gnu-readelf").arg("-lW").arg(&image.elf));
+        let flags: Vec<String> = headers
+            .lines()
+            .filter(|line| line.trim_start().starts_with("LOAD"))
+            .map(|line| line.split_whitespace().skip(6).take_while(|it| !it.starts_with("0x")))
+            .map(|flags| flags.collect())
+            .collect();
+        // Text, constants, and all that changes.
+        assert_eq!(flags, ["RE", "R", "RW"], "{headers}");
+    }
+}
