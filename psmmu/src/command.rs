@@ -367,7 +367,7 @@ impl<M: DeviceMemory> CommandQueue<M> {
     /// Posts as many of the answers that wait as there is room for, and returns how many. One place stays
     /// free for the [wake-up](Self::put_wake_up).
     pub(crate) fn post_again(&mut self, registers: &impl Registers) -> u32 {
-        let mut posted = 0;
+        let mut posted = 0_u32;
         if self.room() <= self.unposted.len() {
             self.cons = self.size.pointer(registers.read32(Register32::CMDQ_CONS));
         }
@@ -375,7 +375,7 @@ impl<M: DeviceMemory> CommandQueue<M> {
             && let Some(answer) = self.unposted.pop_front()
         {
             self.place(answer);
-            posted += 1;
+            posted = posted.wrapping_add(1);
         }
         if posted != 0 {
             self.publish(registers);
