@@ -218,6 +218,27 @@ fn a_refused_donation_is_followed_by_continue_and_all_memory_comes_back() {
 }
 
 #[test]
+fn a_refused_donation_that_ends_the_operation_loses_nothing() {
+    // The second is the first of an activation: it holds nothing then, and something later.
+    for (donation, function) in
+        [(2, Function::OpMemDonate), (3, Function::OpContinue), (4, Function::OpContinue)]
+    {
+        for can_cancel in [false, true] {
+            let refuses_donation = Some(donation);
+            let kind =
+                Kind { refuses_donation, ends_by_refusal: true, can_cancel, ..Kind::stateful() };
+            let mut host = Host::started(kind);
+            let refused = Cause::Rmi(RmiError::Status(function, Status::ErrorInput));
+            assert_eq!(cause(host.activate()), refused, "donation {donation}");
+            assert!(!host.world.0.borrow().rmm.is_at_it());
+            assert_eq!(host.lender.held_for(PSMMU), 0);
+            host.check();
+            assert!(host.activate().is_ok(), "the next try");
+        }
+    }
+}
+
+#[test]
 fn memory_in_doubt_is_the_rmms_until_the_operation_has_ended() {
     // The RMM took the region and says so in words without a meaning, or counts wrong.
     for (x0, x1) in [(0x11, 4), (0x11, 0), (u64::MAX, 0), (0x00D, 5), (0x10D, u64::MAX)] {

@@ -58,6 +58,8 @@ pub struct Kind {
     pub undelegates: bool,
     /// It refuses the donation of this number, once.
     pub refuses_donation: Option<u32>,
+    /// An operation that holds nothing is over with a donation that is refused.
+    pub ends_by_refusal: bool,
 }
 
 impl Kind {
@@ -75,6 +77,7 @@ impl Kind {
             stubborn: None,
             undelegates: false,
             refuses_donation: None,
+            ends_by_refusal: false,
         }
     }
 
@@ -116,6 +119,8 @@ pub struct Rmm {
     for_psmmu: Vec<u64>,
     for_tables: BTreeMap<u64, Vec<u64>>,
     operation: Option<Operation>,
+    /// The last operation ended by a refusal, which a host may not know of yet.
+    refused: bool,
     busy: u32,
     donations: u32,
 }
@@ -140,6 +145,7 @@ impl Rmm {
             for_psmmu: Vec::new(),
             for_tables: BTreeMap::new(),
             operation: None,
+            refused: false,
             donations: 0,
         }
     }
@@ -209,7 +215,10 @@ impl Rmm {
             | Function::OpCancel
                 if self.operation.is_none() || x[1] != self.kind.handle =>
             {
-                assert!(!self.strict, "{function:?} without an operation, or with another handle");
+                let is_told =
+                    core::mem::take(&mut self.refused) && function == Function::OpContinue;
+                let known = !self.strict || is_told;
+                assert!(known, "{function:?} without an operation, or with another handle");
                 [Status::ErrorInput as u64, 0, 0]
             }
             Function::OpContinue => self.proceed(x[2]),
@@ -304,7 +313,18 @@ impl Rmm {
         self.donations += 1;
         if self.kind.refuses_donation == Some(self.donations) {
             self.fail();
-            return [Status::ErrorInput as u64, 0, 0];
+            let holds_nothing = self.operation.as_ref().is_some_and(|op| op.gives.is_empty());
+            return match (self.kind.ends_by_refusal, holds_nothing) {
+                (true, true) => {
+                    (self.operation, self.refused) = (None, true);
+                    [Status::ErrorInput as u64, 0, 0]
+                }
+                (true, false) => {
+                    let [x0, ..] = self.next();
+                    [x0, 0, 0]
+                }
+                (false, _) => [Status::ErrorInput as u64, 0, 0],
+            };
         }
         let operation = self.operation.as_ref().expect("one is going on");
         let Some(&request) = operation.wants.front() else {

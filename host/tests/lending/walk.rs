@@ -29,6 +29,10 @@ fn some_kind(random: &mut Random) -> Kind {
     kind.entries = random.one_of(&[1, 2, 512]);
     kind.stride = random.one_of(&[1, 3, 512]);
     kind.busy = random.one_of(&[0, 0, 0, 1, 3]);
+    if random.below(3) == 0 {
+        kind.refuses_donation = Some(1 + random.below(6) as u32);
+        kind.ends_by_refusal = random.below(2) == 0;
+    }
     kind
 }
 
