@@ -243,7 +243,8 @@ fn track(dram: &Dram, devices: &[DeviceRegion], are_isolated: bool) -> Tracker<'
         areas.add(*bank, MemoryCategory::Conventional);
     }
     for &DeviceRegion { bank, category } in devices {
-        let remark = if are_isolated { "" } else { "; in every world, whoever has it" };
+        let remark =
+            if are_isolated { "" } else { "; in every physical address space, not isolated" };
         log!("device memory {:#x} to {:#x}{remark}", bank.base(), bank.end() - 1);
         for part in bank.without(&THIS.realm_memory).into_iter().flatten() {
             areas.add(part, category);

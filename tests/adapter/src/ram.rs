@@ -108,7 +108,7 @@ impl Ram {
         Self::new(dram.banks())
     }
 
-    /// Adds device memory, which nobody accesses.
+    /// Adds device memory, which is never accessed.
     #[must_use]
     pub fn with_devices(self, devices: &[DeviceRegion]) -> Self {
         self.inner().devices = devices.into();

@@ -220,9 +220,10 @@ impl Calls<'_> {
         let mut left = 2 * TOO_MANY;
         loop {
             let outputs = self.longest(Function::PsmmuIrqNotify, [SMMU, set, 0], 0);
-            let told = Notification::try_from(outputs);
-            require!(left != 0 && told.is_ok(), "events do not end, or make no sense: {told:?}");
-            if told.is_ok_and(|told| told.event.kind() == EventKind::None) {
+            let reported = Notification::try_from(outputs);
+            let goes_on = left != 0 && reported.is_ok();
+            require!(goes_on, "events do not end, or make no sense: {reported:?}");
+            if reported.is_ok_and(|notification| notification.event.kind() == EventKind::None) {
                 break;
             }
             self.longest(Function::PsmmuEventConsume, [SMMU, set, 0], 0);

@@ -3,7 +3,7 @@
 //! Granules that cannot be delegated or undelegated: the answer is `ErrorInput`, X1 the base, and
 //! nothing has changed.
 
-use psmmu_abi::{Function, MemoryCategory, TrackingState};
+use psmmu_abi::{Function, GptState, MemoryCategory, TrackingState};
 
 use crate::arch::{self, Masked};
 use crate::bring_up::must;
@@ -32,6 +32,7 @@ pub fn run() {
     part_of_a_range();
     while_an_interrupt_waits();
     device_memory();
+    protection_tables();
     in_use();
 }
 
@@ -146,6 +147,24 @@ fn device_memory() {
         LIST.set_word(0, Region { address: base, granules: 2 }.entry());
         operation.offer_in_vain(format_args!("device memory"), LIST.address(), 1, 0);
         move_granules(UNDELEGATE, base, base + GRANULE, 0, base + GRANULE);
+    }
+}
+
+/// EL3 has granule protection tables for 40 bits of address on QEMU, and there can be none beyond.
+fn protection_tables() {
+    const END: u64 = 1 << 40;
+    let (platform, reserved) = (GptState::Platform as u64, GptState::Reserved as u64);
+    for (base, top, end, state) in [
+        (0, END, END, platform),
+        (PCIE.0, 2 * END, END, platform),
+        (END, 2 * END, 2 * END, reserved),
+    ] {
+        let what = format_args!("GPT_INFO of {base:#x} to {top:#x}");
+        raw::expect(what, Function::GptInfo.id(), &[base, top], 0, &[end, state]);
+    }
+    for (base, top) in [(END, END), (END, 0), (1, GRANULE), (0, GRANULE + 1), (0, 1 << 63)] {
+        let what = format_args!("GPT_INFO of {base:#x} to {top:#x}");
+        raw::expect(what, Function::GptInfo.id(), &[base, top], INPUT, &[]);
     }
 }
 
