@@ -148,7 +148,7 @@ impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
             }
             let mut requests = self.requests.lock();
             let Some(queue) = requests.as_mut() else { return Some(()) };
-            self.counters.page_requests.dropped(queue.held());
+            self.counters.page_requests.dropped(queue.staged.len() as u64);
             while let Some(entry) = queue.drop_first() {
                 if let Staged::Record(request) = entry {
                     self.deny(&mut commands, &request);
@@ -163,13 +163,13 @@ impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
     /// requests that are staged.
     pub(crate) fn drop_answers(&self) {
         let mut dropped = self.commands.lock().drop_unposted();
-        if let Some(queue) = self.requests.lock().as_ref() {
-            let staged = queue.staged.iter();
-            let last = staged.filter(|entry| match entry {
-                Staged::Record(request) => request.denial().is_some(),
-                Staged::Loss(_) => false,
-            });
-            dropped = dropped.saturating_add(last.count() as u64);
+        if let Some(queue) = self.requests.lock().as_mut() {
+            self.counters.page_requests.dropped(queue.staged.len() as u64);
+            while let Some(entry) = queue.drop_first() {
+                let is_last =
+                    matches!(entry, Staged::Record(request) if request.denial().is_some());
+                dropped = dropped.saturating_add(is_last.into());
+            }
         }
         self.counters.pri_resp_dropped.add(dropped);
     }
