@@ -144,6 +144,7 @@ enum psmmu_error {
 	PSMMU_E_NO_TABLE = -15,	    /* the stream has no level-2 table */
 	PSMMU_E_STAGE_2 = -16,	    /* the SMMU would not take this stage 2 */
 	PSMMU_E_BUSY = -17,	    /* another CPU waits for the SMMU; nothing has changed, try again */
+	PSMMU_E_NOT_OPENED = -18,   /* open_granule() returned null: nothing has changed, try again */
 };
 
 /* State of an SMMU. */
@@ -189,6 +190,18 @@ enum psmmu_page {
 /*
  * What the library needs from outside: called back on the CPU that called it, with `cookie`, from several
  * CPUs at once. `replace_granule` and `microseconds` must be there, the others may be null.
+ *
+ * None may call the library. Some are called while the library holds a lock of the SMMU in question, its
+ * queue lock or its command lock, as each says below. Such a function may take a lock of the embedder's own,
+ * unless the embedder calls the library with that lock held, by a function that takes the same lock of the
+ * same SMMU:
+ *   the queue lock: psmmu_rmi(), psmmu_attach(), psmmu_detach(), psmmu_activate(),
+ *   psmmu_begin_deactivation();
+ *   the command lock: psmmu_attach(), psmmu_detach(), psmmu_run_commands(), psmmu_activate(),
+ *   psmmu_tlbi_s2_ipa(), psmmu_tlbi_s12_vmall(),
+ *   psmmu_begin_deactivation(), psmmu_make_table(), psmmu_destroy_table(), psmmu_configure_stream(),
+ *   psmmu_enable_stream(), psmmu_disable_stream(), psmmu_release_stream().
+ * The others take neither; psmmu_rmi() never takes the command lock.
  */
 struct psmmu_ops {
 	uint64_t version; /* PSMMU_API_VERSION */
@@ -197,28 +210,37 @@ struct psmmu_ops {
 	/*
 	 * Writes `count` words to the beginning of the host's granule at PA `granule`, which is aligned and
 	 * otherwise anything, and zero to all of the rest. False if it is not the host's memory or is
-	 * moved to another world meanwhile. For PSMMU_INFO.
+	 * moved to another world meanwhile. For PSMMU_INFO. Called without a lock.
 	 */
 	bool (*replace_granule)(void *cookie, uint64_t granule, const uint64_t *words, size_t count);
 	/*
 	 * Copies `count` words out of the host's granule at PA `granule`, from word `first` on, each of
-	 * them once. False as above. For psmmu_begin_activation(); without it that fails.
+	 * them once. False as above. For psmmu_begin_activation(); without it that fails. Called without a
+	 * lock.
 	 */
 	bool (*read_granule)(void *cookie, uint64_t granule, size_t first, uint64_t *words, size_t count);
 	/*
-	 * Whether a virtual SMMU of some Realm owns the stream. Called with a lock held: it must not call
-	 * the library. Without it nobody owns anything.
+	 * Whether a virtual SMMU of some Realm owns the stream. For PSMMU_IRQ_NOTIFY; without it no stream
+	 * has an owner. Called with the queue lock of the SMMU held.
 	 */
 	bool (*owns_stream)(void *cookie, uint32_t stream);
 	/*
 	 * Microseconds since some fixed moment; psmmu_microseconds() makes them of a counter. It never steps
-	 * back. Should it stand still, waits are bounded by a number of polls.
+	 * back. Should it stand still, waits are bounded by a number of polls. For all that wait for an SMMU:
+	 * the functions that take the command lock. Called with that lock held, so it should only read a
+	 * counter.
 	 */
 	uint64_t (*microseconds)(void *cookie);
 	/*
 	 * Returns the VA of the granule of Realm memory at PA `granule`, which the embedder has given for a
-	 * level-2 stream table, until close_granule(); null if that cannot be done. For
-	 * psmmu_make_table(), psmmu_destroy_table() and the streams; without it those fail.
+	 * level-2 stream table, until close_granule(); null if that cannot be done now. The function that
+	 * needs it has then changed nothing, and says so: psmmu_make_table() and psmmu_destroy_table() by
+	 * BUSY, the streams by PSMMU_E_NOT_OPENED. Without it psmmu_begin_table() fails.
+	 *
+	 * Both are called with the command lock of the SMMU held, one granule is open at a time on a CPU, and
+	 * each is closed before the lock is released: a lock of the embedder's own may be held in between,
+	 * such as that of the one place at which granules are mapped. The streams keep it open while they
+	 * wait for the SMMU.
 	 */
 	void *(*open_granule)(void *cookie, uint64_t granule);
 	void (*close_granule)(void *cookie, void *granule);
@@ -505,15 +527,15 @@ void psmmu_finish_deactivation(struct psmmu_set *set, uint64_t name);
  * Begins PSMMU_ST_L2_CREATE for the 64 streams from `first_stream` on, for which one granule is needed.
  * Returns X0 for the host: 0, or ERROR_NOT_SUPPORTED, ERROR_INPUT, ERROR_PSMMU_ST at level 2 if there is
  * one, BLOCKED while it is being made, ERROR_DEVICE, BUSY when there are too many at once. To be ended by
- * psmmu_make_table() or psmmu_abandon_table().
+ * psmmu_make_table() or psmmu_abandon_table(). Without open_granule() always ERROR_NOT_SUPPORTED.
  */
 uint64_t psmmu_begin_table(struct psmmu_set *set, uint64_t name, uint64_t first_stream);
 
 /*
  * Makes the table in the granule of Realm memory at PA `granule`. Its streams abort in silence until they
- * are configured. Returns X0 for the host, ERROR_INPUT when the granule is not aligned, cannot be opened or
- * lies above OAS; and on failure whether it may be used for something else. After BUSY it is to be
- * called again, or psmmu_abandon_table(). 9 waits.
+ * are configured. Returns X0 for the host, ERROR_INPUT when the granule is not aligned or lies above OAS; and on
+ * failure whether it may be used for something else. After BUSY, also when open_granule() returned null, it is
+ * to be called again, or psmmu_abandon_table(). 9 waits.
  */
 uint64_t psmmu_make_table(struct psmmu_set *set, uint64_t name, uint64_t first_stream,
 			  uint64_t granule, bool *is_free);
@@ -523,7 +545,8 @@ void psmmu_abandon_table(struct psmmu_set *set, uint64_t name, uint64_t first_st
 
 /*
  * PSMMU_ST_L2_DESTROY: takes the table away and says which granule is to be given back. Returns X0 for the
- * host; ERROR_PSMMU_ST at level 2 when a stream of it is configured, BUSY. 7 waits.
+ * host; ERROR_PSMMU_ST at level 2 when a stream of it is configured, BUSY, also when open_granule() returned
+ * null. 7 waits.
  */
 uint64_t psmmu_destroy_table(struct psmmu_set *set, uint64_t name, uint64_t first_stream,
 			     uint64_t *granule);
@@ -532,8 +555,8 @@ uint64_t psmmu_destroy_table(struct psmmu_set *set, uint64_t name, uint64_t firs
  * The life of a stream: configured (aborts still), enabled (translates), disabled (aborts, configured
  * still), released (at rest). Each step has come into effect in the SMMU when it returns.
  *
- * PSMMU_E_ARGUMENT, PSMMU_E_UNKNOWN, PSMMU_E_STATE, PSMMU_E_FAILED, PSMMU_E_NO_TABLE, PSMMU_E_STAGE_2,
- * PSMMU_E_REFUSED, PSMMU_E_TIMED_OUT, PSMMU_E_BUSY. 4, 4, 7 and 11 waits.
+ * PSMMU_E_ARGUMENT, PSMMU_E_UNKNOWN, PSMMU_E_STATE, PSMMU_E_FAILED, PSMMU_E_NO_TABLE, PSMMU_E_NOT_OPENED,
+ * PSMMU_E_STAGE_2, PSMMU_E_REFUSED, PSMMU_E_TIMED_OUT, PSMMU_E_BUSY. 4, 4, 7 and 11 waits.
  */
 int32_t psmmu_configure_stream(struct psmmu_set *set, uint64_t name, uint32_t stream,
 			       const struct psmmu_stage_2 *stage_2);

@@ -40,6 +40,20 @@ impl Door {
         let microseconds = ops.microseconds.ok_or(Error::Argument)?;
         Ok(Self { ops: *ops, replace_granule, microseconds })
     }
+
+    /// Returns whether there is a function that opens granules.
+    #[must_use]
+    pub const fn can_open(&self) -> bool {
+        self.ops.open_granule.is_some()
+    }
+
+    /// Closes what the embedder has opened at `va`.
+    fn close(&self, va: *mut c_void) {
+        if let Some(close) = self.ops.close_granule {
+            // SAFETY: it was opened by the embedder, and nothing of it is used any more.
+            unsafe { close(self.ops.cookie, va) }
+        }
+    }
 }
 
 impl HostMemory for Door {
@@ -89,62 +103,53 @@ impl Clock for Door {
     }
 }
 
-/// A level-2 stream table while it is open; nothing if it could not be opened.
+/// A level-2 stream table while it is open.
 #[derive(Debug)]
 pub struct OpenGranule {
     door: Door,
-    address: u64,
-    memory: Option<Shared>,
-}
-
-impl OpenGranule {
-    /// Returns whether it could be opened.
-    #[must_use]
-    pub const fn is_there(&self) -> bool {
-        self.memory.is_some()
-    }
+    memory: Shared,
 }
 
 impl Drop for OpenGranule {
     fn drop(&mut self) {
-        if let (Some(close), Some(memory)) = (self.door.ops.close_granule, self.memory.take()) {
-            // SAFETY: it was opened by the embedder, and nothing of it is used any more.
-            unsafe { close(self.door.ops.cookie, memory.into_piece().va) }
-        }
+        self.door.close(self.memory.into_piece().va);
     }
 }
 
 impl DeviceMemory for OpenGranule {
     fn address(&self) -> u64 {
-        self.address
+        self.memory.address()
     }
 
     fn words(&self) -> usize {
-        self.memory.map_or(0, |memory| memory.words())
+        self.memory.words()
     }
 
     fn load(&self, index: usize) -> u64 {
-        self.memory.map_or(0, |memory| memory.load(index))
+        self.memory.load(index)
     }
 
     fn store(&self, index: usize, value: u64) {
-        if let Some(memory) = self.memory {
-            memory.store(index, value);
-        }
+        self.memory.store(index, value);
     }
 }
 
 impl TableMemory for Door {
     type Memory = OpenGranule;
 
-    fn open(&self, address: u64) -> OpenGranule {
-        let memory = self.ops.open_granule.and_then(|open| {
-            // SAFETY: the function does what it is for (the condition of `Door::new`).
-            let va = unsafe { open(self.ops.cookie, address) };
-            // SAFETY: 1., 3. The embedder has opened the granule, until it is closed, which is when the
-            // value is dropped. 2. It has given the granule for a table of an SMMU.
-            unsafe { Shared::new(va, address, GRANULE_SIZE as u64) }.ok().flatten()
-        });
-        OpenGranule { door: *self, address, memory }
+    fn open(&self, address: u64) -> Option<OpenGranule> {
+        let open = self.ops.open_granule?;
+        // SAFETY: the function does what it is for (the condition of `Door::new`).
+        let va = unsafe { open(self.ops.cookie, address) };
+        // SAFETY: 1., 3. The embedder has opened the granule, until it is closed, which is when the
+        // value is dropped. 2. It has given the granule for a table of an SMMU.
+        match unsafe { Shared::new(va, address, GRANULE_SIZE as u64) } {
+            Ok(memory) => memory.map(|memory| OpenGranule { door: *self, memory }),
+            Err(_) => {
+                // Open all the same, at an address that is none for words.
+                self.close(va);
+                None
+            }
+        }
     }
 }

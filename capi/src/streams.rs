@@ -13,6 +13,7 @@ impl From<StreamError> for Error {
             StreamError::Refused(psmmu::smmu::Refusal::Failed) => Self::Failed,
             StreamError::Refused(_) | StreamError::State => Self::State,
             StreamError::NoTable => Self::NoTable,
+            StreamError::NotOpened => Self::NotOpened,
             StreamError::Stage2 => Self::Stage2,
             StreamError::CommandRefused => Self::Refused,
             StreamError::TimedOut => Self::TimedOut,

@@ -2,10 +2,9 @@
 
 //! Level-2 stream tables.
 
-use psmmu::{DeviceMemory, NewTable, TableMemory};
+use psmmu::NewTable;
 use psmmu_abi::{ResultWord, Status};
 
-use crate::ops::OpenGranule;
 use crate::set::{self, Set, Unit};
 
 impl Unit {
@@ -43,35 +42,6 @@ impl Unit {
     }
 }
 
-/// One table that is open already, so that it cannot fail to open.
-struct Opened<'a>(&'a OpenGranule);
-
-impl DeviceMemory for Opened<'_> {
-    fn address(&self) -> u64 {
-        self.0.address()
-    }
-
-    fn words(&self) -> usize {
-        self.0.words()
-    }
-
-    fn load(&self, index: usize) -> u64 {
-        self.0.load(index)
-    }
-
-    fn store(&self, index: usize, value: u64) {
-        self.0.store(index, value);
-    }
-}
-
-impl<'a> TableMemory for Opened<'a> {
-    type Memory = Opened<'a>;
-
-    fn open(&self, _: u64) -> Opened<'a> {
-        Opened(self.0)
-    }
-}
-
 /// See `psmmu.h`.
 ///
 /// # Safety
@@ -81,6 +51,9 @@ pub unsafe extern "C" fn psmmu_begin_table(set: *const Set, name: u64, first_str
     let begin = || {
         // SAFETY: the condition is the same.
         let (set, unit) = unsafe { set::unit_for_host(set, name) }?;
+        if !set.door.can_open() {
+            return Err(ResultWord::of(Status::ErrorNotSupported));
+        }
         let (psmmu, table) = set.responder.begin_table(name, first_stream)?;
         // It was accepted, so it has 32 bits.
         unit.keep_table(first_stream as u32, table).map_err(|table| {
@@ -110,13 +83,7 @@ pub unsafe extern "C" fn psmmu_make_table(
         // SAFETY: 1.
         let (set, unit) = unsafe { set::unit_for_host(set, name) }?;
         let table = unit.take_table(first_stream).ok_or(Status::ErrorInput)?;
-        let memory = set.door.open(granule);
-        if !memory.is_there() {
-            unit.psmmu.abandon_table(table);
-            unit.return_table(first_stream, None);
-            return Err(ResultWord::of(Status::ErrorInput));
-        }
-        match unit.psmmu.make_table(table, granule, &Opened(&memory), &set.door) {
+        match unit.psmmu.make_table(table, granule, &set.door, &set.door) {
             Ok(()) => {
                 free = false;
                 unit.return_table(first_stream, None);

@@ -54,6 +54,8 @@ pub enum Error {
     Stage2 = -16,
     /// PSMMU_E_BUSY.
     Busy = -17,
+    /// PSMMU_E_NOT_OPENED.
+    NotOpened = -18,
 }
 
 /// Returns the number that C gets.

@@ -228,8 +228,9 @@ where
     ///
     /// # Errors
     /// As [`begin_table`](Self::begin_table); but `ErrorInput` when there is no table, `ErrorPsmmuSt`
-    /// at level 2 when a stream of it is configured, `Busy` while another CPU waits for the device, and
-    /// `ErrorDevice` when that does not answer. The table is as before.
+    /// at level 2 when a stream of it is configured, `Busy` while another CPU waits for the device or when
+    /// `memory` cannot open the table now, and `ErrorDevice` when the device does not answer. The table is as
+    /// before.
     ///
     /// # Waits
     /// As [`Psmmu::destroy_table`].
@@ -303,7 +304,7 @@ impl From<TableError> for ResultWord {
                 Self::of(Status::ErrorInput)
             }
             TableError::BeingMade => Self::of(Status::Blocked),
-            TableError::Busy => Self::of(Status::Busy),
+            TableError::Busy | TableError::NotOpened => Self::of(Status::Busy),
             TableError::CommandRefused | TableError::TimedOut => Self::of(Status::ErrorDevice),
         }
     }

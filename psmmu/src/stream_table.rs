@@ -211,8 +211,13 @@ pub trait TableMemory {
     /// Memory of a table.
     type Memory: DeviceMemory;
 
-    /// Opens the table, one granule, at PA `address`, which is one that the embedder has given.
-    fn open(&self, address: u64) -> Self::Memory;
+    /// Opens the table, one granule, at PA `address`, which is one that the embedder has given, or returns
+    /// `None` if that cannot be done now: the call that needs it then changes nothing and says so.
+    ///
+    /// It is called, and the memory dropped, with the PSMMU's lock of those who issue commands held and no
+    /// other, and a call has one table open at a time. So it may take a lock of its own to the drop, unless
+    /// that lock is held while something of the same PSMMU is called that issues commands.
+    fn open(&self, address: u64) -> Option<Self::Memory>;
 
     /// Returns what `stream` does before it is configured and after it was released.
     fn at_rest(&self, stream: u32) -> StreamTableEntry {

@@ -29,6 +29,9 @@ pub enum StreamError {
     Refused(Refusal),
     /// The stream has no level-2 table.
     NoTable,
+    /// [`TableMemory::open`] could not open its level-2 table. Nothing has changed, and the step may be
+    /// tried again.
+    NotOpened,
     /// The stream is not where this step begins.
     State,
     /// The device would take this stage 2 for a bad entry.
@@ -237,7 +240,7 @@ impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
         let Descriptor::Table(address) = descriptor else {
             return Err(StreamError::NoTable);
         };
-        let table = memory.open(address);
+        let table = memory.open(address).ok_or(StreamError::NotOpened)?;
         let now = StreamTableEntry::load(&table, stream);
         Ok(Entry { table, stream, now })
     }

@@ -32,6 +32,8 @@ pub enum TableError {
     InUse,
     /// Its granule is not aligned, or lies where the device cannot address it.
     Memory,
+    /// [`TableMemory::open`] could not open it. Nothing has changed, and it may be tried again.
+    NotOpened,
     /// The device refused to forget what it had cached. Nothing has changed.
     CommandRefused,
     /// The device does not answer, and has failed.
@@ -73,7 +75,7 @@ pub struct NotMade {
     pub error: TableError,
     /// The memory may be used for something else.
     pub is_free: bool,
-    /// The claim, after [`TableError::Busy`]: to be tried again, or abandoned.
+    /// The claim, after [`TableError::Busy`] and [`TableError::NotOpened`]: to be tried again, or abandoned.
     pub claim: Option<NewTable>,
 }
 
@@ -134,8 +136,13 @@ impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
             self.abandon_table(table);
             return Err(NotMade { error: TableError::Memory, is_free: true, claim: None });
         }
+        let Some(entries) = memory.open(address) else {
+            let (error, claim) = (TableError::NotOpened, Some(table));
+            return Err(NotMade { error, is_free: true, claim });
+        };
         let NewTable { first_stream } = table;
-        fill(memory, &memory.open(address), first_stream);
+        fill(memory, &entries, first_stream);
+        drop(entries);
         self.registers.write_barrier();
         self.set_table(first_stream, Descriptor::Table(address));
         let Err(error) = self.run_in_turn(clock, &[Command::cfgi_ste_and_table(first_stream)])
@@ -170,20 +177,22 @@ impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
             if !matches!(self.state(), State::Active | State::Failed) {
                 return Err(TableError::Refused(Refusal::NotActive));
             }
-            let address = match tables.find(first_stream) {
-                Descriptor::None => return Err(TableError::Missing),
-                Descriptor::BeingMade => return Err(TableError::BeingMade),
-                Descriptor::Table(address) => address,
-            };
-            let entries = memory.open(address);
-            let mut streams = first_stream..=first_stream | (STREAMS - 1);
-            if streams.any(|stream| is_configured(memory, &entries, stream)) {
-                return Err(TableError::InUse);
+            match tables.find(first_stream) {
+                Descriptor::None => Err(TableError::Missing),
+                Descriptor::BeingMade => Err(TableError::BeingMade),
+                Descriptor::Table(address) => Ok(address),
             }
-            // From here on nobody finds it; the device may still have it.
-            tables.set(first_stream, Descriptor::BeingMade);
-            Ok(address)
         })?;
+        // The table stays where it is meanwhile: one that is there changes under the lock held here alone,
+        // and while one is there the PSMMU is not deactivated.
+        let entries = memory.open(address).ok_or(TableError::NotOpened)?;
+        let mut streams = first_stream..=first_stream | (STREAMS - 1);
+        if streams.any(|stream| is_configured(memory, &entries, stream)) {
+            return Err(TableError::InUse);
+        }
+        drop(entries);
+        // From here on no call finds it; the device may still have it.
+        self.set_table(first_stream, Descriptor::BeingMade);
         self.unlink(first_stream, address, clock).map(|()| address)
     }
 

@@ -477,8 +477,8 @@ struct Tables<'r, 'a, E: Environment>(&'r Rmm<'a, E>);
 impl<E: Environment> TableMemory for Tables<'_, '_, E> {
     type Memory = E::Memory;
 
-    fn open(&self, address: u64) -> E::Memory {
-        self.0.environment.open(Region::granule(address))
+    fn open(&self, address: u64) -> Option<E::Memory> {
+        Some(self.0.environment.open(Region::granule(address)))
     }
 
     fn at_rest(&self, stream: u32) -> psmmu::StreamTableEntry {

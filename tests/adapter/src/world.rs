@@ -231,8 +231,8 @@ pub struct Tables<'a, H = ()>(pub &'a World<H>);
 impl<H: Hook> TableMemory for Tables<'_, H> {
     type Memory = ModelMemory;
 
-    fn open(&self, address: u64) -> ModelMemory {
-        self.0.open(Region::granule(address))
+    fn open(&self, address: u64) -> Option<ModelMemory> {
+        Some(self.0.open(Region::granule(address)))
     }
 
     fn at_rest(&self, stream: u32) -> StreamTableEntry {

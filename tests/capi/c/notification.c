@@ -6,6 +6,8 @@
  * host; then one is brought up by the library, through its whole life.
  */
 
+#include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,9 +17,11 @@
 #define ATTACHED UINT64_C(0x2B400000)
 #define ACTIVATED UINT64_C(0x2B600000)
 #define HOST_PAGE UINT64_C(0x80000000)
+/* Granules for level-2 tables, one behind the other. */
 #define TABLE UINT64_C(0x90200000)
+#define TABLES 2
 
-static unsigned checks;
+static atomic_uint checks;
 
 static void check(bool holds, const char *what, int line)
 {
@@ -32,8 +36,11 @@ static void check(bool holds, const char *what, int line)
 /* What the embedder gives. */
 
 static uint64_t host_page[512];
-static uint64_t table[512] __attribute__((aligned(4096)));
-static bool table_is_open;
+static uint64_t tables[TABLES][512] __attribute__((aligned(4096)));
+/* There is one place at which granules are mapped: this is held from open to close. */
+static pthread_mutex_t mapping = PTHREAD_MUTEX_INITIALIZER;
+static void *mapped;
+static enum { OPENS, REFUSES, OPENS_BETWEEN_WORDS } opening;
 static uint32_t owned = UINT32_MAX;
 
 static bool replace_granule(void *cookie, uint64_t granule, const uint64_t *words, size_t count)
@@ -64,27 +71,32 @@ static bool owns_stream(void *cookie, uint32_t stream)
 static uint64_t microseconds(void *cookie)
 {
 	/* A tenth of a second more each time, so that every wait ends. */
-	uint64_t *now = cookie;
+	atomic_ullong *now = cookie;
 
-	return *now += 100000;
+	return atomic_fetch_add(now, 100000);
 }
 
 static void *open_granule(void *cookie, uint64_t granule)
 {
+	const uint64_t index = (granule - TABLE) / 4096;
+
 	(void)cookie;
-	CHECK(!table_is_open);
-	table_is_open = granule == TABLE;
-	return table_is_open ? table : NULL;
+	if (opening == REFUSES || granule % 4096 != 0 || index >= TABLES)
+		return NULL;
+	CHECK(pthread_mutex_lock(&mapping) == 0 && mapped == NULL);
+	mapped = opening == OPENS ? (void *)tables[index] : (char *)tables[index] + 4;
+	return mapped;
 }
 
 static void close_granule(void *cookie, void *granule)
 {
 	(void)cookie;
-	CHECK(table_is_open && granule == table);
-	table_is_open = false;
+	CHECK(mapped != NULL && granule == mapped);
+	mapped = NULL;
+	CHECK(pthread_mutex_unlock(&mapping) == 0);
 }
 
-static uint64_t now;
+static atomic_ullong now;
 static const struct psmmu_ops ops = {
 	.version = PSMMU_API_VERSION,
 	.cookie = &now,
@@ -350,6 +362,60 @@ static struct psmmu_region region(struct smmu_model *model, uint64_t pa, uint64_
 	return region;
 }
 
+/* The table of stream 70, which is enabled, cannot be opened: each call says so, and nothing has changed. */
+static void check_unopened(struct psmmu_set *set, struct smmu_model *model, const struct psmmu_stage_2 *stage_2)
+{
+	uint64_t granule = 1;
+
+	for (opening = REFUSES; opening <= OPENS_BETWEEN_WORDS; opening++) {
+		CHECK(psmmu_configure_stream(set, ACTIVATED, 70, stage_2) == PSMMU_E_NOT_OPENED);
+		CHECK(psmmu_enable_stream(set, ACTIVATED, 70) == PSMMU_E_NOT_OPENED);
+		CHECK(psmmu_disable_stream(set, ACTIVATED, 70) == PSMMU_E_NOT_OPENED);
+		CHECK(psmmu_release_stream(set, ACTIVATED, 70) == PSMMU_E_NOT_OPENED);
+		CHECK(psmmu_destroy_table(set, ACTIVATED, 64, &granule) == PSMMU_RMI_BUSY && granule == 1);
+		CHECK(mapped == NULL);
+	}
+	opening = OPENS;
+	(void)smmu_model_dma(model, 70, 0x4000);
+	expect_fault(set, ACTIVATED, 0x4000, false);
+}
+
+static void *make_and_destroy(void *cookie)
+{
+	static atomic_uint threads;
+	struct psmmu_set *set = cookie;
+	const uint64_t mine = atomic_fetch_add(&threads, 1), first_stream = 64 * (mine + 1);
+	uint64_t granule = 0, x0;
+	bool is_free = false;
+	int i;
+
+	for (i = 0; i < 200; i++) {
+		CHECK(psmmu_begin_table(set, ACTIVATED, first_stream) == PSMMU_RMI_SUCCESS);
+		do {
+			x0 = psmmu_make_table(set, ACTIVATED, first_stream, TABLE + 4096 * mine, &is_free);
+		} while (x0 == PSMMU_RMI_BUSY);
+		CHECK(x0 == PSMMU_RMI_SUCCESS);
+		do {
+			x0 = psmmu_destroy_table(set, ACTIVATED, first_stream, &granule);
+		} while (x0 == PSMMU_RMI_BUSY);
+		CHECK(x0 == PSMMU_RMI_SUCCESS && granule == TABLE + 4096 * mine);
+	}
+	return NULL;
+}
+
+/* Both want the one place at which granules are mapped, and the SMMU: neither waits for ever. */
+static void make_tables_on_two_cpus(struct psmmu_set *set, struct smmu_model *model)
+{
+	pthread_t cpus[TABLES];
+	size_t i;
+
+	smmu_model_share(model, TABLE + 4096, tables[1], 512);
+	for (i = 0; i < TABLES; i++)
+		CHECK(pthread_create(&cpus[i], NULL, make_and_destroy, set) == 0);
+	for (i = 0; i < TABLES; i++)
+		CHECK(pthread_join(cpus[i], NULL) == 0);
+}
+
 static void play_activated(struct psmmu_set *set, struct smmu_model *model)
 {
 	const struct psmmu_stage_2 stage_2 = {.table = 0x90300000, .vmid = 1, .t0sz = 25, .sl0 = 1, .ps = 2};
@@ -385,15 +451,19 @@ static void play_activated(struct psmmu_set *set, struct smmu_model *model)
 	expect_nothing(set, ACTIVATED);
 
 	/* A stream from its table to its fault and back. */
-	smmu_model_share(model, TABLE, table, 512);
+	smmu_model_share(model, TABLE, tables[0], 512);
 	CHECK(psmmu_begin_table(set, ACTIVATED, 65) == PSMMU_RMI_ERROR_INPUT);
 	CHECK(psmmu_begin_table(set, ACTIVATED, 64) == PSMMU_RMI_SUCCESS);
 	CHECK(psmmu_begin_table(set, ACTIVATED, 64) == PSMMU_RMI_BLOCKED);
 	psmmu_abandon_table(set, ACTIVATED, 64);
 	CHECK(psmmu_make_table(set, ACTIVATED, 64, TABLE, &is_free) == PSMMU_RMI_ERROR_INPUT && is_free);
 	CHECK(psmmu_begin_table(set, ACTIVATED, 64) == PSMMU_RMI_SUCCESS);
-	CHECK(psmmu_make_table(set, ACTIVATED, 64, TABLE + 4096, &is_free) == PSMMU_RMI_ERROR_INPUT && is_free);
-	CHECK(psmmu_begin_table(set, ACTIVATED, 64) == PSMMU_RMI_SUCCESS);
+	for (opening = REFUSES; opening <= OPENS_BETWEEN_WORDS; opening++) {
+		is_free = false;
+		CHECK(psmmu_make_table(set, ACTIVATED, 64, TABLE, &is_free) == PSMMU_RMI_BUSY && is_free);
+		CHECK(mapped == NULL && psmmu_begin_table(set, ACTIVATED, 64) == PSMMU_RMI_BLOCKED);
+	}
+	opening = OPENS;
 	CHECK(psmmu_make_table(set, ACTIVATED, 64, TABLE, &is_free) == PSMMU_RMI_SUCCESS && !is_free);
 	CHECK(psmmu_begin_table(set, ACTIVATED, 64) == (PSMMU_RMI_ERROR_PSMMU_ST | 2 << 8));
 	(void)smmu_model_dma(model, 70, 0x1000);
@@ -417,6 +487,7 @@ static void play_activated(struct psmmu_set *set, struct smmu_model *model)
 	CHECK(psmmu_tlbi_s2_ipa(set, ACTIVATED, 1, 0x2000, true) == PSMMU_OK);
 	CHECK(psmmu_tlbi_s12_vmall(set, ACTIVATED, 1) == PSMMU_OK);
 	CHECK(psmmu_tlbi_s12_vmall(set, ACTIVATED + 8, 1) == PSMMU_E_UNKNOWN);
+	check_unopened(set, model, &stage_2);
 	CHECK(psmmu_destroy_table(set, ACTIVATED, 64, &granule) == (PSMMU_RMI_ERROR_PSMMU_ST | 2 << 8));
 	CHECK(psmmu_begin_deactivation(set, ACTIVATED, &back) == PSMMU_RMI_ERROR_INPUT);
 	CHECK(psmmu_detach(set, ACTIVATED) == PSMMU_E_STATE);
@@ -425,6 +496,7 @@ static void play_activated(struct psmmu_set *set, struct smmu_model *model)
 	expect_nothing(set, ACTIVATED);
 	CHECK(psmmu_release_stream(set, ACTIVATED, 70) == PSMMU_OK);
 	CHECK(psmmu_destroy_table(set, ACTIVATED, 64, &granule) == PSMMU_RMI_SUCCESS && granule == TABLE);
+	make_tables_on_two_cpus(set, model);
 
 	CHECK(psmmu_begin_deactivation(set, ACTIVATED, &back) == PSMMU_RMI_SUCCESS);
 	CHECK(back.stream_table.va == memory.stream_table.va && back.stream_table.pa == memory.stream_table.pa);
@@ -434,7 +506,7 @@ static void play_activated(struct psmmu_set *set, struct smmu_model *model)
 	CHECK(psmmu_tlbi_s2_ipa(set, ACTIVATED, 1, 0x2000, true) == PSMMU_E_STATE);
 	psmmu_finish_deactivation(set, ACTIVATED);
 	CHECK(psmmu_get_state(set, ACTIVATED) == PSMMU_INACTIVE);
-	CHECK(!table_is_open);
+	CHECK(mapped == NULL);
 }
 
 /* The clock of docs/embedding.md, with any frequency of the counter. */
@@ -465,6 +537,6 @@ int main(void)
 	check_clock();
 	play_attached(set, models[0]);
 	play_activated(set, models[1]);
-	printf("notification.c: %u checks\n", checks);
+	printf("notification.c: %u checks\n", (unsigned)checks);
 	return 0;
 }

@@ -233,7 +233,7 @@ both_ways!(
 );
 
 unsafe extern "C" {
-    static layout_constants: [i64; 54];
+    static layout_constants: [i64; 55];
     static layout_constants_count: usize;
 }
 
@@ -241,7 +241,7 @@ unsafe extern "C" {
 fn constants_of_the_header_are_those_of_the_library_and_of_the_wire() {
     let state = SET_BYTES + 3 * UNIT_BYTES;
     let flags = |flags: PsmmuParamsFlags| flags.bits() as i64;
-    let expected: [i64; 54] = [
+    let expected: [i64; 55] = [
         API_VERSION as i64,
         psmmu_max(),
         SET_BYTES as i64,
@@ -296,6 +296,7 @@ fn constants_of_the_header_are_those_of_the_library_and_of_the_wire() {
         Error::NoTable as i64,
         Error::Stage2 as i64,
         Error::Busy as i64,
+        Error::NotOpened as i64,
     ];
     // SAFETY: constants of the object that is linked in.
     let (constants, count) = unsafe { (layout_constants, layout_constants_count) };

@@ -72,8 +72,10 @@ impl Clock for Machine {
 impl TableMemory for Machine {
     type Memory = Granules<'static>;
 
-    fn open(&self, address: u64) -> Granules<'static> {
-        Environment::open(self, Region::granule(address))
+    fn open(&self, address: u64) -> Option<Granules<'static>> {
+        // SAFETY: never run.
+        let can_open = unsafe { microseconds() } != 0;
+        can_open.then(|| Environment::open(self, Region::granule(address)))
     }
 }
 

@@ -2,9 +2,11 @@
 
 //! Level-2 tables come and go.
 
+use psmmu::{NotMade, Stage2, StreamError, TableError, TableMemory};
 use responder_tests::raw::{ONE_GRANULE, entry, fid, x0};
-use responder_tests::{Machine, PSMMU};
-use smmu_model::{Command, Completion, Outcome, Record, Transaction};
+use responder_tests::{Machine, ModelMemory, PSMMU, Steps, Tables};
+use rmm::Environment;
+use smmu_model::{Command, Completion, Outcome, Record, Transaction, Walk};
 
 use crate::rig::{active, create, deactivate, destroy, live, started};
 
@@ -163,6 +165,53 @@ fn all_tables_of_a_psmmu_can_be_there_at_once() {
     for table in (0..1 << 10).rev() {
         assert_eq!(destroy(&machine, 64 * table), x0::SUCCESS);
     }
+    assert_eq!(deactivate(&machine), x0::SUCCESS);
+    machine.check_at_rest();
+}
+
+/// Level-2 tables that cannot be opened.
+struct Closed;
+
+impl TableMemory for Closed {
+    type Memory = ModelMemory;
+
+    fn open(&self, _: u64) -> Option<ModelMemory> {
+        None
+    }
+}
+
+#[test]
+fn a_table_that_cannot_be_opened_is_an_error_and_changes_nothing() {
+    const STAGE_2: Stage2 = Stage2 { table: 0x8020_0000, vmid: 1, t0sz: 25, sl0: 1, ps: 2 };
+    let machine = active();
+    assert_eq!(create(&machine, 64), x0::SUCCESS);
+    let (psmmu, tables) = (machine.psmmu(), Tables(&machine.world));
+    let clock: &Steps = machine.world.clock();
+    assert_eq!(psmmu.configure_stream(70, STAGE_2, &tables, clock), Ok(()));
+    assert_eq!(psmmu.enable_stream(70, &tables, clock), Ok(()));
+    let _ = machine.device().take_commands();
+
+    let not_opened = Err(StreamError::NotOpened);
+    assert_eq!(psmmu.configure_stream(71, STAGE_2, &Closed, clock), not_opened);
+    assert_eq!(psmmu.enable_stream(70, &Closed, clock), not_opened);
+    assert_eq!(psmmu.disable_stream(70, &Closed, clock), not_opened);
+    assert_eq!(psmmu.release_stream(70, &Closed, clock), not_opened);
+    assert_eq!(psmmu.destroy_table(64, &Closed, clock), Err(TableError::NotOpened));
+    let table = psmmu.begin_table(128).expect("there is none");
+    match psmmu.make_table(table, 0x8030_0000, &Closed, clock) {
+        Err(NotMade { error: TableError::NotOpened, is_free: true, claim: Some(table) }) => {
+            psmmu.abandon_table(table);
+        }
+        other => panic!("{other:?}"),
+    }
+
+    assert_eq!(machine.device().take_commands(), []);
+    let walk = Transaction::read(70, 0x1000).with(Walk::Translates);
+    assert_eq!(machine.device().transaction(&walk), Outcome::Translated);
+    assert_eq!(psmmu.disable_stream(70, &tables, clock), Ok(()));
+    assert_eq!(psmmu.release_stream(70, &tables, clock), Ok(()));
+    assert_eq!([64, 128].map(|stream| create(&machine, stream)), [x0::TABLE, x0::SUCCESS]);
+    assert_eq!([64, 128].map(|stream| destroy(&machine, stream)), [x0::SUCCESS; 2]);
     assert_eq!(deactivate(&machine), x0::SUCCESS);
     machine.check_at_rest();
 }
