@@ -40,7 +40,12 @@ fn write(smmu: &Smmu, register: Register, value: u64) {
 impl Rig {
     /// Brings a device up by hand; the event queue stands at `pointer`, empty.
     fn new(delivery: Delivery, pointer: u64) -> Self {
-        let smmu = Smmu::new(smmu_model::Config::default());
+        Self::on(smmu_model::Config::default(), delivery, pointer)
+    }
+
+    /// As [`new`](Self::new), of a device with these features.
+    fn on(features: smmu_model::Config, delivery: Delivery, pointer: u64) -> Self {
+        let smmu = Smmu::new(features);
         let region = |address, words| ModelMemory(smmu.memory().region(address, words));
         let queues = Running {
             event_queue: region(EVENT_QUEUE, 4 << EVENTS),
@@ -158,6 +163,42 @@ fn a_loss_and_errors_of_the_past_are_told() {
     let errors = ErrorCause::PRIQ_ABT_ERR | ErrorCause::MSI_GERROR_ABT_ERR;
     assert_eq!(rig.take(IrqSet::GERROR), [Event::Error(errors)]);
     assert_eq!(rig.take(IrqSet::GERROR), []);
+}
+
+#[test]
+fn errors_acknowledged_before_are_not_told_and_later_ones_are() {
+    let rig = Rig::wired(0);
+    // PRIQ_ABT_ERR, which the embedder has acknowledged, twice.
+    let both = [Register::Gerror, Register::Gerrorn];
+    for _ in 0..2 {
+        for error in [3, 7] {
+            rig.device().raise(1 << error);
+            let gerror = rig.device().peek(Register::Gerror);
+            write(&rig.smmu, Register::Gerrorn, gerror);
+            assert_eq!(rig.attach(rig.events_only()), Ok(()));
+            assert_eq!(rig.take(IrqSet::GERROR), [], "{error}");
+            rig.device().raise(1 << 7);
+            let told = [Event::Error(ErrorCause::MSI_GERROR_ABT_ERR)];
+            assert_eq!(rig.take(IrqSet::GERROR), told, "{error}");
+            let [gerror, gerrorn] = both.map(|register| rig.device().peek(register));
+            assert_eq!(gerror, gerrorn);
+            assert_eq!(rig.psmmu.detach(&rig.clock), Ok(()));
+        }
+    }
+}
+
+#[test]
+fn a_device_without_msis_is_attached_wired_and_refuses_msis() {
+    let features = smmu_model::Config::default().without_msi();
+    let rig = Rig::on(features.clone(), Delivery::Messages, 0);
+    let message = MsiMessage { address: DOORBELL, data: 1 };
+    let messages = Messages { gerror: message, eventq: message, priq: message };
+    let refused = rig.psmmu.attach(rig.events_only(), Some(messages), &rig.clock);
+    assert_eq!(refused, Err(AttachError::Messages));
+    let wired = Rig::on(features, Delivery::Wired { gerror: 111, eventq: 106, priq: 107 }, 0);
+    assert_eq!(wired.attach(wired.queues.clone()), Ok(()));
+    wired.device().fault(0x1000);
+    assert_eq!(faults(&wired.take(IrqSet::EVENTQ)), [Ok(0x1000)]);
 }
 
 #[test]

@@ -17,9 +17,25 @@ use psmmu::{
     Interface, Memory, Psmmu, Running, Sizes, Wanted,
 };
 use shuttle::sync::atomic::{AtomicBool, Ordering};
+use shuttle::thread::{self, JoinHandle};
 use smmu_model::{Enable, Guard, Register, Smmu};
 
 pub use monitor::{Monitor, Reply};
+
+/// Runs a test under many schedules: `count` random ones, and as many with few but cruel switches.
+pub fn under_all_schedules(count: usize, test: impl Fn() + Send + Sync + Clone + 'static) {
+    shuttle::check_random(test.clone(), count);
+    shuttle::check_pct(test, count, 4);
+}
+
+/// Has a thread do something with a copy of `shared`.
+pub fn spawn<S: Clone + Send + 'static, T: Send + 'static>(
+    shared: &S,
+    action: impl FnOnce(&S) -> T + Send + 'static,
+) -> JoinHandle<T> {
+    let shared = shared.clone();
+    thread::spawn(move || action(&shared))
+}
 
 /// Lets another thread run before each access.
 #[derive(Clone, Copy, Debug)]

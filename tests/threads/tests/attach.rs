@@ -5,30 +5,14 @@
 
 use psmmu::{ActivateError, AttachError, DeactivateError, NoOwners, State};
 use psmmu_abi::IrqSet;
-use shuttle::thread::{self, JoinHandle};
 use smmu_model::{Record, Register};
-use thread_tests::Machine;
+use thread_tests::{Machine, spawn, under_all_schedules};
 
 /// Schedules of each test, for each way to choose them.
 const SCHEDULES: usize = 1000;
 
 /// IRQ_CTRL with all three sources enabled.
 const ALL_INTERRUPTS: u32 = 7;
-
-/// Runs a test under many schedules: random ones, and those with few but cruel switches.
-fn under_all_schedules(test: impl Fn() + Send + Sync + Clone + 'static) {
-    shuttle::check_random(test.clone(), SCHEDULES);
-    shuttle::check_pct(test, SCHEDULES, 4);
-}
-
-/// Has a thread do something with a machine.
-fn spawn<T: Send + 'static>(
-    machine: &Machine,
-    action: impl FnOnce(&Machine) -> T + Send + 'static,
-) -> JoinHandle<T> {
-    let machine = machine.clone();
-    thread::spawn(move || action(&machine))
-}
 
 /// A device whose queues run, not attached.
 fn running() -> Machine {
@@ -67,7 +51,7 @@ fn check_activated(machine: &Machine) {
 
 #[test]
 fn detach_beside_attach_leaves_no_interrupt_on() {
-    under_all_schedules(|| {
+    under_all_schedules(SCHEDULES, || {
         let machine = running();
         let attach = spawn(&machine, Machine::attach);
         let detach = spawn(&machine, Machine::detach);
@@ -84,7 +68,7 @@ fn detach_beside_attach_leaves_no_interrupt_on() {
 
 #[test]
 fn attach_and_detach_on_two_cpus_leave_one_whole_state() {
-    under_all_schedules(|| {
+    under_all_schedules(SCHEDULES, || {
         let machine = running();
         let threads = [(); 2].map(|()| {
             spawn(&machine, |machine| {
@@ -107,7 +91,7 @@ fn attach_and_detach_on_two_cpus_leave_one_whole_state() {
 
 #[test]
 fn detach_beside_activation_takes_nothing_apart() {
-    under_all_schedules(|| {
+    under_all_schedules(SCHEDULES, || {
         let machine = Machine::new(2);
         let activate = spawn(&machine, Machine::activate);
         let detach = spawn(&machine, Machine::detach);
@@ -128,7 +112,7 @@ fn detach_beside_activation_takes_nothing_apart() {
 
 #[test]
 fn of_attach_beside_activation_one_wins_and_is_whole() {
-    under_all_schedules(|| {
+    under_all_schedules(SCHEDULES, || {
         let machine = running();
         let attach = spawn(&machine, Machine::attach);
         let activate = spawn(&machine, Machine::activate);
@@ -142,7 +126,7 @@ fn of_attach_beside_activation_one_wins_and_is_whole() {
 
 #[test]
 fn deactivation_beside_attach_leaves_its_queues_alone() {
-    under_all_schedules(|| {
+    under_all_schedules(SCHEDULES, || {
         let machine = running();
         let enabled = machine.read(Register::Cr0);
         let attach = spawn(&machine, Machine::attach);
@@ -167,7 +151,7 @@ fn deactivation_beside_attach_leaves_its_queues_alone() {
 
 #[test]
 fn finishing_one_deactivation_never_ends_one_that_runs() {
-    under_all_schedules(|| {
+    under_all_schedules(SCHEDULES, || {
         let machine = Machine::active(2);
         let late = spawn(&machine, |machine| machine.psmmu().finish_deactivation());
         let deactivate =
@@ -211,7 +195,7 @@ fn end_beside_host(machine: &Machine, end: fn(&Machine)) -> u64 {
 
 #[test]
 fn what_detach_beside_a_host_drops_is_counted_or_waits() {
-    under_all_schedules(|| {
+    under_all_schedules(SCHEDULES, || {
         let machine = running();
         assert_eq!(machine.attach(), Ok(()));
         let counted = end_beside_host(&machine, |machine| assert_eq!(machine.detach(), Ok(())));
@@ -222,7 +206,7 @@ fn what_detach_beside_a_host_drops_is_counted_or_waits() {
 
 #[test]
 fn what_deactivation_beside_a_host_drops_is_counted_once() {
-    under_all_schedules(|| {
+    under_all_schedules(SCHEDULES, || {
         let machine = Machine::active(2);
         let counted = end_beside_host(&machine, |machine| {
             assert!(machine.deactivate().expect("it is active").is_some());

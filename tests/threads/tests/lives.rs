@@ -9,25 +9,10 @@ use psmmu_abi::{Event, Function, MemoryTransfer, Status};
 use rmm::Environment;
 use shuttle::thread::{self, JoinHandle};
 use smmu_model::Record;
-use thread_tests::{Monitor, Reply};
+use thread_tests::{Monitor, Reply, spawn, under_all_schedules};
 
 /// Schedules of each test, for each way to choose them.
 const SCHEDULES: usize = 300;
-
-/// Runs a test under many schedules: random ones, and those with few but cruel switches.
-fn under_all_schedules(test: impl Fn() + Send + Sync + Clone + 'static) {
-    shuttle::check_random(test.clone(), SCHEDULES);
-    shuttle::check_pct(test, SCHEDULES, 4);
-}
-
-/// Has a thread do something with a monitor.
-fn spawn<T: Send + 'static>(
-    monitor: &Monitor,
-    action: impl FnOnce(&Monitor) -> T + Send + 'static,
-) -> JoinHandle<T> {
-    let monitor = monitor.clone();
-    thread::spawn(move || action(&monitor))
-}
 
 fn join<T>(threads: impl IntoIterator<Item = JoinHandle<T>>) -> Vec<T> {
     threads.into_iter().map(|thread| thread.join().unwrap()).collect()
@@ -68,7 +53,7 @@ fn end_failed(monitor: &Monitor, handle: u64) {
 
 #[test]
 fn a_granule_that_several_move_is_in_one_world_at_the_end_and_each_move_counts_once() {
-    under_all_schedules(|| {
+    under_all_schedules(SCHEDULES, || {
         let monitor = Monitor::new();
         let threads = [(); 3].map(|()| {
             spawn(&monitor, |monitor| {
@@ -125,7 +110,7 @@ fn the_rmm_leaves_service_with_nothing_delegated_or_begun_alone() {
 
 #[test]
 fn a_granule_is_taken_by_one_of_two_donations_and_an_undelegation() {
-    under_all_schedules(|| {
+    under_all_schedules(SCHEDULES, || {
         let monitor = Monitor::active();
         let handles = [0, 64].map(|stream| begin_table(&monitor, stream));
         assert_eq!(monitor.delegate(3), Status::Success);
@@ -154,7 +139,7 @@ fn a_granule_is_taken_by_one_of_two_donations_and_an_undelegation() {
 
 #[test]
 fn of_two_that_go_on_with_one_operation_one_ends_it() {
-    under_all_schedules(|| {
+    under_all_schedules(SCHEDULES, || {
         let monitor = Monitor::active();
         let handle = begin_table(&monitor, 0);
         assert_eq!(monitor.delegate(3), Status::Success);
@@ -172,7 +157,7 @@ fn of_two_that_go_on_with_one_operation_one_ends_it() {
 
 #[test]
 fn two_that_reclaim_from_one_operation_get_each_granule_once() {
-    under_all_schedules(|| {
+    under_all_schedules(SCHEDULES, || {
         let monitor = Monitor::active();
         let reply = monitor.begin(Function::PsmmuDeactivate, 0);
         let handle = reply.outputs[0];
@@ -205,7 +190,7 @@ fn two_that_reclaim_from_one_operation_get_each_granule_once() {
 
 #[test]
 fn of_two_that_activate_by_operations_one_begins() {
-    under_all_schedules(|| {
+    under_all_schedules(SCHEDULES, || {
         let monitor = Monitor::new();
         let threads = [0, 1].map(|thread| {
             spawn(&monitor, move |monitor| {
@@ -222,7 +207,7 @@ fn of_two_that_activate_by_operations_one_begins() {
 
 #[test]
 fn tables_come_and_go_on_several_cpus_while_events_are_served() {
-    under_all_schedules(|| {
+    under_all_schedules(SCHEDULES, || {
         let monitor = Monitor::active();
         let makers = [0, 1].map(|thread| {
             spawn(&monitor, move |monitor| {
@@ -257,7 +242,7 @@ fn tables_come_and_go_on_several_cpus_while_events_are_served() {
 
 #[test]
 fn one_table_that_several_make_and_destroy_is_made_and_destroyed_by_one_at_a_time() {
-    under_all_schedules(|| {
+    under_all_schedules(SCHEDULES, || {
         let monitor = Monitor::active();
         let threads = [0, 1, 2].map(|thread| {
             spawn(&monitor, move |monitor| {
@@ -291,7 +276,7 @@ fn one_table_that_several_make_and_destroy_is_made_and_destroyed_by_one_at_a_tim
 #[test]
 fn a_table_does_not_go_under_a_stream_that_is_configured() {
     const STAGE_2: Stage2 = Stage2 { table: 0x8020_0000, vmid: 7, t0sz: 25, sl0: 1, ps: 2 };
-    under_all_schedules(|| {
+    under_all_schedules(SCHEDULES, || {
         let monitor = Monitor::active();
         assert_eq!(monitor.run(0, Function::PsmmuStL2Create, 0, 3), Status::Success);
         let owner = spawn(&monitor, |monitor| {
@@ -319,7 +304,7 @@ fn a_table_does_not_go_under_a_stream_that_is_configured() {
 
 #[test]
 fn a_psmmu_is_not_brought_to_rest_under_a_table() {
-    under_all_schedules(|| {
+    under_all_schedules(SCHEDULES, || {
         let monitor = Monitor::active();
         let maker = spawn(&monitor, |monitor| monitor.run(0, Function::PsmmuStL2Create, 0, 4));
         let stopper = spawn(&monitor, |monitor| monitor.deactivate(1));
@@ -355,7 +340,7 @@ fn serve(monitor: &Monitor) {
 
 #[test]
 fn whoever_asks_or_activates_while_a_psmmu_is_brought_to_rest_does_no_harm() {
-    under_all_schedules(|| {
+    under_all_schedules(SCHEDULES, || {
         let monitor = Monitor::active();
         (1..=4).for_each(|address| monitor.device().record(Record::stage_2_write(8, address)));
         monitor.device().raise(1 << 5);
@@ -380,7 +365,7 @@ fn whoever_asks_or_activates_while_a_psmmu_is_brought_to_rest_does_no_harm() {
 
 #[test]
 fn of_two_that_bring_a_psmmu_to_rest_one_gets_its_memory() {
-    under_all_schedules(|| {
+    under_all_schedules(SCHEDULES, || {
         let monitor = Monitor::active();
         let threads =
             [0, 1].map(|thread| spawn(&monitor, move |monitor| monitor.deactivate(thread)));
@@ -393,7 +378,7 @@ fn of_two_that_bring_a_psmmu_to_rest_one_gets_its_memory() {
 
 #[test]
 fn a_psmmu_that_fails_while_it_is_brought_to_rest_is_not_anybody_elses_to_bring_there() {
-    under_all_schedules(|| {
+    under_all_schedules(SCHEDULES, || {
         let monitor = Monitor::active();
         // Commands are never through, so the wait for them fails; that it is off it acknowledges.
         monitor.device().abort_command_fetches(true);

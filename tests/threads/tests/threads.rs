@@ -9,16 +9,10 @@ use psmmu::{ActivateError, NoOwners, State};
 use psmmu_abi::{Event, IrqSet};
 use shuttle::thread;
 use smmu_model::{Answerer, PageRequest, Record, Source};
-use thread_tests::Machine;
+use thread_tests::{Machine, under_all_schedules};
 
 /// Schedules of each test, for each way to choose them.
 const SCHEDULES: usize = 1500;
-
-/// Runs a test under many schedules: random ones, and those with few but cruel switches.
-fn under_all_schedules(test: impl Fn() + Send + Sync + Clone + 'static) {
-    shuttle::check_random(test.clone(), SCHEDULES);
-    shuttle::check_pct(test, SCHEDULES, 4);
-}
 
 /// The order in which events were consumed.
 ///
@@ -86,7 +80,7 @@ fn take(machine: &Machine, taken: &Arc<Mutex<u32>>, source: Source) -> bool {
 
 #[test]
 fn three_sources_served_at_once_are_each_reported_once_and_in_order() {
-    under_all_schedules(|| {
+    under_all_schedules(SCHEDULES, || {
         let machine = Machine::active(2);
         let taken = Arc::new(Mutex::new(0));
         let sources = [
@@ -134,7 +128,7 @@ fn three_sources_served_at_once_are_each_reported_once_and_in_order() {
 
 #[test]
 fn two_hosts_of_one_source_that_follow_the_loop_leave_nothing_behind_and_lose_nothing() {
-    under_all_schedules(|| {
+    under_all_schedules(SCHEDULES, || {
         let machine = Machine::active(3);
         let taken = Arc::new(Mutex::new(0));
         let hosts = [(); 2].map(|()| {
@@ -174,7 +168,7 @@ fn two_hosts_of_one_source_that_follow_the_loop_leave_nothing_behind_and_lose_no
 
 #[test]
 fn of_two_that_activate_one_succeeds_and_notify_never_hangs() {
-    under_all_schedules(|| {
+    under_all_schedules(SCHEDULES, || {
         let machine = Machine::new(1);
         let activate = [(); 2].map(|()| {
             let machine = machine.clone();
@@ -210,7 +204,7 @@ fn of_two_that_activate_one_succeeds_and_notify_never_hangs() {
 
 #[test]
 fn page_requests_are_answered_while_a_refused_command_is_repaired() {
-    under_all_schedules(|| {
+    under_all_schedules(SCHEDULES, || {
         let machine = Machine::active(3);
         for group in 1..=4 {
             machine.device().page_request(PageRequest::last_of(9, group, u64::from(group) << 12));
