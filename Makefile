@@ -18,11 +18,13 @@ export BUILD
 limit := timeout --foreground -k 10
 
 FUZZ_SECONDS ?= 60
+PACKAGE ?= psmmu
+SHARD ?=
 
 # The boot tests without those that need more than QEMU as distributed.
 quick := $(if $(QUICK),--lib --bins --test boot --test c_rmm --test fvp)
 
-.PHONY: help run linux fvp test fuzz bench image fvp-image capi setup host-test boot-test no-panic fmt clippy doc clean
+.PHONY: help run linux fvp test fuzz mutants bench image fvp-image capi setup host-test boot-test no-panic fmt clippy doc clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-11s %s\n", $$1, $$2 }' Makefile
@@ -67,6 +69,10 @@ test: ## everything: format, lints, documentation, host tests, images, boot test
 fuzz: ## random walks with fresh seeds for FUZZ_SECONDS (60)
 	@tools/setup test
 	@$(limit) $$(($(FUZZ_SECONDS) + 900)) tools/host-cargo run -q --release -p responder-tests --bin walk -- --seconds $(FUZZ_SECONDS)
+
+mutants: ## change PACKAGE (psmmu) in one place at a time, see whether a test fails; SHARD=1/8 takes every eighth
+	@tools/setup test
+	@$(limit) 36000 tools/mutants $(PACKAGE) $(SHARD)
 
 bench: ## count instructions and register accesses, compare with goals and peers; build/bench.json
 	@tools/setup
