@@ -5,7 +5,7 @@
 use core::fmt;
 use core::num::NonZeroU32;
 
-use psmmu_abi::{Event, IrqSet, Unknown};
+use psmmu_abi::{ErrorCause, Event, IrqSet, Unknown};
 
 use crate::rmi::{Conduit, Rmi, RmiError};
 
@@ -41,6 +41,9 @@ pub struct Serviced {
     /// One register of an answer that had reserved bits set, of the last such answer. They were ignored.
     /// Worth a line once in the life of a driver: the RMM is of a later version, or faulty.
     pub reserved: Option<Unknown>,
+    /// Queues whose MSI was lost, as an error said, and that the budget left no room for: call for these
+    /// soon as well. Without [`more`](Self::more) there are none.
+    pub unserviced: IrqSet,
 }
 
 /// Why a call of [`service`] ended early. Events handed on before are consumed.
@@ -72,6 +75,9 @@ impl fmt::Display for ServiceError {
 /// Services `source` (one, a [`Source`](crate::Source), as each has its own interrupt) of `psmmu`: hands each event to `sink` and consumes it until nothing is pending
 /// or `budget` events are through.
 ///
+/// An error may say that an MSI of the event or PRI queue was aborted: nothing will interrupt for what that
+/// queue holds, so it is then serviced as well, within the same budget.
+///
 /// Call it from the handler of the source's interrupt, and once for each source after activation,
 /// since enabling interrupts raises none for what is there already.
 ///
@@ -90,27 +96,72 @@ pub fn service<C: Conduit>(
     budget: NonZeroU32,
 ) -> Result<Serviced, ServiceError> {
     let source = source.into();
-    let mut serviced = Serviced { events: 0, untaken: 0, more: false, reserved: None };
+    let mut serviced = Serviced {
+        events: 0,
+        untaken: 0,
+        more: false,
+        reserved: None,
+        unserviced: IrqSet::empty(),
+    };
+    serviced.more = service_set(rmi, psmmu, source, sink, budget, &mut serviced)?;
+    for lost in [IrqSet::EVENTQ, IrqSet::PRIQ] {
+        if serviced.more || !serviced.unserviced.contains(lost) {
+            continue;
+        }
+        if serviced.events == budget.get() {
+            serviced.more = true;
+        } else {
+            serviced.unserviced -= lost;
+            serviced.more = service_set(rmi, psmmu, lost, sink, budget, &mut serviced)?;
+            serviced.unserviced.set(lost, serviced.more);
+        }
+    }
+    Ok(serviced)
+}
+
+/// Returns the queues among whose MSIs one was lost, if `event` says so.
+fn lost_msis(event: &Event) -> IrqSet {
+    let mut lost = IrqSet::empty();
+    if let Event::Error(cause) = event {
+        lost.set(IrqSet::EVENTQ, cause.contains(ErrorCause::MSI_EVENTQ_ABT_ERR));
+        lost.set(IrqSet::PRIQ, cause.contains(ErrorCause::MSI_PRIQ_ABT_ERR));
+    }
+    lost
+}
+
+/// Services `source` until nothing is pending, or until the budget has run out, and returns whether that
+/// was so.
+fn service_set<C: Conduit>(
+    rmi: &Rmi<C>,
+    psmmu: u64,
+    source: IrqSet,
+    sink: &mut (impl EventSink + ?Sized),
+    budget: NonZeroU32,
+    serviced: &mut Serviced,
+) -> Result<bool, ServiceError> {
     loop {
         let (notification, reserved) = rmi.irq_notify_with_reserved(psmmu, source)?;
         if reserved.is_some() {
             serviced.reserved = reserved;
         }
         match (&notification.event, notification.pending) {
-            (Event::None, false) => return Ok(serviced),
+            (Event::None, false) => return Ok(false),
             (Event::None, true) => return Err(ServiceError::PendingWithoutEvent),
             (Event::Vsmmu { stream_id }, _) => {
                 serviced.untaken += u32::from(!sink.vsmmu(source, *stream_id));
             }
-            (event, _) => sink.event(source, event),
+            (event, _) => {
+                serviced.unserviced |= lost_msis(event) - source;
+                sink.event(source, event);
+            }
         }
         rmi.event_consume(psmmu, source)?;
         serviced.events += 1;
         if !notification.pending {
-            return Ok(serviced);
+            return Ok(false);
         }
         if serviced.events == budget.get() {
-            return Ok(Serviced { more: true, ..serviced });
+            return Ok(true);
         }
     }
 }
@@ -155,7 +206,7 @@ mod tests {
     }
 
     const fn serviced(events: u32, untaken: u32, more: bool) -> Serviced {
-        Serviced { events, untaken, more, reserved: None }
+        Serviced { events, untaken, more, reserved: None, unserviced: IrqSet::empty() }
     }
 
     fn stream(stream_id: u32, pending: bool) -> (u64, Notification) {
@@ -186,6 +237,33 @@ mod tests {
         let script = Script::new([(0, Notification::NONE)]);
         assert_eq!(run(&script).0, Ok(serviced(0, 0, false)));
         assert_eq!(*script.calls.borrow(), [(Function::PsmmuIrqNotify, 2)]);
+    }
+
+    #[test]
+    fn queues_whose_msi_was_lost_are_serviced_with_the_error() {
+        let error = |cause| (0, Notification { pending: false, event: Event::Error(cause) });
+        let both = ErrorCause::MSI_EVENTQ_ABT_ERR | ErrorCause::MSI_PRIQ_ABT_ERR;
+        let served = |answers: &[(u64, Notification)], source| {
+            let script = Script::new(answers.iter().copied());
+            let mut sink = |_, _: &Event| {};
+            let result = service(&Rmi::new(&script), 0x1000, source, &mut sink, BUDGET);
+            let mut sets: Vec<_> = script.calls.borrow().iter().map(|(_, set)| *set).collect();
+            sets.dedup();
+            (result, sets)
+        };
+        let none = (0, Notification::NONE);
+        let (result, sets) = served(&[error(both), stream(1, false), none], Source::Gerror);
+        assert_eq!((result, sets), (Ok(serviced(2, 1, false)), [1, 2, 4].to_vec()));
+        let (_, sets) = served(&[error(ErrorCause::MSI_PRIQ_ABT_ERR), none], Source::Gerror);
+        assert_eq!(sets, [1, 4]);
+        let (_, sets) = served(&[error(ErrorCause::CMDQ_ERR)], Source::Gerror);
+        assert_eq!(sets, [1], "and no other");
+        // The budget holds for all of them, and what it leaves is named.
+        let flood = [error(both), stream(1, true), stream(2, true), stream(3, true)];
+        let (result, sets) = served(&flood, Source::Gerror);
+        let unserviced = IrqSet::EVENTQ | IrqSet::PRIQ;
+        assert_eq!(result, Ok(Serviced { unserviced, ..serviced(4, 3, true) }));
+        assert_eq!(sets, [1, 2]);
     }
 
     #[test]

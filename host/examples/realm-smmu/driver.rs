@@ -110,6 +110,8 @@ impl<'k> RealmSmmu<'k> {
                 if serviced.more {
                     self.kernel.run_soon(source);
                 }
+                let left = |other: &Source| serviced.unserviced.contains(other.set());
+                Source::ALL.into_iter().filter(left).for_each(|other| self.kernel.run_soon(other));
             }
             Err(error) => self.report.line(true, format_args!("{source}: {error}")),
         }
