@@ -383,7 +383,7 @@ struct psmmu_queue_counters {
 	uint64_t staged;     /* records copied out of the hardware queue */
 	uint64_t consumed;   /* events consumed by the host, losses included */
 	uint64_t overflows;  /* each lost at least one record */
-	uint64_t discards;   /* times that the content of the hardware queue was dropped */
+	uint64_t discards;   /* times that entries were dropped: all, or slots that were never written */
 	uint64_t dropped;    /* events that nobody had consumed when the SMMU was let go */
 	uint64_t high_water; /* most records seen in the hardware queue at once */
 };

@@ -39,7 +39,8 @@ pub struct QueueCounters {
     pub consumed: Counter,
     /// Overflows, each of which lost at least one record.
     pub overflows: Counter,
-    /// Times that the content of the hardware queue was dropped.
+    /// Times that entries of the hardware queue were dropped: all of them, or those of a batch whose slots
+    /// the device had never written.
     pub discards: Counter,
     /// Events and losses that nobody had consumed when the PSMMU was deactivated.
     pub dropped: Counter,

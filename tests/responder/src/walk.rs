@@ -1027,6 +1027,16 @@ impl Walk {
         };
         let recovers = self.numbers.once_in(2);
         let is_gone = self.numbers.once_in(6);
+        let was_reset = !is_gone && self.numbers.once_in(5);
+        // MSIs and writes were aborted before, and a host may be about to consume that.
+        if self.numbers.once_in(2) {
+            let bits = self.numbers.next() as u32 & (1 << 2 | 1 << 3 | 1 << 5 | 1 << 6);
+            self.machine.device().clear_hooks();
+            self.machine.device().raise(bits);
+            if self.numbers.once_in(2) {
+                let _ = self.machine.notify(GERROR);
+            }
+        }
         let mut device = self.machine.device();
         device.clear_hooks();
         if recovers {
@@ -1042,17 +1052,31 @@ impl Walk {
             let (_, cons) = device.pointers(output);
             device.set_prod_raw(output, value);
             device.set_gone(is_gone);
+            if was_reset {
+                device.reset();
+            }
             let used = value.wrapping_sub(cons) & mask;
             !is_gone && value & !(1 << 31) & !mask == 0 && used <= 1 << log2
         });
         let bound = self.bound() + 4 * (2 << log2) + 100;
-        let cause = if pages { 1 << 3 } else { 1 << 2 };
+        // A device that is gone may be found out by its errors first.
+        let cause = if pages { 1 << 3 } else { 1 << 2 } | u64::from(is_gone);
         let mut reported = false;
-        for set in [source, SOURCES] {
+        let first = if self.numbers.once_in(2) { GERROR } else { source };
+        let mut made_up = 0;
+        for set in [first, source, SOURCES] {
             let mut calls = 0;
             loop {
                 let notify = [Function::PsmmuIrqNotify.id(), PSMMU, set, 0, 0, 0, 0, 0];
-                let [status, flags, .., syndrome, _] = self.machine.call(notify);
+                let [status, flags, number, _, _, address, syndrome, _] = self.machine.call(notify);
+                let is_known = |queue: &Queue| {
+                    queue.entries.iter().any(|entry| entry.address == address && !entry.hole)
+                };
+                if was_reset && flags & !PENDING == EVENT {
+                    let (output, queues) = (usize::from(number == 0x24), &self.reference);
+                    let queues = &queues.lock().expect("a walk ends at the first panic").queues;
+                    made_up += u32::from(!is_known(&queues[output]));
+                }
                 if status != 0 || flags == 0 {
                     assert!(status == 0 || self.machine.state() == State::Failed);
                     break;
@@ -1063,6 +1087,11 @@ impl Walk {
                 calls += 2;
                 assert!(calls <= bound, "PROD {value:#x}: no end in {bound} calls");
             }
+        }
+        if was_reset {
+            assert_eq!(self.machine.state(), State::Failed, "a reset is not found out");
+            assert_eq!(made_up, 0, "events that the device never recorded");
+            return false;
         }
         assert!(makes_sense || reported, "PROD {value:#x} makes no sense and is not reported");
         if self.machine.state() == State::Failed {

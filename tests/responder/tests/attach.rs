@@ -37,6 +37,31 @@ fn write(smmu: &Smmu, register: Register, value: u64) {
     }
 }
 
+/// Brings a device up by hand; the event queue stands at `pointer`, empty.
+fn bring_up(smmu: &Smmu, pointer: u64) {
+    for (register, value) in [
+        (Register::Cr1, 0xD75),
+        (Register::Cr2, 0),
+        (Register::CmdqBase, COMMAND_QUEUE | u64::from(OTHERS)),
+        // As if 5 commands had been run.
+        (Register::CmdqProd, 5),
+        (Register::CmdqCons, 5),
+        (Register::EventqBase, EVENT_QUEUE | u64::from(EVENTS)),
+        (Register::EventqProd, pointer),
+        (Register::EventqCons, pointer),
+        (Register::PriqBase, PRI_QUEUE | u64::from(OTHERS)),
+        (Register::PriqProd, 3),
+        (Register::PriqCons, 3),
+    ] {
+        write(smmu, register, value);
+    }
+    let mut enables = 0;
+    for enable in [Enable::Cmdq, Enable::Eventq, Enable::Priq] {
+        enables |= enable.bits();
+        write(smmu, Register::Cr0, enables.into());
+    }
+}
+
 impl Rig {
     /// Brings a device up by hand; the event queue stands at `pointer`, empty.
     fn new(delivery: Delivery, pointer: u64) -> Self {
@@ -52,27 +77,7 @@ impl Rig {
             command_queue: Some(region(COMMAND_QUEUE, 2 << OTHERS)),
             pri_queue: Some(region(PRI_QUEUE, 2 << OTHERS)),
         };
-        for (register, value) in [
-            (Register::Cr1, 0xD75),
-            (Register::Cr2, 0),
-            (Register::CmdqBase, COMMAND_QUEUE | u64::from(OTHERS)),
-            // As if 5 commands had been run.
-            (Register::CmdqProd, 5),
-            (Register::CmdqCons, 5),
-            (Register::EventqBase, EVENT_QUEUE | u64::from(EVENTS)),
-            (Register::EventqProd, pointer),
-            (Register::EventqCons, pointer),
-            (Register::PriqBase, PRI_QUEUE | u64::from(OTHERS)),
-            (Register::PriqProd, 3),
-            (Register::PriqCons, 3),
-        ] {
-            write(&smmu, register, value);
-        }
-        let mut enables = 0;
-        for enable in [Enable::Cmdq, Enable::Eventq, Enable::Priq] {
-            enables |= enable.bits();
-            write(&smmu, Register::Cr0, enables.into());
-        }
+        bring_up(&smmu, pointer);
         let config = Config {
             name: PSMMU,
             interface: Interface::Realm,
@@ -401,4 +406,40 @@ fn what_was_staged_is_counted_when_it_is_let_go_and_the_rest_waits_in_the_device
     assert!(rig.psmmu.notify(IrqSet::EVENTQ, &NoOwners).is_err());
     assert_eq!(rig.attach(rig.events_only()), Ok(()));
     assert_eq!(faults(&rig.take(IrqSet::EVENTQ)), [Ok(0x3000)]);
+}
+
+#[test]
+fn a_queue_that_is_detached_before_a_suspend_is_attached_behind_it() {
+    let rig = Rig::wired(0);
+    assert_eq!(rig.attach(rig.queues.clone()), Ok(()));
+    rig.device().fault(0x1000);
+    assert_eq!(faults(&rig.take(IrqSet::EVENTQ)), [Ok(0x1000)]);
+    rig.device().fault(0x2000);
+    assert_eq!(rig.psmmu.detach(&rig.clock), Ok(()));
+    // The embedder takes or drops what is left, and powers the device off and on again.
+    rig.device().reset();
+    [EVENT_QUEUE, PRI_QUEUE].into_iter().for_each(|queue| rig.device().fill(queue, 0));
+    bring_up(&rig.smmu, 0);
+    assert_eq!(rig.attach(rig.queues.clone()), Ok(()));
+    assert_eq!(rig.take(IrqSet::all()), [], "nothing of before is made up");
+    rig.device().fault(0x3000);
+    assert!(rig.device().take_interrupts().contains(Source::Eventq));
+    assert_eq!(faults(&rig.take(IrqSet::EVENTQ)), [Ok(0x3000)]);
+}
+
+#[test]
+fn a_suspend_under_an_attached_queue_is_found_and_detached() {
+    let rig = Rig::wired(0);
+    assert_eq!(rig.attach(rig.queues.clone()), Ok(()));
+    rig.device().reset();
+    let notification = rig.notify(IrqSet::EVENTQ);
+    assert_eq!(notification.event, Event::Error(ErrorCause::EVENTQ_ABT_ERR));
+    rig.consume(IrqSet::EVENTQ);
+    assert_eq!(rig.psmmu.state(), State::Failed);
+    assert_eq!(rig.psmmu.detach(&rig.clock), Ok(()));
+    [EVENT_QUEUE, PRI_QUEUE].into_iter().for_each(|queue| rig.device().fill(queue, 0));
+    bring_up(&rig.smmu, 0);
+    assert_eq!(rig.attach(rig.queues.clone()), Ok(()));
+    rig.device().fault(0x1000);
+    assert_eq!(faults(&rig.take(IrqSet::EVENTQ)), [Ok(0x1000)]);
 }

@@ -44,49 +44,49 @@ fn record(machine: &Machine, output: Output, number: u64) {
     }
 }
 
-/// What a host is told: numbers of records, or the cause of an error.
+/// What NOTIFY reports: numbers of records, or the cause of an error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Told {
+enum Reported {
     Record(u64),
     Error(u64),
 }
 
-/// Serves `set` as Linux does, to the end: `do { NOTIFY; CONSUME } while PENDING`. Returns what was told,
-/// and whether the end was a refusal.
-fn serve(machine: &Machine, set: u64) -> (Vec<Told>, bool) {
-    let mut told = Vec::new();
+/// Serves `set` as Linux does, to the end: `do { NOTIFY; CONSUME } while PENDING`. Returns what was
+/// reported, and whether the end was a refusal.
+fn serve(machine: &Machine, set: u64) -> (Vec<Reported>, bool) {
+    let mut reported = Vec::new();
     for _ in 0..2000 {
         let [x0, flags, number, _, _, address, syndrome, _] =
             machine.call([Function::PsmmuIrqNotify.id(), PSMMU, set, 0, 0, 0, 0, 0]);
         if x0 != 0 {
             assert_eq!(x0 & 0xFF, Status::ErrorDevice as u64);
-            return (told, true);
+            return (reported, true);
         }
         match flags & !PENDING {
             0 => {
                 assert_eq!(flags, 0, "nothing, and pending");
-                return (told, false);
+                return (reported, false);
             }
-            ERROR => told.push(Told::Error(syndrome)),
+            ERROR => reported.push(Reported::Error(syndrome)),
             _ => {
                 assert!(matches!(number, 0x10 | 0x24), "event {number:#x}");
-                told.push(Told::Record(address >> 12));
+                reported.push(Reported::Record(address >> 12));
             }
         }
         let [x0, ..] = machine.call([Function::PsmmuEventConsume.id(), PSMMU, set, 0, 0, 0, 0, 0]);
         assert!(x0 == 0 || machine.state() == State::Failed);
         if flags & PENDING == 0 {
-            return (told, false);
+            return (reported, false);
         }
     }
-    panic!("no end: {told:?}");
+    panic!("no end: {reported:?}");
 }
 
-fn records(numbers: impl IntoIterator<Item = u64>) -> Vec<Told> {
-    numbers.into_iter().map(Told::Record).collect()
+fn records(numbers: impl IntoIterator<Item = u64>) -> Vec<Reported> {
+    numbers.into_iter().map(Reported::Record).collect()
 }
 
-// 5 and 10: a PROD that dies while nobody has asked about its queue.
+// 5 and 10: a PROD that becomes inconsistent outside of NOTIFY.
 
 #[test]
 fn a_dead_prod_behind_a_lost_msi_fails_the_queue_once() {
@@ -101,8 +101,12 @@ fn a_dead_prod_behind_a_lost_msi_fails_the_queue_once() {
                 machine.consume(GERROR);
                 // Whatever the RMM has written meanwhile, it still makes no sense.
                 machine.device().set_prod_raw(output, good ^ 0x40);
-                let (told, refused) = serve(&machine, host);
-                assert_eq!(told, [Told::Error(abort.into())], "{output:?} {raised:#x} {host}");
+                let (reported, refused) = serve(&machine, host);
+                assert_eq!(
+                    reported,
+                    [Reported::Error(abort.into())],
+                    "{output:?} {raised:#x} {host}"
+                );
                 assert_eq!((refused, machine.state()), (false, State::Failed));
                 for set in [GERROR, EVENTQ, PRIQ, GERROR | EVENTQ | PRIQ] {
                     assert_eq!(serve(&machine, set), (vec![], true), "{set}");
@@ -115,14 +119,14 @@ fn a_dead_prod_behind_a_lost_msi_fails_the_queue_once() {
 // 4: MSIs that were aborted, and a host that serves the interrupt that it gets.
 
 #[test]
-fn a_host_of_gerror_alone_is_told_what_lost_msis_announced() {
+fn a_host_of_gerror_alone_gets_what_lost_msis_announced() {
     for (output, _, _, _, msi) in QUEUES {
         let machine = machine(6);
         (1..=40).for_each(|number| record(&machine, output, number));
         machine.device().raise(msi);
-        let (told, _) = serve(&machine, GERROR);
-        assert_eq!(told[0], Told::Error(msi.into()));
-        assert_eq!(told[1..], records(1..=40), "{output:?}");
+        let (reported, _) = serve(&machine, GERROR);
+        assert_eq!(reported[0], Reported::Error(msi.into()));
+        assert_eq!(reported[1..], records(1..=40), "{output:?}");
         // And from here on the queue interrupts again.
         let _ = machine.device().take_interrupts();
         record(&machine, output, 41);
@@ -132,7 +136,7 @@ fn a_host_of_gerror_alone_is_told_what_lost_msis_announced() {
 }
 
 #[test]
-fn a_second_lost_msi_with_two_staged_entries_is_told_as_well() {
+fn a_second_lost_msi_with_two_staged_entries_is_no_loss() {
     for (output, _, source, _, msi) in QUEUES {
         for host in [GERROR, source] {
             let machine = machine(6);
@@ -142,7 +146,7 @@ fn a_second_lost_msi_with_two_staged_entries_is_told_as_well() {
             record(&machine, output, 4);
             machine.device().raise(msi);
             let (first, _) = serve(&machine, GERROR);
-            assert_eq!(first[0], Told::Error(msi.into()));
+            assert_eq!(first[0], Reported::Error(msi.into()));
             assert_eq!(first[1..], records(1..=4), "{output:?}");
             assert_eq!(serve(&machine, host), (vec![], false));
             let _ = machine.device().take_interrupts();
@@ -153,7 +157,7 @@ fn a_second_lost_msi_with_two_staged_entries_is_told_as_well() {
 }
 
 #[test]
-fn an_msi_lost_before_the_acknowledgement_of_the_last_is_no_loss() {
+fn an_msi_lost_before_the_last_is_acknowledged_is_no_loss() {
     // The error is active, so that this loss is announced by nothing new.
     for (output, _, _, _, msi) in QUEUES {
         let machine = machine(4);
@@ -163,8 +167,8 @@ fn an_msi_lost_before_the_acknowledgement_of_the_last_is_no_loss() {
             Output::Events => device.fault(1 << 12),
             Output::Pages => device.page_request(PageRequest::last_of(8, 1, 1 << 12)),
         });
-        let (told, _) = serve(&machine, GERROR);
-        assert_eq!(told, [Told::Error(msi.into()), Told::Record(1)], "{output:?}");
+        let (reported, _) = serve(&machine, GERROR);
+        assert_eq!(reported, [Reported::Error(msi.into()), Reported::Record(1)], "{output:?}");
     }
 }
 
@@ -175,7 +179,7 @@ fn what_was_there_at_activation_leaves_a_queue_that_interrupts() {
     machine.device().before_write(Register::IrqCtrl, |device| device.fault(1));
     machine.activate().unwrap();
     assert!(machine.device().take_interrupts().is_empty());
-    // Nobody has asked since, and yet:
+    // Without any NOTIFY since:
     machine.device().fault(2);
     assert!(machine.device().take_interrupts().contains(Source::Eventq));
     assert_eq!(inputs(&machine.service(IrqSet::EVENTQ)), [1, 2]);
@@ -200,25 +204,29 @@ fn a_slot_that_was_not_written_is_never_taken_for_a_record() {
             record(&machine, output, 5);
             let step = machine.device().steps()[0];
             machine.device().step(step);
-            let (told, _) = serve(&machine, source);
-            assert_eq!(told, [Told::Error(abort.into())], "{output:?}: a record of the lap before");
+            let (reported, _) = serve(&machine, source);
+            assert_eq!(
+                reported,
+                [Reported::Error(abort.into())],
+                "{output:?}: a record of the lap before"
+            );
             // What the device writes behind it is reported.
             machine.device().settle();
             let (errors, _) = serve(&machine, GERROR);
-            let reported = usize::from(aborts == WriteAborts::Asynchronous);
-            assert_eq!(errors.len(), reported, "{errors:?}");
+            let announced = usize::from(aborts == WriteAborts::Asynchronous);
+            assert_eq!(errors.len(), announced, "{errors:?}");
             machine.device().set_eager(true);
             record(&machine, output, 6);
             assert_eq!(serve(&machine, source).0, records([6]));
             assert_eq!(machine.psmmu().counters().errors(ErrorCause::EVENTQ_ABT_ERR), {
-                u64::from(reported == 1 && output == Output::Events)
+                u64::from(announced == 1 && output == Output::Events)
             });
         }
     }
 }
 
 #[test]
-fn slots_that_were_not_written_are_told_in_their_place() {
+fn slots_that_were_not_written_are_reported_in_place() {
     let machine = machine(3);
     machine.device().set_write_aborts(WriteAborts::Unreported);
     for number in 1..=6 {
@@ -227,9 +235,12 @@ fn slots_that_were_not_written_are_told_in_their_place() {
         }
         record(&machine, Output::Events, number);
     }
-    let lost = Told::Error(EVENTQ_ABT_ERR.into());
-    let (told, _) = serve(&machine, EVENTQ);
-    assert_eq!(told, [Told::Record(1), lost, Told::Record(4), lost, Told::Record(6)]);
+    let lost = Reported::Error(EVENTQ_ABT_ERR.into());
+    let (reported, _) = serve(&machine, EVENTQ);
+    assert_eq!(
+        reported,
+        [Reported::Record(1), lost, Reported::Record(4), lost, Reported::Record(6)]
+    );
     let counters = &machine.psmmu().counters().events;
     assert_eq!((counters.staged.get(), counters.discards.get()), (3, 1));
 }
@@ -240,23 +251,23 @@ fn what_was_discarded_is_not_reported_a_lap_later() {
         let machine = machine(2);
         (1..=4).for_each(|number| record(&machine, output, number));
         machine.device().raise(abort);
-        assert_eq!(serve(&machine, GERROR).0, [Told::Error(abort.into())]);
+        assert_eq!(serve(&machine, GERROR).0, [Reported::Error(abort.into())]);
         machine.device().set_write_aborts(WriteAborts::Unreported);
         for number in 5..=8 {
             machine.device().abort_next_write(output);
             record(&machine, output, number);
         }
-        assert_eq!(serve(&machine, source).0, [Told::Error(abort.into())], "{output:?}");
+        assert_eq!(serve(&machine, source).0, [Reported::Error(abort.into())], "{output:?}");
     }
 }
 
 // 1 and 8: losses that were announced before nonsense, and errors that come twice.
 
 #[test]
-fn an_announced_overflow_is_told_though_nonsense_follows() {
+fn an_announced_overflow_is_reported_before_nonsense() {
     for (output, prod, source, abort, _) in QUEUES {
-        let overflow = Told::Error(1 << if output == Output::Events { 32 } else { 33 });
-        let lost = Told::Error(abort.into());
+        let overflow = Reported::Error(1 << if output == Output::Events { 32 } else { 33 });
+        let lost = Reported::Error(abort.into());
         let overflowing = || {
             let machine = machine(2);
             (1..=5).for_each(|number| record(&machine, output, number));
@@ -273,9 +284,9 @@ fn an_announced_overflow_is_told_though_nonsense_follows() {
             let (_, cons) = device.pointers(output);
             device.set_prod_raw(output, cons);
         });
-        let (told, _) = serve(&machine, source);
-        assert_eq!(told[..4], records(1..=4), "{output:?}");
-        assert_eq!(told[4..], [overflow, lost], "{output:?}");
+        let (reported, _) = serve(&machine, source);
+        assert_eq!(reported[..4], records(1..=4), "{output:?}");
+        assert_eq!(reported[4..], [overflow, lost], "{output:?}");
         let counters = machine.psmmu().counters();
         let counters =
             if output == Output::Events { &counters.events } else { &counters.page_requests };
@@ -288,8 +299,8 @@ fn an_announced_overflow_is_told_though_nonsense_follows() {
         machine.device().set_prod_raw(output, good ^ 0x40);
         machine.device().before_read(prod, |_| ());
         machine.device().before_read(prod, move |device| device.set_prod_raw(output, good));
-        let (told, _) = serve(&machine, source);
-        assert_eq!(told, [lost, overflow], "{output:?}");
+        let (reported, _) = serve(&machine, source);
+        assert_eq!(reported, [lost, overflow], "{output:?}");
 
         // And in none that does not.
         let machine = overflowing();
@@ -303,7 +314,7 @@ fn an_announced_overflow_is_told_though_nonsense_follows() {
 }
 
 #[test]
-fn a_command_error_while_the_last_is_told_is_counted_and_told() {
+fn a_second_command_error_is_counted_and_reported() {
     let machine = machine(2);
     machine.device().inject_command([0xFF, 0]);
     assert_eq!(machine.notify(GERROR), [ERROR, 0, 0, 0, 0, CMDQ_ERR.into()]);
@@ -318,12 +329,12 @@ fn a_command_error_while_the_last_is_told_is_counted_and_told() {
 
 // 12: a device that lost its state.
 
-/// Serves all sources until the PSMMU refuses, and returns what was told.
-fn until_refused(machine: &Machine, sets: &[u64]) -> Vec<Told> {
+/// Serves all sources until the PSMMU refuses, and returns what was reported.
+fn until_refused(machine: &Machine, sets: &[u64]) -> Vec<Reported> {
     let mut all = Vec::new();
     for &set in sets {
-        let (told, refused) = serve(machine, set);
-        all.extend(told);
+        let (reported, refused) = serve(machine, set);
+        all.extend(reported);
         if refused {
             return all;
         }
@@ -332,7 +343,7 @@ fn until_refused(machine: &Machine, sets: &[u64]) -> Vec<Told> {
 }
 
 #[test]
-fn a_device_that_lost_its_state_fails_once_and_nothing_is_made_up() {
+fn a_device_that_lost_its_state_fails_once_invents_nothing() {
     let all = GERROR | EVENTQ | PRIQ;
     for seed in 0..300 {
         let log2 = (seed % 8) as u8;
@@ -342,7 +353,7 @@ fn a_device_that_lost_its_state_fails_once_and_nothing_is_made_up() {
         // Errors that were acknowledged, of which GERRORN keeps no trace behind a reset.
         machine.device().raise(MSI_PRIQ_ABT_ERR | 1 << 7);
         let _ = serve(&machine, GERROR);
-        // Some laps; then what nobody has asked for.
+        // Some laps; then what stays in the hardware queue.
         let entries = 1 << log2;
         for number in 0..3 * entries {
             record(&machine, Output::Events, 1000 + number);
@@ -355,20 +366,23 @@ fn a_device_that_lost_its_state_fails_once_and_nothing_is_made_up() {
         machine.device().forget_accesses();
 
         let sets = [EVENTQ, PRIQ, GERROR, all];
-        let told = until_refused(&machine, &[sets[(seed % 4) as usize], all, all]);
-        let (last, before) = told.split_last().expect("a failure");
-        assert!(matches!(last, Told::Error(cause) if *cause <= PRIQ_ABT_ERR.into()), "{told:?}");
-        // Records that the device wrote before may be told, from the first on, and nothing else.
+        let reported = until_refused(&machine, &[sets[(seed % 4) as usize], all, all]);
+        let (last, before) = reported.split_last().expect("a failure");
+        assert!(
+            matches!(last, Reported::Error(cause) if *cause <= PRIQ_ABT_ERR.into()),
+            "{reported:?}"
+        );
+        // Records that the device wrote before may be reported, from the first on, and nothing else.
         let expected = records(1..=before.len() as u64);
         assert_eq!(before, expected, "seed {seed}");
-        assert!(before.len() as u64 <= waiting, "seed {seed}: {told:?}");
+        assert!(before.len() as u64 <= waiting, "seed {seed}: {reported:?}");
         let trace = machine.psmmu().counters().trace.iter();
         assert_eq!(trace.filter(|trouble| *trouble == psmmu::counters::Trouble::Failed).count(), 1);
     }
 }
 
 #[test]
-fn errors_told_before_a_reset_are_not_acknowledged_behind_it() {
+fn errors_of_before_a_reset_are_not_acknowledged_after() {
     let machine = machine(2);
     machine.device().raise(MSI_EVENTQ_ABT_ERR | EVENTQ_ABT_ERR);
     assert_eq!(machine.notify(GERROR)[0] & !PENDING, ERROR);
@@ -376,18 +390,48 @@ fn errors_told_before_a_reset_are_not_acknowledged_behind_it() {
     machine.device().forget_accesses();
     machine.consume(GERROR);
     assert_eq!(machine.device().accesses().1, 0, "an inactive error would be toggled");
-    assert_eq!(serve(&machine, GERROR).0, [Told::Error(CMDQ_ERR.into())]);
+    assert_eq!(serve(&machine, GERROR).0, [Reported::Error(CMDQ_ERR.into())]);
     assert_eq!(serve(&machine, EVENTQ), (vec![], true));
 }
 
 #[test]
-fn what_a_device_that_lost_its_state_shows_is_not_counted_either() {
+fn what_a_reset_device_shows_is_not_counted() {
     let machine = machine(3);
     (1..=3).for_each(|number| record(&machine, Output::Events, number));
     machine.device().reset();
-    assert_eq!(serve(&machine, GERROR).0, [Told::Error(CMDQ_ERR.into())]);
+    assert_eq!(serve(&machine, GERROR).0, [Reported::Error(CMDQ_ERR.into())]);
     assert_eq!(machine.destroy_table(STREAM), Ok(()));
     assert_eq!(machine.deactivate(), Ok(()));
     let counters = machine.psmmu().counters();
     assert_eq!(counters.events.dropped.get() + counters.page_requests.dropped.get(), 0);
+}
+
+#[test]
+fn a_psmmu_is_activated_again_after_any_suspend() {
+    for announced in [true, false] {
+        let machine = machine(4);
+        (1..=3).for_each(|number| record(&machine, Output::Events, number));
+        if announced {
+            assert_eq!(machine.destroy_table(STREAM), Ok(()));
+            assert_eq!(machine.deactivate(), Ok(()));
+            assert_eq!(machine.psmmu().counters().events.dropped.get(), 3);
+            machine.device().reset();
+        } else {
+            machine.device().reset();
+            // Behind it the host asks about each source once, as behind an activation.
+            let all = GERROR | EVENTQ | PRIQ;
+            let _ = until_refused(&machine, &[GERROR, EVENTQ, PRIQ, all, all]);
+            assert_eq!(machine.destroy_table(STREAM), Ok(()));
+            assert_eq!(machine.deactivate(), Ok(()));
+        }
+        assert_eq!(machine.activate(), Ok(()), "announced: {announced}");
+        assert_eq!(machine.create_table(STREAM), Ok(()));
+        for source in [GERROR, EVENTQ, PRIQ] {
+            assert_eq!(serve(&machine, source), (vec![], false), "nothing of before is made up");
+        }
+        let _ = machine.device().take_interrupts();
+        record(&machine, Output::Events, 4);
+        assert!(machine.device().take_interrupts().contains(Source::Eventq));
+        assert_eq!(serve(&machine, EVENTQ).0, records([4]));
+    }
 }
