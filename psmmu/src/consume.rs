@@ -37,23 +37,33 @@ impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
     #[inline]
     pub fn consume(&self, set: IrqSet) -> Result<(), Refusal> {
         let state = self.serving_state()?;
-        if set.contains(IrqSet::GERROR) && self.consume_errors() {
-            return Ok(());
-        }
-        if set.intersects(IrqSet::EVENTQ | IrqSet::GERROR)
-            && let Some(events) = self.events.lock().as_mut()
-            && (set.contains(IrqSet::EVENTQ) || events.is_unannounced())
-            && events.consume().is_some()
-        {
+        let consumed =
+            if set == IrqSet::EVENTQ { self.consume_event(true) } else { self.consume_first(set) };
+        if consumed { Ok(()) } else { state.refuse_if_failed() }
+    }
+
+    /// The part of [`consume`](Self::consume) for sets other than the event queue alone, out of the way.
+    #[inline(never)]
+    fn consume_first(&self, set: IrqSet) -> bool {
+        let errors = set.contains(IrqSet::GERROR);
+        let (events, requests) = (set.contains(IrqSet::EVENTQ), set.contains(IrqSet::PRIQ));
+        errors && self.consume_errors()
+            || (events || errors) && self.consume_event(events)
+            || (requests || errors) && self.consume_request(requests)
+    }
+
+    /// Drops the reported event if the queue is `named` or no interrupt announces what it holds, and
+    /// returns whether there was one.
+    #[inline(always)]
+    fn consume_event(&self, named: bool) -> bool {
+        let consumed = match self.events.lock().as_mut() {
+            Some(events) if named || events.is_unannounced() => events.consume().is_some(),
+            _ => false,
+        };
+        if consumed {
             self.counters.events.consumed.add(1);
-            return Ok(());
         }
-        if set.intersects(IrqSet::PRIQ | IrqSet::GERROR)
-            && self.consume_request(set.contains(IrqSet::PRIQ))
-        {
-            return Ok(());
-        }
-        state.refuse_if_failed()
+        consumed
     }
 
     /// Drops the told page request if the queue is `named` or no interrupt speaks for it, answers it if

@@ -67,9 +67,9 @@ impl Entry for PageRequest {
     const WRITE_ABORT: Gerror = Gerror::PRIQ_ABT_ERR;
     const MSI_ABORT: Gerror = Gerror::MSI_PRIQ_ABT_ERR;
 
-    fn read(memory: &impl DeviceMemory, index: usize) -> Self {
+    fn take(memory: &impl DeviceMemory, index: usize) -> Self {
         let first = index.wrapping_mul(Self::WORDS);
-        Self([0, 1].map(|word| memory.load(first.wrapping_add(word))))
+        Self([0, 1].map(|word| memory.take(first.wrapping_add(word))))
     }
 
     /// A request whose first word is zero comes from stream 0, asks for nothing, ends no group and so

@@ -28,6 +28,14 @@ pub trait DeviceMemory {
     /// Writes the word at `index`; nothing behind the end.
     fn store(&self, index: usize, value: u64);
 
+    /// Reads the word at `index` and writes zero there; zero and nothing behind the end.
+    #[inline]
+    fn take(&self, index: usize) -> u64 {
+        let value = self.load(index);
+        self.store(index, 0);
+        value
+    }
+
     /// Writes zero to `count` words from `first` on; nothing behind the end.
     fn clear(&self, first: usize, count: usize) {
         for index in first..first.saturating_add(count).min(self.words()) {

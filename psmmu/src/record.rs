@@ -35,8 +35,8 @@ pub trait Entry: Copy + core::fmt::Debug + PartialEq {
     /// The error of an MSI of the queue.
     const MSI_ABORT: Gerror;
 
-    /// Copies entry `index` out of the queue in `memory`.
-    fn read(memory: &impl DeviceMemory, index: usize) -> Self;
+    /// Copies entry `index` out of the queue in `memory`, and zeroes its slot.
+    fn take(memory: &impl DeviceMemory, index: usize) -> Self;
 
     /// Returns whether the device has written the entry: a slot is zero until it does.
     fn is_written(&self) -> bool;
@@ -132,9 +132,9 @@ impl Entry for Record {
     const MSI_ABORT: Gerror = Gerror::MSI_EVENTQ_ABT_ERR;
 
     #[inline]
-    fn read(memory: &impl DeviceMemory, index: usize) -> Self {
+    fn take(memory: &impl DeviceMemory, index: usize) -> Self {
         let first = index.wrapping_mul(WORDS);
-        Self([0, 1, 2, 3].map(|word| memory.load(first.wrapping_add(word))))
+        Self([0, 1, 2, 3].map(|word| memory.take(first.wrapping_add(word))))
     }
 
     /// There is no event 0.

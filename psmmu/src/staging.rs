@@ -347,10 +347,10 @@ impl<M: DeviceMemory, E: Entry> Queue<M, E> {
         device: &mut Presence,
         registers: &impl Registers,
     ) -> Result<u32, Unusable> {
-        let (first, mut records) = (self.cons, 0_u32);
+        let mut records = 0_u32;
         for _ in 0..count {
             let Some(memory) = &self.memory else { break };
-            let record = E::read(memory, self.size.index(self.cons));
+            let record = E::take(memory, self.size.index(self.cons));
             if record.is_written() {
                 self.push(Staged::Record(record));
                 records = records.wrapping_add(1);
@@ -361,14 +361,13 @@ impl<M: DeviceMemory, E: Entry> Queue<M, E> {
             self.cons = self.cons & OVERFLOW | self.size.advance(self.cons, 1);
             self.place_loss();
         }
-        self.clear(first, count);
         Ok(records)
     }
 
-    /// Zeroes the slots of the `count` entries from the pointer `first` on. They must not be freed yet.
-    fn clear(&self, first: u32, count: u32) {
+    /// Zeroes the slots of the next `count` entries, which must not be freed yet.
+    fn clear(&self, count: u32) {
         let Some(memory) = &self.memory else { return };
-        let (index, count) = (self.size.index(first), count as usize);
+        let (index, count) = (self.size.index(self.cons), count as usize);
         let to_the_end = count.min((self.size.entries() as usize).wrapping_sub(index));
         let clear = |index: usize, count: usize| {
             memory.clear(index.wrapping_mul(E::WORDS), count.wrapping_mul(E::WORDS));
@@ -457,7 +456,7 @@ impl<M: DeviceMemory, E: Entry> Queue<M, E> {
     /// Moves CONS to `prod` over `count` slots without looking at what lies between. An overflow that
     /// `prod` announces stays announced.
     fn drop_hardware(&mut self, registers: &impl Registers, prod: u32, count: u32) {
-        self.clear(self.cons, count);
+        self.clear(count);
         self.cons = self.cons & OVERFLOW | self.size.pointer(prod);
         registers.write_barrier();
         registers.write32(E::CONS, self.cons);
