@@ -29,7 +29,7 @@ impl<M, E> Queue<M, E> {
 
 impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
     /// Takes the told event off the first source in `set` that has one, in the order of
-    /// [`notify`](Self::notify), queues that no interrupt speaks for included. Without one nothing
+    /// [`notify`](Self::notify), queues without an interrupt of their own included. Without one nothing
     /// happens.
     ///
     /// # Errors
@@ -37,9 +37,17 @@ impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
     #[inline]
     pub fn consume(&self, set: IrqSet) -> Result<(), Refusal> {
         let state = self.serving_state()?;
-        let consumed =
-            if set == IrqSet::EVENTQ { self.consume_event(true) } else { self.consume_first(set) };
-        if consumed { Ok(()) } else { state.refuse_if_failed() }
+        if set != IrqSet::EVENTQ {
+            if self.consume_first(set) {
+                return Ok(());
+            }
+        } else if let Some(events) = self.events.lock().as_mut()
+            && events.consume().is_some()
+        {
+            self.counters.events.consumed.add(1);
+            return Ok(());
+        }
+        state.refuse_if_failed()
     }
 
     /// The part of [`consume`](Self::consume) for sets other than the event queue alone, out of the way.
@@ -52,7 +60,7 @@ impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
             || (requests || errors) && self.consume_request(requests)
     }
 
-    /// Drops the reported event if the queue is `named` or no interrupt announces what it holds, and
+    /// Drops the reported event if the queue is `named` or unannounced, and
     /// returns whether there was one.
     #[inline(always)]
     fn consume_event(&self, named: bool) -> bool {
@@ -66,7 +74,7 @@ impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
         consumed
     }
 
-    /// Drops the told page request if the queue is `named` or no interrupt speaks for it, answers it if
+    /// Drops the reported page request if the queue is `named` or unannounced, answers it if
     /// that is ours to do, and says whether there was one.
     #[inline(never)]
     fn consume_request(&self, named: bool) -> bool {
@@ -143,7 +151,7 @@ impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
         }
     }
 
-    /// Has the global errors speak for a queue if one of `errors` is that its MSI was lost.
+    /// Has NOTIFY of the global errors report a queue if one of `errors` is that its MSI was lost.
     fn unannounce<E: Entry>(&self, errors: Gerror, queue: &Lock<Queue<M, E>>) {
         if errors.contains(E::MSI_ABORT)
             && let Some(queue) = queue.lock().as_mut()

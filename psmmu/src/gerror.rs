@@ -19,12 +19,12 @@ use crate::staging::Waiting;
 pub struct Errors {
     /// GERRORN as last written. Never read back.
     acknowledged: u32,
-    /// Not active any more, and still to be told.
+    /// Not active any more, and still to be reported.
     kept: Gerror,
     /// Told to the host.
     pub(crate) told: Gerror,
-    /// Those of them that were not active any more when they were told. What is kept besides has happened
-    /// since, and is told behind them.
+    /// Those of them that were not active any more when they were reported. What is kept besides has
+    /// happened since, and is reported behind them.
     told_kept: Gerror,
     /// Told and consumed, but still active: a command error that somebody else is to repair.
     consumed: Gerror,
@@ -103,7 +103,7 @@ impl Errors {
     }
 
     /// Acknowledges `errors`, which are active, before the host has consumed them, and keeps those to be
-    /// told that were not.
+    /// reported that were not.
     pub(crate) fn acknowledge_at_once(
         &mut self,
         registers: &impl Registers,
@@ -116,8 +116,8 @@ impl Errors {
         self.keep(errors - told, counters);
     }
 
-    /// Keeps `errors`, which are not active, to be told, and counts them: each time that they occur,
-    /// though the host is told once of all that is kept.
+    /// Keeps `errors`, which are not active, to be reported, and counts them: each time that they
+    /// occur, though all that is kept becomes one event.
     pub(crate) fn keep(&mut self, errors: Gerror, counters: &Counters) {
         self.kept |= errors;
         if !errors.is_empty() {
@@ -137,7 +137,7 @@ impl Errors {
         Waiting { any: !first.is_empty(), more: more || first.intersects(recovered) }
     }
 
-    /// Tells the errors that were told before, else all that are there, and counts those that are new.
+    /// Reports the errors that were reported before, else all that are there, and counts the new ones.
     pub(crate) fn tell(&mut self, active: Gerror, counters: &Counters) -> ErrorCause {
         if self.told.is_empty() {
             self.told_kept = self.kept - active;
@@ -160,7 +160,7 @@ impl Errors {
     }
 }
 
-/// Returns what the host is told of `errors`.
+/// Returns the cause that `errors` are reported as.
 const fn cause(errors: Gerror) -> ErrorCause {
     ErrorCause::from_bits_retain(errors.bits() as u64)
 }

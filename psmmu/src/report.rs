@@ -55,8 +55,8 @@ impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
     /// "Nothing" always comes with nothing pending. Without a pending event whatever happens next
     /// raises a new interrupt; a host that is told of one must ask again.
     ///
-    /// With the global errors go the queues that no interrupt speaks for, named or not: a host that
-    /// serves nothing but the interrupt of the errors is given what the others would have brought.
+    /// With the global errors go the queues that no interrupt announces, named or not: a host that
+    /// serves the interrupt of the errors alone gets what the others would have brought.
     ///
     /// # Errors
     /// [`Refusal`] when the PSMMU is not active, or has failed and all of its events are consumed.
@@ -152,7 +152,7 @@ impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
         }
     }
 
-    /// Reports the page requests if they are `named` or no interrupt speaks for them. While answers to
+    /// Reports the page requests if they are `named` or no interrupt announces them. While answers to
     /// earlier ones wait for room in the command queue, no further ones are staged: so those that wait are
     /// bounded, and the device answers for itself when its queue overflows.
     fn notify_requests(&self, told: &mut Notification, named: bool, owners: &impl StreamOwners) {
@@ -166,7 +166,7 @@ impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
         self.notify_queue(told, named, &self.requests, counters, owners, may_stage);
     }
 
-    /// Reports a queue that is `named` or that no interrupt speaks for. Nothing is staged first unless it
+    /// Reports a queue that is `named` or that no interrupt announces. Nothing is staged first unless it
     /// `may_stage`.
     fn notify_queue<E: Entry>(
         &self,

@@ -109,8 +109,8 @@ pub struct Queue<M, E> {
     drained: bool,
     /// An acknowledged overflow whose place, behind the record before this pointer, is not yet staged.
     loss: Option<u32>,
-    /// No interrupt speaks for what is staged or in hardware, so that NOTIFY of the global errors reports
-    /// it as well; see [`unannounce`](Self::unannounce).
+    /// No interrupt announces what is staged or in hardware, so that NOTIFY of the global errors
+    /// reports it as well; see [`unannounce`](Self::unannounce).
     unannounced: bool,
     /// The hardware queue is inconsistent, or the device off, and is left alone. Then `drained` is set.
     failed: bool,
@@ -233,7 +233,7 @@ impl<M: DeviceMemory, E: Entry> Queue<M, E> {
         }
     }
 
-    /// Notes that no interrupt speaks for what the queue holds: its MSI was lost, it was looked at outside
+    /// Notes that no interrupt announces what the queue holds: its MSI was lost, it was looked at outside
     /// of NOTIFY and that had a result, or by NOTIFY it was not looked at. Of a lost MSI the error must
     /// have been acknowledged: from then on the next one that is lost is announced anew.
     ///
@@ -246,7 +246,7 @@ impl<M: DeviceMemory, E: Entry> Queue<M, E> {
         self.unannounced = true;
     }
 
-    /// Returns whether NOTIFY and CONSUME of the global errors speak for this queue.
+    /// Returns whether NOTIFY and CONSUME of the global errors include this queue.
     #[inline]
     pub(crate) fn is_unannounced(&self) -> bool {
         self.unannounced && !self.is_spent()
@@ -397,7 +397,7 @@ impl<M: DeviceMemory, E: Entry> Queue<M, E> {
     ///
     /// That leaves no queue without an interrupt: what is there afterwards came while the queue was not
     /// empty, so that the interrupt of the first entry, or a "pending", is still to be served; or it came
-    /// into an empty queue and raised one. Only a PROD that contradicts CONS is nobody's yet.
+    /// into an empty queue and raised one. Only an inconsistent PROD is not announced.
     ///
     /// Its work grows with the queue: a few stores for each slot that is dropped.
     #[cold]
@@ -441,7 +441,7 @@ impl<M: DeviceMemory, E: Entry> Queue<M, E> {
         }
     }
 
-    /// Gives the hardware queue up: nothing of it is looked at any more. Whoever looked fails the PSMMU.
+    /// Gives the hardware queue up: it is never polled again. The caller of the poll fails the PSMMU.
     pub(crate) fn fail(&mut self) {
         self.failed = true;
         self.drained = true;
@@ -488,7 +488,7 @@ impl<M: DeviceMemory, E: Entry> Queue<M, E> {
         }
     }
 
-    /// Returns whether the last entry has been told to the host.
+    /// Returns whether the last entry is the one that is reported.
     fn told_is_last(&self) -> bool {
         self.told != Told::No && self.staged.len() == 1
     }
