@@ -80,7 +80,7 @@ fn a_granule_that_several_move_is_in_one_world_at_the_end_and_each_move_counts_o
 
 #[test]
 fn the_rmm_leaves_service_with_nothing_delegated_or_begun_alone() {
-    under_all_schedules(|| {
+    under_all_schedules(SCHEDULES, || {
         let monitor = Monitor::new();
         let leaving = spawn(&monitor, |monitor| {
             patiently(|| monitor.ask(Function::RmmDeactivate)) == Status::Success
