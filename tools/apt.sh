@@ -71,7 +71,7 @@ apt_prepare() {
 		case $name in
 		bookworm | trixie) echo "deb $key$mirror $name-backports main" ;;
 		esac
-		# TF-A's source: from trixie, whatever runs here, so all build the same.
+		# The sources of TF-A and QEMU: from trixie, whatever runs here, so all build the same.
 		echo "deb-src $key$mirror trixie main"
 	} | sort -u >"$setup/apt/sources.list"
 	# Archives go where the machine keeps them: root's files in build/ would
@@ -127,4 +127,27 @@ apt_versions() {
 		out=$(apt-cache -c "$apt_conf" policy "$1" 2>>"$log") || return 1
 		awk '$1 == "Candidate:" && $2 != "(none)" { print $2 }' <<<"$out"
 	fi
+}
+
+# intact_source FOLDER NAME: sets `dsc`; the files that NAME*.dsc lists are all there, with the right contents.
+intact_source() {
+	# The folder may have characters that a pattern gives a meaning.
+	dsc=$(cd "$1" 2>/dev/null && compgen -G "$2*.dsc") || return 1
+	dsc=$1/${dsc%%$'\n'*}
+	(cd "$1" && awk '/^Checksums-Sha256:/ { on = 1; next } /^[^ ]/ { on = 0 } on { print $1 "  " $3 }' "$dsc" |
+		sha256sum --check --quiet --strict) >/dev/null 2>&1
+}
+
+# fetch_source PACKAGE FOLDER HINT: FOLDER becomes what Debian's source package consists of; sets `dsc`.
+fetch_source() {
+	local part=$2.part
+	say "fetching the source of $1"
+	rm -rf "$part"
+	mkdir -p "$part"
+	(cd "$part" && logged "source of $1" 900 \
+		apt-get -q -c "$apt_conf" source --only-source --download-only "$1") ||
+		die "cannot fetch the source package $1; log: $log ($3)"
+	rm -rf "$2"
+	mv "$part" "$2"
+	intact_source "$2" "$1" || die "$2 has no intact source package $1 ($3)"
 }
