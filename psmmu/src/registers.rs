@@ -333,6 +333,8 @@ pub const IDR0_MSI: u32 = 1 << 13;
 pub const IDR0_PRI: u32 = 1 << 16;
 /// NS_IDR0 bits 28:27, ST_LEVEL: 1 for two-level stream tables.
 pub const IDR0_ST_LEVEL_SHIFT: u32 = 27;
+/// NS_IDR0 bit 30, RME_IMPL: there are Root registers, and where the platform has them Realm ones.
+pub const IDR0_RME_IMPL: u32 = 1 << 30;
 /// NS_IDR0 bit 18, VMID16: VMIDs have 16 bits and not 8.
 pub const IDR0_VMID16: u32 = 1 << 18;
 /// NS_IDR1 bits 30:29, TABLES_PRESET and QUEUES_PRESET: bases that cannot be chosen.

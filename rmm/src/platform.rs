@@ -6,6 +6,7 @@
 use core::ops::Range;
 
 use heapless::Vec;
+use psmmu::registers::{IDR0_MSI, IDR0_RME_IMPL};
 use psmmu::{AbortBehaviour, Config, Delivery, Interface, Sizes};
 use psmmu_abi::GRANULE_SIZE;
 
@@ -66,6 +67,15 @@ pub struct Devices {
     pub are_isolated: bool,
 }
 
+/// PSMMUs of machines that are like a platform's but for a Realm side of the SMMU.
+#[derive(Clone, Copy, Debug)]
+pub struct RealmPsmmus {
+    /// The PSMMUs, with wired interrupts.
+    pub wired: &'static [PsmmuDescription],
+    /// The same, with MSIs.
+    pub msi: &'static [PsmmuDescription],
+}
+
 /// A PL011.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Console {
@@ -92,11 +102,30 @@ pub struct Platform {
     pub max_psmmus: usize,
     /// PSMMUs that it has if the manifest lists none.
     pub psmmus: &'static [PsmmuDescription],
+    /// Those that it has instead if its machine exists with and without a Realm side, and this one has it.
+    pub realm_psmmus: Option<RealmPsmmus>,
     /// How PSMMUs behave that the manifest lists.
     pub listed: ListedPsmmus,
 }
 
 impl Platform {
+    /// Returns the platform with the PSMMUs of this machine. `idr0` reads IDR0 of the Non-secure register
+    /// page 0 at a PA; it is asked only where a Realm side may or may not be, and then of the first PSMMU:
+    /// RME_IMPL says that there is one, MSI that it interrupts by MSIs.
+    #[must_use]
+    pub fn of_this_machine(self, idr0: impl FnOnce(u64) -> u32) -> Self {
+        let (Some(realm), Some(first)) = (self.realm_psmmus, self.psmmus.first()) else {
+            return self;
+        };
+        let idr0 = idr0(first.config.name);
+        let psmmus = match (idr0 & IDR0_RME_IMPL != 0, idr0 & IDR0_MSI != 0) {
+            (false, _) => self.psmmus,
+            (true, false) => realm.wired,
+            (true, true) => realm.msi,
+        };
+        Self { psmmus, ..self }
+    }
+
     /// Returns the device memory that can be delegated, and whether EL3 isolates it: that of the manifest if
     /// it has any, else the platform's own.
     #[must_use]
@@ -151,6 +180,34 @@ mod tests {
     }
 
     #[test]
+    fn idr0_decides_whether_qemus_smmu_has_a_realm_side_and_msis() {
+        let found = |idr0: u32| {
+            let platform = QEMU.of_this_machine(|page| {
+                assert_eq!(page, 0x0905_0000);
+                idr0
+            });
+            assert_eq!(platform.psmmus.len(), 1);
+            let PsmmuDescription { config, realm_page_0, .. } = platform.psmmus[0];
+            (config.name, config.interface, config.delivery, config.abort, realm_page_0)
+        };
+        let wired = |first| Delivery::Wired { eventq: first, gerror: first + 3, priq: 0 };
+        let (keeps, spoils) = (AbortBehaviour::KeepsQueue, AbortBehaviour::SpoilsQueue);
+        for idr0 in [0, IDR0_MSI] {
+            let only = (0x0905_0000, Interface::StandIn, wired(106), keeps, 0x0905_0000);
+            assert_eq!(found(idr0), only);
+        }
+        let realm = |delivery| (0x0905_0000, Interface::Realm, delivery, spoils, 0x0B00_0000);
+        assert_eq!(found(IDR0_RME_IMPL), realm(wired(112)));
+        assert_eq!(found(IDR0_RME_IMPL | IDR0_MSI), realm(Delivery::Messages));
+    }
+
+    #[test]
+    fn a_platform_that_always_has_a_realm_side_is_not_asked() {
+        let fvp = FVP.of_this_machine(|page| panic!("IDR0 of {page:#x} is read"));
+        assert_eq!(fvp.psmmus, FVP.psmmus);
+    }
+
+    #[test]
     fn a_manifest_without_smmus_leaves_them_to_the_platform() {
         for platform in [QEMU, FVP] {
             assert_eq!(platform.find_psmmus(&manifest(&[])), platform.psmmus);
@@ -165,7 +222,8 @@ mod tests {
 
     #[test]
     fn each_platform_keeps_its_image_and_its_devices_apart_from_the_memory_of_the_host() {
-        for Platform { name, console, realm_memory, devices, psmmus, .. } in [QEMU, FVP] {
+        let realm = QEMU.of_this_machine(|_| IDR0_RME_IMPL);
+        for Platform { name, console, realm_memory, devices, psmmus, .. } in [QEMU, realm, FVP] {
             // What the page tables and the linker script count on.
             assert!(realm_memory.end <= 1 << 39, "{name}");
             assert!(realm_memory.start.is_multiple_of(0x1000), "{name}");

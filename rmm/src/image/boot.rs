@@ -8,6 +8,7 @@ use core::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
 
 use heapless::Vec;
 use psmmu::directory::MAX_PSMMUS;
+use psmmu::registers::{Register32, Registers};
 use psmmu::{Config, Directory, Interface, MmioRegisters, NoOwners, Psmmu, Responder};
 use psmmu_abi::{MemoryCategory, Version};
 use rmm::platform::{PsmmuDescription, THIS};
@@ -204,7 +205,8 @@ fn cold_boot(arguments: &BootArguments) -> Result<u64, BootError> {
         log!("fault-streams: streams of a level-2 table fault on every access; for tests only");
     }
 
-    let layout = Layout::new(&manifest, &THIS, limits, &mut |omission| log!("{omission}"));
+    let platform = THIS.of_this_machine(idr0);
+    let layout = Layout::new(&manifest, &platform, limits, &mut |omission| log!("{omission}"));
     let Layout { dram, tracked, psmmus: found } = layout;
     let directory = match Directory::new(psmmus(&found).iter().copied()) {
         Ok(directory) => directory,
@@ -260,6 +262,20 @@ fn track(dram: &Dram, devices: &[DeviceRegion], are_isolated: bool) -> Tracker<'
 const IDR0: u64 = 0;
 /// One in page 1: EVENTQ_PROD.
 const EVENTQ_PROD: u64 = 0xA8;
+
+/// Reads IDR0 of the Non-secure register page 0 at PA `page`; zero if nothing answers there.
+#[cfg_attr(core_from_source, optimize(size))]
+fn idr0(page: u64) -> u32 {
+    if !host_memory::answers(page + IDR0) {
+        return 0;
+    }
+    mmu::map_registers(page);
+    // SAFETY: 1. The page, 64 KiB, was mapped as device memory, for good. 2. The platform says that it is
+    // the Non-secure one of an SMMU. 3. Nothing is written, so it does not matter that it stands for the
+    // Realm pages too.
+    let registers = unsafe { MmioRegisters::new(device(page), device(page), device(page)) };
+    registers.read32(Register32::NS_IDR0)
+}
 
 /// Puts the PSMMUs of this machine into their places.
 #[cfg_attr(core_from_source, optimize(size))]

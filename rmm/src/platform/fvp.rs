@@ -45,5 +45,6 @@ pub const FVP: Platform = Platform {
         realm_page_0: REALM_PAGE_0,
         remark: "",
     }],
+    realm_psmmus: None,
     listed: ListedPsmmus { delivery: DELIVERY, abort: ABORT, sizes: Sizes::DEFAULT },
 };

@@ -1,14 +1,15 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! QEMU's `virt` machine with RME under TF-A.
+//! QEMU's `virt` machine with RME under TF-A, as distributed and as `tools/qemu` builds it.
 //!
-//! Its SMMUv3 knows no Realms: no IDR0.RME_IMPL, no Realm pages. Its one programming interface, which
-//! the host reaches as well, stands in for the Realm one. Nothing is isolated here.
+//! The SMMUv3 of QEMU as distributed has one programming interface, which the host reaches as well and
+//! which stands in for the Realm one: IDR0.RME_IMPL is 0, and nothing is isolated. With
+//! `-M virt,realm-smmu=on` the SMMU has a Realm interface, which accesses of the Realm world alone reach.
 
 use psmmu::{AbortBehaviour, Config, Delivery, Interface, Sizes};
 use psmmu_abi::MemoryCategory;
 
-use super::{Console, Devices, ListedPsmmus, Platform, PsmmuDescription, place};
+use super::{Console, Devices, ListedPsmmus, Platform, PsmmuDescription, RealmPsmmus, place};
 use crate::dram::Bank;
 use crate::manifest::DeviceRegion;
 
@@ -17,6 +18,24 @@ const SMMU: u64 = 0x0905_0000;
 
 /// Where PCIe devices have their 32-bit BARs.
 const PCIE: Bank = Bank::new(0x1000_0000, 0x2EFF_0000).expect("whole granules");
+
+/// PA of page 0 of the Realm interface; page 1 follows 64 KiB behind. A hole where there is none.
+const REALM_SMMU: u64 = 0x0B00_0000;
+
+/// Describes the Realm side of the SMMU.
+const fn realm_side(delivery: Delivery) -> PsmmuDescription {
+    PsmmuDescription {
+        config: Config {
+            name: SMMU,
+            interface: Interface::Realm,
+            delivery,
+            abort: AbortBehaviour::SpoilsQueue,
+            sizes: Sizes::DEFAULT,
+        },
+        realm_page_0: REALM_SMMU,
+        remark: "",
+    }
+}
 
 /// QEMU's `virt` machine.
 pub const QEMU: Platform = Platform {
@@ -47,6 +66,11 @@ pub const QEMU: Platform = Platform {
         realm_page_0: SMMU,
         remark: "no Realm interface: the Non-secure one stands in, nothing is isolated",
     }],
+    realm_psmmus: Some(RealmPsmmus {
+        // Interrupts 80 and 83 of the shared ones. There is no PRI queue.
+        wired: &[realm_side(Delivery::Wired { gerror: 115, eventq: 112, priq: 0 })],
+        msi: &[realm_side(Delivery::Messages)],
+    }),
     // TF-A lists none here. Of one that it would list nothing is known but that it has a Realm side.
     listed: ListedPsmmus {
         delivery: Delivery::Disabled,
