@@ -21,21 +21,33 @@ FUZZ_SECONDS ?= 60
 PACKAGE ?= psmmu
 SHARD ?=
 
-# The boot tests without those that need more than QEMU as distributed.
-quick := $(if $(QUICK),--lib --bins --test boot --test c_rmm --test fvp)
+# QUICK=1 leaves out what needs more than QEMU as distributed: a kernel, and the QEMU that tools/qemu builds.
+QUICK ?=
+quick := $(if $(QUICK),--lib --bins --test boot --test c_rmm --test fvp -- --skip realm::)
+realm_machine := $(if $(QUICK),,machine-realm)
+
+# qemu: QEMU as distributed. realm, realm-msi: the one of tools/qemu, or REALM_QEMU, or QEMU.
+MACHINE ?= qemu
+export MACHINE
 
 .PHONY: help run linux fvp test fuzz mutants bench image fvp-image capi setup host-test boot-test no-panic fmt clippy doc clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-11s %s\n", $$1, $$2 }' Makefile
 
-run: ## boot the RMM and a host that takes a device's fault through it; BL33=<raw image> [SMP=<CPUs>] boots that
-	@if [[ -n "$${BL33-}" ]]; then \
-		code=0; tools/run-bl33 "$$BL33" $${SMP:+--smp "$$SMP"} || code=$$?; \
+run: ## boot the RMM and a host that takes a device's fault through it; BL33=<raw image> [SMP=<CPUs>] boots that; MACHINE=realm: with a Realm side of the SMMU
+	@case $$MACHINE in \
+	qemu) ;; \
+	realm | realm-msi) export REALM_QEMU="$${REALM_QEMU-$${QEMU-}}" ;; \
+	*) echo "run: MACHINE=$$MACHINE: qemu, realm or realm-msi" >&2; exit 2 ;; \
+	esac; \
+	if [[ -n "$${BL33-}" ]]; then \
+		code=0; tools/run-bl33 "$$BL33" --machine "$$MACHINE" $${SMP:+--smp "$$SMP"} || code=$$?; \
 		((code == 0)) || echo "run: exit status $$code (make's own is 2; that of tools/run-bl33 is the image's)" >&2; \
 		exit "$$code"; \
 	fi; \
-	tools/setup; tools/image -q qemu; $(limit) 300 tools/host-cargo run -q -p boot-runner -- story
+	tools/setup "machine-$$MACHINE"; tools/image -q qemu; \
+	$(limit) 300 tools/host-cargo run -q -p boot-runner -- story --machine "$$MACHINE"
 
 linux: ## boot Debian's Linux as the host; SHELL=1 for a shell; KERNEL=<Image> [INITRD= DTB= CMDLINE= SMP=] boots that
 	@tools/setup; args=(); \
@@ -52,8 +64,8 @@ fvp: ## the same on Arm's FVP; FVP=<model>, SCENARIO=<words>; DRY_RUN=1 prints t
 	((code == 0)) || echo "fvp: exit status $$code (make's own is 2)" >&2; \
 	exit "$$code"
 
-test: ## everything: format, lints, documentation, host tests, images, boot tests
-	@tools/setup test
+test: ## everything: format, lints, documentation, host tests, images, boot tests; QUICK=1 without the QEMU that is built here
+	@tools/setup test $(realm_machine)
 	@tools/host-cargo fmt --all --check
 	@tools/lint
 	@tools/doc
@@ -64,7 +76,7 @@ test: ## everything: format, lints, documentation, host tests, images, boot test
 	@tools/image qemu plain c fvp
 	@[[ -n "$${QUICK-}" ]] || tools/linux build
 	@$(limit) 1800 tools/host-cargo test -p boot-runner $(quick)
-	@[[ -z "$${QUICK-}" ]] || echo "test: QUICK=1 has left out a real Linux as the host"
+	@[[ -z "$${QUICK-}" ]] || echo "test: QUICK=1 has left out a real Linux as the host, and the machine whose SMMU has a Realm side"
 
 fuzz: ## random walks with fresh seeds for FUZZ_SECONDS (60)
 	@tools/setup test
@@ -100,8 +112,8 @@ host-test: ## the tests that need only cargo
 	@$(limit) 1800 tools/host-cargo test
 	@$(limit) 1800 tools/host-cargo test -p thread-tests
 
-boot-test: ## the tests that boot QEMU, and those of the tools
-	@tools/setup test
+boot-test: ## the tests that boot QEMU, and those of the tools; QUICK=1 without the QEMU that is built here
+	@tools/setup test $(realm_machine)
 	@tools/image -q qemu plain c fvp
 	@[[ -n "$${QUICK-}" ]] || tools/linux build
 	@$(limit) 1800 tools/host-cargo test -p boot-runner $(quick)

@@ -102,6 +102,12 @@ impl Drop for Masked {
     }
 }
 
+/// Has devices see what was written to memory before they see what is written to their registers.
+pub fn publish() {
+    // SAFETY: a barrier.
+    unsafe { asm!("dsb sy", options(nostack, preserves_flags)) };
+}
+
 /// Waits until an interrupt is pending, masked or not.
 pub fn wait_for_interrupt() {
     // SAFETY: execution goes on behind the instruction whatever happens; the barrier completes earlier

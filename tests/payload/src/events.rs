@@ -3,6 +3,7 @@
 //! The interrupt handler, and the log of what it heard.
 
 use core::num::NonZeroU32;
+use core::sync::atomic::{AtomicBool, Ordering};
 
 use heapless::Vec;
 use psmmu_abi::{Event, IrqSet, MsiMessage, PsmmuParamsFields, PsmmuParamsFlags};
@@ -43,10 +44,16 @@ struct Log {
     entries: Vec<Entry, CAPACITY>,
     eventq_interrupts: u32,
     gerror_interrupts: u32,
+    /// What is no longer among the entries.
+    forgotten: Counts,
 }
 
-static LOG: Locked<Log> =
-    Locked::new(Log { entries: Vec::new(), eventq_interrupts: 0, gerror_interrupts: 0 });
+static LOG: Locked<Log> = Locked::new(Log {
+    entries: Vec::new(),
+    eventq_interrupts: 0,
+    gerror_interrupts: 0,
+    forgotten: Counts { events: 0, errors: 0, interrupts: 0 },
+});
 
 /// The interrupt numbers of the sources.
 #[derive(Clone, Copy)]
@@ -107,6 +114,15 @@ pub fn wires() -> Wires {
     *WIRES.get().unwrap_or_else(|| fail!("no interrupt is connected yet"))
 }
 
+/// Interrupts are taken without a look at their source: one that was raised before the PSMMU was deactivated
+/// may come behind that.
+static IS_AT_REST: AtomicBool = AtomicBool::new(false);
+
+/// Says whether interrupts are to be taken without a look at their source, as there is no active PSMMU.
+pub fn set_at_rest(is_at_rest: bool) {
+    IS_AT_REST.store(is_at_rest, Ordering::Relaxed);
+}
+
 /// Handles one interrupt.
 pub fn interrupt() {
     let Some(intid) = gic::acknowledge() else { return };
@@ -146,7 +162,15 @@ pub fn try_poll(source: IrqSet) -> bool {
 }
 
 impl Log {
+    /// Returns how many entries are errors.
+    fn errors(&self) -> usize {
+        self.entries.iter().filter(|entry| matches!(entry.event, Event::Error(_))).count()
+    }
+
     fn take(&mut self, source: IrqSet) {
+        if IS_AT_REST.load(Ordering::Relaxed) {
+            return;
+        }
         for _ in 0..ROUNDS {
             let mut sink = |source, event: &Event| self.add(source, event);
             match service(&RMI, SMMU, source, &mut sink, BUDGET) {
@@ -170,7 +194,18 @@ pub fn record(source: IrqSet, event: &Event) {
     LOG.with(|log| log.add(source, event));
 }
 
+/// Empties the log, for scenarios with more events than it holds.
+pub fn forget() {
+    LOG.with(|log| {
+        let errors = log.errors();
+        log.forgotten.errors += errors;
+        log.forgotten.events += log.entries.len() - errors;
+        log.entries.clear();
+    });
+}
+
 /// What a boot has seen.
+#[derive(Clone, Copy)]
 pub struct Counts {
     /// Events of streams.
     pub events: usize,
@@ -183,11 +218,10 @@ pub struct Counts {
 /// Returns the sums.
 pub fn counts() -> Counts {
     LOG.with(|log| {
-        let errors =
-            log.entries.iter().filter(|entry| matches!(entry.event, Event::Error(_))).count();
+        let errors = log.errors();
         Counts {
-            events: log.entries.len() - errors,
-            errors,
+            events: log.forgotten.events + log.entries.len() - errors,
+            errors: log.forgotten.errors + errors,
             interrupts: log.eventq_interrupts + log.gerror_interrupts,
         }
     })

@@ -23,16 +23,20 @@ mod burst;
 mod cmdq_error;
 mod config;
 mod hand;
+mod isolation;
 mod life;
 mod life_faults;
 mod life_smp;
 mod linux;
 mod linux_newest;
+mod losses;
+mod msi;
 mod overflow;
 mod peek;
 mod quiet;
 mod raw;
 mod smp;
+mod storm;
 mod story;
 mod tfa_tests;
 mod two_devices;
@@ -51,7 +55,7 @@ const fn scenario(name: &'static str, code: u8, run: fn(&Arguments)) -> Scenario
 }
 
 /// All scenarios, with their exit codes. The first one runs when none is named.
-static SCENARIOS: [Scenario; 19] = [
+static SCENARIOS: [Scenario; 23] = [
     scenario("story", 10, story::run),
     scenario("burst", 11, burst::run),
     scenario("two-devices", 12, two_devices::run),
@@ -71,6 +75,10 @@ static SCENARIOS: [Scenario; 19] = [
     scenario("linux", 26, linux::run),
     scenario("life-smp", 27, life_smp::run),
     scenario("linux-newest", 28, linux_newest::run),
+    scenario("isolation", 29, isolation::run),
+    scenario("losses", 30, losses::run),
+    scenario("msi", 31, msi::run),
+    scenario("storm", 32, storm::run),
 ];
 
 /// Runs the scenario that the command line names, and ends QEMU.

@@ -10,7 +10,7 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::machine::{Machine, Serial};
+use crate::machine::{Machine, Model, Serial};
 use crate::place::{self, NoWorkspace};
 
 /// How long a boot of the host test image may take. It takes one or two seconds; all its waits end by
@@ -79,7 +79,12 @@ impl fmt::Display for BootError {
             }
             Self::NoFlash(path) => write!(f, "{} is missing: run `make image`", place::shown(path)),
             Self::NoQemu(path, error) => {
-                write!(f, "{} does not start ({error}): run `make setup`", path.display())
+                write!(
+                    f,
+                    "{} does not start ({error}): run `make setup`, or `tools/setup machine-realm` for the \
+                     machine with a Realm side",
+                    path.display()
+                )
             }
             Self::NoDeviceTree(why) => write!(f, "QEMU writes no device tree: {why}"),
             Self::File(path, error) => write!(f, "{}: {error}", place::shown(path)),
@@ -92,8 +97,16 @@ impl Boot {
     /// Boots `flash` with one CPU and no devices. `name` names the logs.
     #[must_use]
     pub fn new(name: &str, flash: PathBuf) -> Self {
-        let (edus, words, loads) = (Vec::new(), Vec::new(), Vec::new());
-        let machine = Machine { flash, cpus: 1, edus, words, loads, counts_instructions: false };
+        let machine = Machine {
+            model: Model::Distributed,
+            flash,
+            cpus: 1,
+            edus: Vec::new(),
+            host_edus: Vec::new(),
+            words: Vec::new(),
+            loads: Vec::new(),
+            counts_instructions: false,
+        };
         Self { name: name.into(), machine, limit: LIMIT }
     }
 
@@ -119,10 +132,24 @@ impl Boot {
         self
     }
 
-    /// Puts `edu` devices into these PCI slots.
+    /// Chooses the QEMU.
+    #[must_use]
+    pub fn on(mut self, model: Model) -> Self {
+        self.machine.model = model;
+        self
+    }
+
+    /// Puts `edu` devices of the Realm world into these PCI slots.
     #[must_use]
     pub fn edus(mut self, slots: &[u32]) -> Self {
         self.machine.edus = slots.into();
+        self
+    }
+
+    /// Puts `edu` devices of the host's own into these PCI slots.
+    #[must_use]
+    pub fn host_edus(mut self, slots: &[u32]) -> Self {
+        self.machine.host_edus = slots.into();
         self
     }
 
@@ -200,7 +227,7 @@ impl Boot {
     /// # Errors
     /// [`BootError`]; [`BootError::NoDeviceTree`] with what QEMU said if it wrote none.
     pub fn dump_device_tree(&self, file: &Path) -> Result<(), BootError> {
-        let qemu = place::qemu();
+        let qemu = place::qemu_of(self.machine.model)?;
         let output = Command::new(&qemu)
             .args(self.machine.device_tree_arguments(file))
             .stdin(Stdio::null())
@@ -216,7 +243,8 @@ impl Boot {
         if !self.machine.flash.is_file() {
             return Err(BootError::NoFlash(self.machine.flash.clone()));
         }
-        let mut qemu = Command::new(place::qemu());
+        let program = place::qemu_of(self.machine.model)?;
+        let mut qemu = Command::new(program);
         qemu.args(self.machine.arguments(serial, secure));
         Ok(qemu)
     }

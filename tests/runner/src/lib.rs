@@ -15,4 +15,4 @@ pub mod story;
 pub mod told;
 
 pub use boot::{Boot, BootError, Outcome};
-pub use machine::Machine;
+pub use machine::{Machine, Model};

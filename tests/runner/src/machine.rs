@@ -5,15 +5,57 @@
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
+/// Which QEMU, and what its SMMU has.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Model {
+    /// As distributed: one programming interface.
+    #[default]
+    Distributed,
+    /// As `tools/qemu` builds it: a Non-secure and a Realm one.
+    Realm {
+        /// The SMMU has MSIs too, on both sides.
+        msi: bool,
+    },
+}
+
+impl Model {
+    /// The machine with a Realm side, and wired interrupts alone.
+    pub const REALM: Self = Self::Realm { msi: false };
+
+    /// Returns the model of this name: `qemu`, `realm`, or `realm-msi`.
+    #[must_use]
+    pub fn named(name: &str) -> Option<Self> {
+        match name {
+            "qemu" => Some(Self::Distributed),
+            "realm" => Some(Self::REALM),
+            "realm-msi" => Some(Self::Realm { msi: true }),
+            _ => None,
+        }
+    }
+
+    /// Returns the words behind `-M virt` that only this model has.
+    const fn options(self) -> &'static str {
+        match self {
+            Self::Distributed => "",
+            Self::Realm { msi: false } => ",realm-smmu=on",
+            Self::Realm { msi: true } => ",realm-smmu=on,smmu-msi=on",
+        }
+    }
+}
+
 /// What differs from boot to boot.
 #[derive(Clone, Debug)]
 pub struct Machine {
+    /// The QEMU.
+    pub model: Model,
     /// BL1 and the FIP.
     pub flash: PathBuf,
     /// Number of CPUs.
     pub cpus: u32,
-    /// PCI slots of the `edu` devices; a device's StreamID is eight times its slot.
+    /// PCI slots of the `edu` devices of the Realm world; a device's StreamID is eight times its slot.
     pub edus: Vec<u32>,
+    /// PCI slots of the host's own `edu` devices. On the distributed model, all are alike.
+    pub host_edus: Vec<u32>,
     /// The host's command line, by semihosting; its first word is the image's name.
     pub words: Vec<String>,
     /// Files that are in memory from the start, and their PAs.
@@ -36,31 +78,38 @@ impl Machine {
     /// EL3 dumps to when it crashes.
     #[must_use]
     pub fn arguments(&self, serial: Serial<'_>, secure: &Path) -> Vec<OsString> {
-        let mut arguments: Vec<OsString> = [
-            // The SMMU cannot be had without IOMMU; ACPI tables and a network card nobody needs.
-            "-M",
-            "virt,virtualization=on,secure=on,gic-version=3,iommu=smmuv3,acpi=off",
-            "-cpu",
-            "max,x-rme=on",
-            "-m",
-            "2G",
-            "-nic",
-            "none",
-            "-display",
-            "none",
-            "-monitor",
-            "none",
-            "-parallel",
-            "none",
-            "-smp",
-        ]
-        .map(OsString::from)
-        .to_vec();
+        // ACPI tables and a network card are of no use here.
+        let mut virt =
+            String::from("virt,virtualization=on,secure=on,gic-version=3,iommu=smmuv3,acpi=off");
+        virt += self.model.options();
+        let mut arguments: Vec<OsString> = vec!["-M".into(), virt.into()];
+        arguments.extend(
+            [
+                "-cpu",
+                "max,x-rme=on",
+                "-m",
+                "2G",
+                "-nic",
+                "none",
+                "-display",
+                "none",
+                "-monitor",
+                "none",
+                "-parallel",
+                "none",
+                "-smp",
+            ]
+            .map(OsString::from),
+        );
         arguments.push(self.cpus.to_string().into());
         arguments.extend(["-bios".into(), self.flash.clone().into()]);
-        for slot in &self.edus {
+        let edus = self.edus.iter().map(|slot| (slot, self.model != Model::Distributed));
+        for (slot, is_realm) in edus.chain(self.host_edus.iter().map(|slot| (slot, false))) {
             // A DMA mask of fewer bits would be cut out of the addresses.
-            let device = format!("edu,dma_mask=0xffffffffffffffff,addr={slot:#x}");
+            let mut device = format!("edu,dma_mask=0xffffffffffffffff,addr={slot:#x}");
+            if is_realm {
+                device += ",realm=on";
+            }
             arguments.extend(["-device".into(), device.into()]);
         }
         if self.counts_instructions {

@@ -8,14 +8,15 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use boot_runner::linux::{self, Linux};
-use boot_runner::story::{self, EDUS, Story};
+use boot_runner::story::{self, Story};
 use boot_runner::told::Told;
-use boot_runner::{Boot, BootError, Outcome};
+use boot_runner::{Boot, BootError, Model, Outcome};
 
 const USAGE: &str = "\
-usage: boot-runner story
-           boots the host test image and tells what happened
-       boot-runner raw --flash FILE [--smp CPUS] [--limit SECONDS]
+usage: boot-runner story [--machine qemu|realm|realm-msi]
+           boots the host test image and tells what happened, on QEMU as distributed or on
+           the one whose SMMU has a Realm side, and MSIs
+       boot-runner raw --flash FILE [--machine MODEL] [--smp CPUS] [--limit SECONDS]
            boots FILE with the same devices and semihosting; its serial port is this
            program's standard input and output, QEMU's exit code this program's
        boot-runner linux --flash FILE --kernel FILE --dtb FILE [--initrd FILE] [--smp CPUS]
@@ -44,7 +45,11 @@ fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let result = match words.as_slice() {
-        ["story"] => tell_story(),
+        ["story"] => tell_story(Model::Distributed),
+        ["story", "--machine", name] => match Model::named(name) {
+            Some(model) => tell_story(model),
+            None => return usage(&no_machine(name)),
+        },
         ["raw", options @ ..] => match raw_options(options) {
             Ok(boot) => raw(&boot),
             Err(why) => return usage(&why),
@@ -74,9 +79,13 @@ fn usage(why: &str) -> ExitCode {
     ExitCode::from(NO_BOOT)
 }
 
-fn tell_story() -> Result<ExitCode, BootError> {
-    let outcome = story::boot()?.run()?;
-    println!("{}", Story { machine: ("QEMU", &story::qemu_version()), outcome: &outcome });
+fn no_machine(name: &str) -> String {
+    format!("--machine {name}: qemu, realm or realm-msi")
+}
+
+fn tell_story(model: Model) -> Result<ExitCode, BootError> {
+    let outcome = story::boot(model)?.run()?;
+    println!("{}", Story { machine: ("QEMU", &story::qemu_version(model)), outcome: &outcome });
     Ok(verdict(&outcome))
 }
 
@@ -99,11 +108,13 @@ fn verdict(outcome: &Outcome) -> ExitCode {
 
 fn raw_options(options: &[&str]) -> Result<Boot, String> {
     let (mut flash, mut cpus, mut limit) = (None, 1, RAW_LIMIT);
+    let mut model = Model::Distributed;
     for option in options.chunks(2) {
         let &[name, value] = option else { return Err(format!("{} wants a value", option[0])) };
         let number = || value.parse().map_err(|_| format!("{name} {value}: no number"));
         match name {
             "--flash" => flash = Some(PathBuf::from(value)),
+            "--machine" => model = Model::named(value).ok_or_else(|| no_machine(value))?,
             "--smp" => cpus = number()?,
             "--limit" => limit = Duration::from_secs(number()?.into()),
             _ => return Err(format!("{name}: no such option")),
@@ -113,7 +124,7 @@ fn raw_options(options: &[&str]) -> Result<Boot, String> {
     if !(1..=MAX_CPUS).contains(&cpus) {
         return Err(format!("--smp {cpus}: 1 to {MAX_CPUS} CPUs"));
     }
-    Ok(Boot::new("raw", flash).cpus(cpus).edus(&EDUS).limit(limit))
+    Ok(story::with_devices(Boot::new("raw", flash).cpus(cpus).limit(limit), model))
 }
 
 /// What to do with a Linux.

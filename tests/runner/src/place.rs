@@ -5,8 +5,12 @@
 use std::env;
 use std::path::{Path, PathBuf};
 
+use crate::machine::Model;
+
 /// Where QEMU is, unless it is the one in PATH.
 pub const QEMU_VARIABLE: &str = "QEMU";
+/// Where a QEMU whose SMMU has a Realm side is, unless it is the one that `tools/qemu` has built.
+pub const REALM_QEMU_VARIABLE: &str = "REALM_QEMU";
 /// The build folder, unless it is `build` in the workspace. A relative path begins at the workspace.
 pub const BUILD_VARIABLE: &str = "BUILD";
 
@@ -67,11 +71,26 @@ pub fn c_flash(attaches: bool) -> Result<PathBuf, NoWorkspace> {
     Ok(build()?.join(folder).join("flash.bin"))
 }
 
-/// Returns the QEMU to run.
+/// Returns the QEMU as distributed.
 #[must_use]
 pub fn qemu() -> PathBuf {
-    let qemu = env::var_os(QEMU_VARIABLE).filter(|qemu| !qemu.is_empty());
-    qemu.map_or_else(|| PathBuf::from("qemu-system-aarch64"), PathBuf::from)
+    given(QEMU_VARIABLE).unwrap_or_else(|| PathBuf::from("qemu-system-aarch64"))
+}
+
+/// Returns the QEMU of a model.
+///
+/// # Errors
+/// As [`build`], for the one that is built there.
+pub fn qemu_of(model: Model) -> Result<PathBuf, NoWorkspace> {
+    match (model, given(REALM_QEMU_VARIABLE)) {
+        (Model::Distributed, _) => Ok(qemu()),
+        (Model::Realm { .. }, Some(qemu)) => Ok(qemu),
+        (Model::Realm { .. }, None) => Ok(build()?.join("qemu-realm/qemu-system-aarch64")),
+    }
+}
+
+fn given(variable: &str) -> Option<PathBuf> {
+    env::var_os(variable).filter(|qemu| !qemu.is_empty()).map(PathBuf::from)
 }
 
 /// Returns `path` as a person would type it: from the current folder or the workspace, if it is below.

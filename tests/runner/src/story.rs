@@ -6,17 +6,31 @@ use std::fmt;
 use std::process::Command;
 
 use crate::boot::{Boot, BootError, Outcome};
+use crate::machine::Model;
 use crate::place;
 
 /// Slots of the devices: StreamIDs 8 and 16, which have stream table entries, and 64, which has none.
 pub const EDUS: [u32; 3] = [1, 2, 8];
+/// Where there are two sides, the devices of the Realm world: StreamIDs 8 and 64.
+pub const REALM_EDUS: [u32; 2] = [1, 8];
+/// And the host's own: StreamID 16.
+pub const HOST_EDUS: [u32; 1] = [2];
+
+/// Puts the devices of the story into `boot`, and has it run on `model`.
+#[must_use]
+pub fn with_devices(boot: Boot, model: Model) -> Boot {
+    match model {
+        Model::Distributed => boot.on(model).edus(&EDUS),
+        Model::Realm { .. } => boot.on(model).edus(&REALM_EDUS).host_edus(&HOST_EDUS),
+    }
+}
 
 /// The boot that the story is about.
 ///
 /// # Errors
 /// [`BootError::NoWorkspace`].
-pub fn boot() -> Result<Boot, BootError> {
-    Ok(Boot::new("story", place::flash()?).scenario("story").edus(&EDUS))
+pub fn boot(model: Model) -> Result<Boot, BootError> {
+    Ok(with_devices(Boot::new("story", place::flash()?).scenario("story"), model))
 }
 
 /// A boot, made readable.
@@ -29,12 +43,17 @@ pub struct Story<'a> {
 
 /// Returns QEMU's version.
 #[must_use]
-pub fn qemu_version() -> String {
-    let output = Command::new(place::qemu()).arg("--version").output();
+pub fn qemu_version(model: Model) -> String {
+    let program = place::qemu_of(model).ok();
+    let output = program.and_then(|program| Command::new(program).arg("--version").output().ok());
     let text = output.map(|output| String::from_utf8_lossy(&output.stdout).into_owned());
     let text = text.unwrap_or_default();
     let words = text.lines().next().unwrap_or("of an unknown version");
-    words.trim_start_matches("QEMU emulator version ").into()
+    let version = words.trim_start_matches("QEMU emulator version ");
+    match model {
+        Model::Distributed => version.into(),
+        Model::Realm { .. } => format!("{version}, with a Realm side of the SMMU"),
+    }
 }
 
 impl Story<'_> {

@@ -3,12 +3,14 @@
 //! The boot tests: each boots the whole chain once, and the host test image runs one scenario in it. A
 //! scenario's checks and exit code are in `tests/payload/src/scenario`.
 
-use boot_runner::{Boot, BootError, place};
+use boot_runner::{Boot, BootError, Model, place, story};
 
 /// StreamID 8.
 const FIRST: u32 = 1;
 /// StreamID 16.
 const SECOND: u32 = 2;
+/// StreamID 24.
+const THIRD: u32 = 3;
 /// StreamID 40, without a valid entry in the stream table of the RMM's image for tests.
 const WITHOUT_ENTRY: u32 = 5;
 /// StreamID 64, the first one without a level-2 stream table.
@@ -32,7 +34,7 @@ fn boot(scenario: &str, flash: std::path::PathBuf) -> Boot {
     // The test's own name.
     let thread = std::thread::current();
     let name = thread.name().filter(|&name| name != "main").unwrap_or(scenario);
-    Boot::new(&name.replace(' ', "-"), flash).scenario(scenario).edus(&[FIRST])
+    Boot::new(&name.replace("::", "-").replace(' ', "-"), flash).scenario(scenario).edus(&[FIRST])
 }
 
 fn passes(boot: &Boot) {
@@ -43,124 +45,93 @@ fn passes(boot: &Boot) {
     }
 }
 
-#[test]
-fn a_single_event_reaches_the_host_by_its_interrupt() {
-    passes(&faulting("burst 1"));
+/// A test of each boot on each machine: QEMU as distributed, and the one whose SMMU has a Realm side.
+macro_rules! on_both_machines {
+    ($($name:ident: $boot:expr;)*) => {
+        mod distributed {
+            use super::*;
+            $(#[test] fn $name() { passes(&$boot); })*
+        }
+        mod realm {
+            use super::*;
+            $(#[test] fn $name() { passes(&$boot.on(Model::REALM)); })*
+        }
+    };
 }
 
-#[test]
-fn a_burst_of_2_is_reported_once_and_in_order() {
-    passes(&faulting("burst 2"));
+on_both_machines! {
+    a_single_event_reaches_the_host_by_its_interrupt: faulting("burst 1");
+    a_burst_of_2_is_reported_once_and_in_order: faulting("burst 2");
+    a_burst_of_32_is_reported_once_and_in_order: faulting("burst 32");
+    a_burst_of_33_is_reported_once_and_in_order: faulting("burst 33");
+    a_burst_of_200_is_reported_once_and_in_order: faulting("burst 200");
+    a_burst_that_fills_the_queue_is_reported_once_and_in_order: faulting("burst 512");
+    a_burst_of_reads_is_reported_as_reads: faulting("burst 40 read");
+    two_devices_at_once_are_reported_in_the_order_of_their_faults:
+        faulting("two-devices").edus(&[FIRST, SECOND]);
+    events_between_notify_and_consume_are_not_left_behind: faulting("between");
+    an_overflow_keeps_what_fitted_and_is_one_error_and_events_flow_again: faulting("overflow");
+    bad_input_gets_its_status_changes_nothing_and_the_rmm_lives_on: faulting("bad-input");
+    versions_features_and_configuration_are_answered_in_each_state: faulting("config");
+    notify_peeks_and_consume_takes_what_was_reported: faulting("peek");
+    four_cpus_come_up_go_off_come_back_and_call_at_the_same_time:
+        faulting("smp").cpus(4).edus(&[FIRST, SECOND]);
+    a_stream_without_a_table_is_reported_without_an_address:
+        faulting("bad-stream").edus(&[WITHOUT_TABLE]);
+    on_the_plain_image_every_stream_with_a_table_aborts_quietly:
+        plain("quiet").edus(&[FIRST, WITHOUT_TABLE]);
+    a_psmmu_lives_a_hundred_times_and_no_granule_is_lost:
+        faulting("life").edus(&[FIRST, SECOND, WITHOUT_ENTRY, LAST]);
+    whatever_goes_wrong_in_a_life_gets_its_status_and_loses_nothing: faulting("life-faults");
+    four_cpus_delegate_donate_and_ask_at_once_and_nothing_is_lost:
+        faulting("life-smp").cpus(4).edus(&[FIRST, SECOND]);
+    the_client_of_tf_a_tests_is_served: faulting("tfa-tests");
+    the_order_of_linux_is_served: faulting("linux").edus(&[FIRST, SECOND]);
+    the_newest_linux_is_served_without_memory_and_through_20_kexecs: faulting("linux-newest");
+    a_psmmu_is_deactivated_in_a_storm: faulting("storm").edus(&[FIRST, SECOND, THIRD]);
+    a_psmmu_is_deactivated_in_a_storm_with_four_cpus:
+        faulting("storm").cpus(4).edus(&[FIRST, SECOND, THIRD]);
 }
 
-#[test]
-fn a_burst_of_32_is_reported_once_and_in_order() {
-    passes(&faulting("burst 32"));
+/// What QEMU as distributed can be made to do alone: the host reaches the RMM's command queue.
+mod only_distributed {
+    use super::*;
+
+    #[test]
+    fn an_illegal_command_is_one_error_that_is_acknowledged_and_does_not_come_back() {
+        passes(&faulting("cmdq-error"));
+    }
+
+    #[test]
+    fn the_story_that_make_run_tells_is_a_good_one() {
+        passes(&story::with_devices(faulting("story"), Model::Distributed));
+    }
 }
 
-#[test]
-fn a_burst_of_33_is_reported_once_and_in_order() {
-    passes(&faulting("burst 33"));
-}
+/// What only an SMMU with a Realm side shows. The module's name ends as that of the other tests on that
+/// machine, which `make test QUICK=1` leaves out by it.
+mod only_realm {
+    use super::*;
 
-#[test]
-fn a_burst_of_200_is_reported_once_and_in_order() {
-    passes(&faulting("burst 200"));
-}
+    #[test]
+    fn the_story_that_make_run_tells_is_a_good_one() {
+        passes(&story::with_devices(faulting("story"), Model::REALM));
+    }
 
-#[test]
-fn a_burst_that_fills_the_queue_is_reported_once_and_in_order() {
-    passes(&faulting("burst 512"));
-}
+    #[test]
+    fn the_realm_side_is_out_of_reach_of_host_and_devices() {
+        passes(&faulting("isolation").on(Model::REALM).host_edus(&[SECOND]));
+    }
 
-#[test]
-fn a_burst_of_reads_is_reported_as_reads() {
-    passes(&faulting("burst 40 read"));
-}
+    #[test]
+    fn a_loss_is_an_error_where_it_was_however_the_host_reads() {
+        passes(&faulting("losses").on(Model::REALM));
+    }
 
-#[test]
-fn two_devices_at_once_are_reported_in_the_order_of_their_faults() {
-    passes(&faulting("two-devices").edus(&[FIRST, SECOND]));
-}
-
-#[test]
-fn events_between_notify_and_consume_are_not_left_behind() {
-    passes(&faulting("between"));
-}
-
-#[test]
-fn an_overflow_keeps_what_fitted_and_is_one_error_and_events_flow_again() {
-    passes(&faulting("overflow"));
-}
-
-#[test]
-fn an_illegal_command_is_one_error_that_is_acknowledged_and_does_not_come_back() {
-    passes(&faulting("cmdq-error"));
-}
-
-#[test]
-fn bad_input_gets_its_status_changes_nothing_and_the_rmm_lives_on() {
-    passes(&faulting("bad-input"));
-}
-
-#[test]
-fn versions_features_and_configuration_are_answered_in_each_state() {
-    passes(&faulting("config"));
-}
-
-#[test]
-fn notify_peeks_and_consume_takes_what_was_reported() {
-    passes(&faulting("peek"));
-}
-
-#[test]
-fn four_cpus_come_up_go_off_come_back_and_call_at_the_same_time() {
-    passes(&faulting("smp").cpus(4).edus(&[FIRST, SECOND]));
-}
-
-#[test]
-fn a_stream_without_a_table_is_reported_without_an_address() {
-    passes(&faulting("bad-stream").edus(&[WITHOUT_TABLE]));
-}
-
-#[test]
-fn on_the_plain_image_every_stream_with_a_table_aborts_quietly() {
-    passes(&plain("quiet").edus(&[FIRST, WITHOUT_TABLE]));
-}
-
-#[test]
-fn a_psmmu_lives_a_hundred_times_and_no_granule_is_lost() {
-    passes(&faulting("life").edus(&[FIRST, SECOND, WITHOUT_ENTRY, LAST]));
-}
-
-#[test]
-fn whatever_goes_wrong_in_a_life_gets_its_status_and_loses_nothing() {
-    passes(&faulting("life-faults"));
-}
-
-#[test]
-fn four_cpus_delegate_donate_and_ask_at_once_and_nothing_is_lost() {
-    passes(&faulting("life-smp").cpus(4).edus(&[FIRST, SECOND]));
-}
-
-#[test]
-fn the_client_of_tf_a_tests_is_served() {
-    passes(&faulting("tfa-tests"));
-}
-
-#[test]
-fn the_order_of_linux_is_served() {
-    passes(&faulting("linux").edus(&[FIRST, SECOND]));
-}
-
-#[test]
-fn the_newest_linux_is_served_without_memory_and_through_20_kexecs() {
-    passes(&faulting("linux-newest"));
-}
-
-#[test]
-fn the_story_that_make_run_tells_is_a_good_one() {
-    passes(&faulting("story").edus(&boot_runner::story::EDUS));
+    #[test]
+    fn msis_come_for_an_empty_queue_and_an_aborted_one_is_an_error() {
+        passes(&faulting("msi").on(Model::Realm { msi: true }));
+    }
 }
 
 #[test]

@@ -23,6 +23,14 @@ pub const PCI_WINDOW: u64 = 0x5000_0000;
 pub const MESSAGES: Option<[u32; 2]> = Some([240, 241]);
 /// A device is on the Realm side when it has been locked by TDISP, which this RMM does not do.
 pub const REALM_TRAFFIC: bool = false;
+/// StreamID of the device that is the host's own among those of the Realm world: there are none of these.
+pub const HOST_STREAM: u32 = u32::MAX;
+
+/// Page 0 of the SMMU's Realm interface.
+pub const REALM_SMMU: u64 = 0x2B44_0000;
+/// INTIDs of the SMMU's wired interrupts for the RMM: GERROR, EVENTQ. Unknown; the RMM uses none.
+pub const WIRED_IRQS: [u32; 2] = [0, 0];
+pub const REALM_WIRED_IRQS: [u32; 2] = [0, 0];
 
 /// Memory that no image uses, where faulting DMA is aimed at.
 pub const DMA_TARGET: u64 = IMAGE + 0x1000_0000;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! QEMU's `virt` machine.
+//! QEMU's `virt` machine: as distributed, and with a Realm side of the SMMU, which IDR0 says.
 
 /// Where EL3 enters this image. The build script compiles this file too, and hands it to the linker.
 pub const IMAGE: u64 = 0x6000_0000;
@@ -20,8 +20,18 @@ pub const PCI_WINDOW: u64 = 0x1000_0000;
 
 /// Shared interrupts for messages: EVENTQ, GERROR. None: the SMMU has wires.
 pub const MESSAGES: Option<[u32; 2]> = None;
-/// The one interface of this SMMU stands in for the Realm one, so each device is on the Realm side.
+/// A device is on the Realm side: by its property, or since the one interface of the SMMU stands in for the
+/// Realm one.
 pub const REALM_TRAFFIC: bool = true;
+/// StreamID of the device that is the host's own where there are two sides, in the scenarios that want one.
+pub const HOST_STREAM: u32 = 2 << 3;
+
+/// Page 0 of the SMMU's Realm interface, where it has one.
+pub const REALM_SMMU: u64 = 0x0B00_0000;
+/// INTIDs of the SMMU's wired interrupts for the RMM: GERROR, EVENTQ. Of the one interface, and of the
+/// Realm one.
+pub const WIRED_IRQS: [u32; 2] = [109, 106];
+pub const REALM_WIRED_IRQS: [u32; 2] = [115, 112];
 
 /// Memory that no image uses, where faulting DMA is aimed at.
 pub const DMA_TARGET: u64 = 0x5000_0000;

@@ -13,6 +13,7 @@ use crate::arch::Masked;
 use crate::edu::{Access, Dma};
 use crate::granule::Granule;
 use crate::platform::SMMU;
+use crate::smmu;
 use crate::{bring_up, events};
 
 static PAGE: Granule = Granule::new();
@@ -203,7 +204,8 @@ fn info(hint: u64) {
     PAGE.scribble();
     let fid = Function::PsmmuInfo.id() | hint;
     raw::expect(format_args!("PSMMU_INFO"), fid, &[SMMU, PAGE.address()], 0, &[]);
-    let wanted = [1, 109, 106, 0, 0];
+    let [gerror, eventq] = smmu::wired_irqs().map(u64::from);
+    let wanted = [1, gerror, eventq, 0, 0];
     for (index, word) in PAGE.words().into_iter().enumerate() {
         let wanted = wanted.get(index).copied().unwrap_or(0);
         expect_eq!(word, wanted, "PSMMU_INFO: word {index} of the page");

@@ -15,6 +15,7 @@ use crate::edu::{Access, Dma};
 use crate::granule::{Granule, Lent};
 use crate::platform::SMMU;
 use crate::smc::RMI;
+use crate::smmu;
 use crate::{events, pool};
 
 static PAGE: Granule = Granule::new();
@@ -45,8 +46,8 @@ pub fn run(arguments: &Arguments) {
 
     // The driver of the SMMU.
     let topology = discover(&RMI, SMMU, 1 << 30, &mut Lent(&PAGE));
-    let wired =
-        Interrupts::Wired { gerror: Some(IntId(109)), eventq: Some(IntId(106)), priq: None };
+    let [gerror, eventq] = smmu::wired_irqs().map(|intid| Some(IntId(intid)));
+    let wired = Interrupts::Wired { gerror, eventq, priq: None };
     expect_eq!(topology.interrupts, wired, "how the PSMMU interrupts");
     require!(topology.rme, "{:?}: the driver does without a Realm side", topology.failure);
     let mut bench = bring_up::interrupts_and_devices(&topology, lender);

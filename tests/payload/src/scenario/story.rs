@@ -2,7 +2,8 @@
 
 //! `story`: each device that is there faults in a few ways, and the host prints what it hears. For
 //! people; what is promised is checked by the other scenarios. Where the devices are the host's own, the
-//! story is that the RMM has nothing to say of them.
+//! story is that the RMM has nothing to say of them. Where the SMMU has two sides it goes on with what the
+//! host cannot reach, and with a device on each side.
 
 use core::fmt::Write;
 
@@ -10,11 +11,11 @@ use heapless::{String, Vec};
 use psmmu_abi::Event;
 use psmmu_host::Described;
 
-use super::{Arguments, bad_stream, usage};
+use super::{Arguments, bad_stream, isolation, usage};
 use crate::edu::{Access, Dma, Edu, Fault};
-use crate::platform::REALM_TRAFFIC;
+use crate::platform::{HOST_STREAM, REALM_TRAFFIC};
 use crate::target::Target;
-use crate::{bring_up, events};
+use crate::{bring_up, events, smmu};
 
 /// The first device's burst, in words.
 const BURST: u32 = 4;
@@ -27,9 +28,13 @@ pub fn run(arguments: &Arguments) {
     }
     let mut bench = bring_up::all();
     require!(!bench.edus.is_empty(), "there is no device");
+    let has_two_sides = REALM_TRAFFIC && smmu::has_realm_side();
     for (index, edu) in bench.edus.iter_mut().enumerate() {
         if !REALM_TRAFFIC {
             tell_outside(edu);
+            continue;
+        }
+        if has_two_sides && edu.stream == HOST_STREAM {
             continue;
         }
         tell(edu, Access::Write, 1);
@@ -39,6 +44,11 @@ pub fn run(arguments: &Arguments) {
         if index == 0 {
             tell(edu, Access::Write, BURST);
         }
+    }
+    if has_two_sides {
+        isolation::registers();
+        isolation::memory();
+        isolation::side_by_side(&mut bench);
     }
     events::expect_no_more_than(events::count());
 }

@@ -9,6 +9,7 @@ use crate::platform::SMMU;
 use crate::pool::granule;
 use crate::scenario::hand::{self, INPUT, PARAMS, Region};
 use crate::scenario::raw::WATCHED;
+use crate::smmu;
 
 pub fn run() {
     let page = Region::new(1);
@@ -42,7 +43,8 @@ fn written(function: Function, page: Region, is_ours: bool) {
     let wanted = if is_ours { Ok(()) } else { Err(refused) };
     expect_eq!(came, wanted, "{function:?} at {page:#x}");
     if is_ours {
-        let words = if is_info { [1, 109, 106, 0, 0] } else { [0; 5] };
+        let [gerror, eventq] = smmu::wired_irqs().map(u64::from);
+        let words = if is_info { [1, gerror, eventq, 0, 0] } else { [0; 5] };
         for (index, word) in granule(page).words().into_iter().enumerate() {
             let wanted = words.get(index).copied().unwrap_or(0);
             expect_eq!(word, wanted, "{function:?}: word {index} of the page");
