@@ -14,7 +14,7 @@ use boot_runner::{Boot, BootError, Model, Outcome};
 
 const USAGE: &str = "\
 usage: boot-runner story [--machine qemu|realm|realm-msi]
-           boots the host test image and tells what happened, on QEMU as distributed or on
+           boots the host test image and shows what happened, on QEMU as distributed or on
            the one whose SMMU has a Realm side, and MSIs
        boot-runner raw --flash FILE [--machine MODEL] [--smp CPUS] [--limit SECONDS]
            boots FILE with the same devices and semihosting; its serial port is this

@@ -236,7 +236,7 @@ struct Pair {
     model: Smmu,
     regions: Vec<Region>,
     random: Random,
-    /// What was done last, for the message of a difference.
+    /// What was done last, for the report of a difference.
     history: Vec<String>,
     /// Steps, transactions that were recorded, losses, errors: how much was compared.
     done: [u32; 4],
@@ -618,9 +618,9 @@ impl Pair {
                     writeln!(differences, "{source:?} pulsed: model {model}, machine {machine}");
             }
         }
-        let messages = self.model.device().take_messages();
+        let msis = self.model.device().take_messages();
         for doorbell in DOORBELLS {
-            let sent = messages.iter().rev().find(|msi| msi.address == doorbell && !msi.aborted);
+            let sent = msis.iter().rev().find(|msi| msi.address == doorbell && !msi.aborted);
             let model = sent.map_or(0, |msi| msi.data);
             let machine = self.machine.read32(doorbell);
             self.machine.write32(doorbell, 0);

@@ -58,7 +58,7 @@ pub fn run(arguments: &Arguments) {
 
 fn activate(bench: &mut Bench, eventq: u64) {
     let vectors = Vectors::new(false, &Interrupts::Msi);
-    let message = |index| match vectors.vector(index)? {
+    let msi = |index| match vectors.vector(index)? {
         Vector { world: World::Realm, source: Source::Eventq } => {
             Some(MsiMessage { address: eventq, data: EVENTQ.into() })
         }
@@ -67,7 +67,7 @@ fn activate(bench: &mut Bench, eventq: u64) {
         }
         _ => None,
     };
-    let parameters = vectors.parameters(message, PsmmuParamsFlags::empty());
+    let parameters = vectors.parameters(msi, PsmmuParamsFlags::empty());
     let parameters = parameters.unwrap_or_else(|error| fail!("{error}"));
     DOORBELLS.fill(0);
     must(psmmu::activate(&RMI, &mut bench.lender, SMMU, &mut Lent(&PAGE), &parameters));
