@@ -49,8 +49,8 @@ run: ## boot the RMM and a host that takes a device's fault through it; BL33=<ra
 	tools/setup "machine-$$MACHINE"; tools/image -q qemu; \
 	$(limit) 300 tools/host-cargo run -q -p boot-runner -- story --machine "$$MACHINE"
 
-linux: ## boot Debian's Linux as the host; SHELL=1 for a shell; KERNEL=<Image> [INITRD= DTB= CMDLINE= SMP=] boots that
-	@tools/setup; args=(); \
+linux: ## boot Debian's Linux as the host; SHELL=1 for a shell; KERNEL=<Image> [INITRD= DTB= CMDLINE= SMP=] boots that; MACHINE=realm
+	@tools/setup "machine-$$MACHINE"; args=(--machine "$$MACHINE"); \
 	[[ -z "$${KERNEL-}" ]] || args+=(--kernel "$$KERNEL"); \
 	[[ -z "$${INITRD-}" ]] || args+=(--initrd "$$INITRD"); \
 	[[ -z "$${DTB-}" ]] || args+=(--dtb "$$DTB"); \
@@ -74,7 +74,7 @@ test: ## everything: format, lints, documentation, host tests, images, boot test
 	@tools/no-panic
 	@tools/capi -q test
 	@tools/image qemu plain c fvp
-	@[[ -n "$${QUICK-}" ]] || tools/linux build
+	@[[ -n "$${QUICK-}" ]] || tools/linux build qemu realm
 	@$(limit) 1800 tools/host-cargo test -p boot-runner $(quick)
 	@[[ -z "$${QUICK-}" ]] || echo "test: QUICK=1 has left out a real Linux as the host, and the machine whose SMMU has a Realm side"
 
@@ -89,7 +89,7 @@ mutants: ## change PACKAGE (psmmu) in one place at a time, see whether a test fa
 bench: ## count instructions and register accesses, compare with goals and peers; build/bench.json
 	@tools/setup
 	@tools/image -q qemu plain null many
-	@[[ -n "$${QUICK-}" ]] || tools/linux build
+	@[[ -n "$${QUICK-}" ]] || tools/linux build qemu realm
 	@$(limit) 900 tools/host-cargo run -q -p bench
 
 image: ## build build/qemu/flash.bin and build/qemu-plain/flash.bin, print the RMM's size
@@ -115,7 +115,7 @@ host-test: ## the tests that need only cargo
 boot-test: ## the tests that boot QEMU, and those of the tools; QUICK=1 without the QEMU that is built here
 	@tools/setup test $(realm_machine)
 	@tools/image -q qemu plain c fvp
-	@[[ -n "$${QUICK-}" ]] || tools/linux build
+	@[[ -n "$${QUICK-}" ]] || tools/linux build qemu realm
 	@$(limit) 1800 tools/host-cargo test -p boot-runner $(quick)
 
 no-panic: ## check that no panic can be reached from the event path

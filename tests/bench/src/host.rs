@@ -8,8 +8,8 @@
 
 use std::collections::BTreeMap;
 
-use boot_runner::Boot;
 use boot_runner::linux::{Linux, Verdicts};
+use boot_runner::{Boot, Model};
 
 use crate::boots::CountError;
 
@@ -23,8 +23,8 @@ pub type Costs = BTreeMap<(String, u64), u64>;
 ///
 /// # Errors
 /// [`CountError`].
-pub fn count() -> Result<Costs, CountError> {
-    let boot: Boot = Linux::counting()?.boot("bench-linux").counting_instructions();
+pub fn count(model: Model) -> Result<Costs, CountError> {
+    let boot: Boot = Linux::counting(model)?.boot("bench-linux").counting_instructions();
     let outcome = boot.run()?;
     if Verdicts::of(&outcome.serial).failure().is_some() {
         return Err(CountError::Failed(Box::new(outcome)));

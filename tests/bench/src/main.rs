@@ -18,7 +18,7 @@ use std::fs;
 use std::path::Path;
 use std::process::ExitCode;
 
-use boot_runner::{BootError, place};
+use boot_runner::{BootError, Model, place};
 use boots::{Calls, Counted, Instructions};
 use report::{Goal, Grouped, Report};
 
@@ -145,7 +145,7 @@ fn add_growth(report: &mut Report, counted: &Counted) -> Result<(), Box<dyn Erro
 
 /// What an event costs under a real Linux, and whose the instructions are.
 fn add_host(report: &mut Report, calls: &Calls) -> Result<(), Box<dyn Error>> {
-    let costs = host::count()?;
+    let costs = host::count(Model::REALM)?;
     let of = |lines: &str, burst| {
         let cost = costs.get(&(lines.into(), burst)).copied();
         cost.ok_or_else(|| format!("a burst of {burst}, {lines}, was not counted"))
@@ -160,7 +160,7 @@ fn add_host(report: &mut Report, calls: &Calls) -> Result<(), Box<dyn Error>> {
             &format!("linux_burst{burst}_instructions"),
             of("silent", burst)?,
             goal,
-            if burst == 512 { "207 (Linux's own thread)" } else { "" },
+            &format!("{} (Linux's own thread, this run)", Grouped(of("own", burst)?)),
         );
     }
     let all = of("silent", 512)?;

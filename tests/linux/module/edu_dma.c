@@ -9,6 +9,7 @@
  * is done.
  */
 #include <linux/delay.h>
+#include <linux/dma-mapping.h>
 #include <linux/io.h>
 #include <linux/io-64-nonatomic-lo-hi.h>
 #include <linux/module.h>
@@ -67,7 +68,31 @@ static ssize_t dma_store(struct device *dev, struct device_attribute *attr, cons
 }
 static DEVICE_ATTR_WO(dma);
 
-static struct attribute *edu_attrs[] = { &dev_attr_dma.attr, NULL };
+/* Reading it has the device copy a buffer of the kernel's to another: "ok" if it arrived. */
+static ssize_t check_show(struct device *dev, struct device_attribute *attr, char *text)
+{
+	struct edu *edu = dev_get_drvdata(dev);
+	dma_addr_t address;
+	u8 *buffer = dma_alloc_coherent(dev, PAGE_SIZE, &address, GFP_KERNEL);
+	int i, err;
+
+	if (!buffer)
+		return -ENOMEM;
+	for (i = 0; i < 64; i++)
+		buffer[i] = i + 1;
+	mutex_lock(&edu->lock);
+	err = edu_dma(edu, false, address, 64);
+	if (!err)
+		err = edu_dma(edu, true, address + 128, 64);
+	mutex_unlock(&edu->lock);
+	if (!err && memcmp(buffer, buffer + 128, 64))
+		err = -EIO;
+	dma_free_coherent(dev, PAGE_SIZE, buffer, address);
+	return err ? err : sysfs_emit(text, "ok\n");
+}
+static DEVICE_ATTR_RO(check);
+
+static struct attribute *edu_attrs[] = { &dev_attr_dma.attr, &dev_attr_check.attr, NULL };
 ATTRIBUTE_GROUPS(edu);
 
 static int edu_probe(struct pci_dev *pdev, const struct pci_device_id *id)
@@ -85,6 +110,9 @@ static int edu_probe(struct pci_dev *pdev, const struct pci_device_id *id)
 	if (err)
 		return err;
 	edu->regs = pcim_iomap_table(pdev)[0];
+	err = dma_set_mask_and_coherent(&pdev->dev, DMA_BIT_MASK(32));
+	if (err)
+		return err;
 	pci_set_master(pdev);
 	pci_set_drvdata(pdev, edu);
 	return 0;

@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::boot::{Boot, BootError};
+use crate::machine::Model;
 use crate::place;
 
 /// Where the shim of `tests/linux/shim.S` expects the kernel, an arm64 `Image`.
@@ -21,9 +22,11 @@ pub const INITRD: u64 = 0x4A00_0000;
 /// How long a boot with all scenarios may take.
 pub const LIMIT: Duration = Duration::from_secs(400);
 
-/// PCI slots of the `edu` devices: StreamIDs 8 and 16 with a stream table entry, 40 without a valid one, 64
-/// without a level-2 table.
+/// PCI slots of the `edu` devices of the Realm world: StreamIDs 8 and 16 with a stream table entry, 40
+/// without a valid one, 64 without a level-2 table.
 pub const EDUS: [u32; 4] = [1, 2, 5, 8];
+/// PCI slot of the host's own `edu` device, where the SMMU has two sides: StreamID 24.
+pub const HOST_EDUS: [u32; 1] = [3];
 
 const MARK: &str = "| ";
 const END: &str = "END";
@@ -41,40 +44,62 @@ pub struct Linux {
     pub initrd: Option<PathBuf>,
     /// Number of CPUs.
     pub cpus: u32,
+    /// The QEMU.
+    pub model: Model,
 }
 
 impl Default for Linux {
     fn default() -> Self {
         let none = PathBuf::new;
-        Self { flash: none(), kernel: none(), device_tree: none(), initrd: None, cpus: 2 }
+        Self {
+            flash: none(),
+            kernel: none(),
+            device_tree: none(),
+            initrd: None,
+            cpus: 2,
+            model: Model::Distributed,
+        }
     }
 }
 
 impl Linux {
-    /// Returns what `tools/linux build` has made, on two CPUs.
+    /// Returns what `tools/linux build` has made for a model, on two CPUs.
     ///
     /// # Errors
     /// As [`place::build`].
-    pub fn built() -> Result<Self, BootError> {
-        let folder = place::build()?.join("linux");
-        let initrd = Some(folder.join("initramfs.cpio.gz"));
-        let (flash, kernel) = (folder.join("flash.bin"), folder.join("Image"));
-        Ok(Self { flash, kernel, device_tree: folder.join("machine.dtb"), initrd, cpus: 2 })
+    pub fn built(model: Model) -> Result<Self, BootError> {
+        Self::with_tree(model, "machine", 2)
     }
 
     /// Returns the same on one CPU, for the scenario that counts instructions.
     ///
     /// # Errors
     /// As [`place::build`].
-    pub fn counting() -> Result<Self, BootError> {
-        let built = Self::built()?;
-        Ok(Self { device_tree: built.device_tree.with_file_name("cost.dtb"), cpus: 1, ..built })
+    pub fn counting(model: Model) -> Result<Self, BootError> {
+        Self::with_tree(model, "cost", 1)
+    }
+
+    fn with_tree(model: Model, name: &str, cpus: u32) -> Result<Self, BootError> {
+        let folder = place::build()?.join("linux");
+        let initrd = Some(folder.join("initramfs.cpio.gz"));
+        let (flash, kernel) = (folder.join("flash.bin"), folder.join("Image"));
+        let suffix = match model {
+            Model::Distributed => "qemu",
+            Model::Realm { .. } => "realm",
+        };
+        let device_tree = folder.join(format!("{name}-{suffix}.dtb"));
+        Ok(Self { flash, kernel, device_tree, initrd, cpus, model })
     }
 
     /// Returns the machine without the kernel, for its device tree.
     #[must_use]
     pub fn machine(&self) -> Boot {
-        Boot::new("linux", self.flash.clone()).cpus(self.cpus).edus(&EDUS)
+        let boot =
+            Boot::new("linux", self.flash.clone()).cpus(self.cpus).on(self.model).edus(&EDUS);
+        match self.model {
+            Model::Distributed => boot,
+            Model::Realm { .. } => boot.host_edus(&HOST_EDUS),
+        }
     }
 
     /// Returns the boot, whose logs are named `name`.

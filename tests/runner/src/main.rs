@@ -19,12 +19,12 @@ usage: boot-runner story [--machine qemu|realm|realm-msi]
        boot-runner raw --flash FILE [--machine MODEL] [--smp CPUS] [--limit SECONDS]
            boots FILE with the same devices and semihosting; its serial port is this
            program's standard input and output, QEMU's exit code this program's
-       boot-runner linux --flash FILE --kernel FILE --dtb FILE [--initrd FILE] [--smp CPUS]
-                         [--limit SECONDS] [--shell | --count]
+       boot-runner linux --flash FILE --kernel FILE --dtb FILE [--initrd FILE] [--machine MODEL]
+                         [--smp CPUS] [--limit SECONDS] [--shell | --count]
            boots a Linux as the host; shows the lines that its initramfs marks, or with
            --shell has the serial port on standard input and output; with --count the
            guest's counter counts instructions
-       boot-runner linux --dump-dtb FILE [--smp CPUS]
+       boot-runner linux --dump-dtb FILE [--machine MODEL] [--smp CPUS]
            writes the device tree of the same machine
        boot-runner tell --machine NAME [--version TEXT] [--code CODE] [--seconds SECONDS]
                         --log FILE... [--aside FILE...]
@@ -150,6 +150,7 @@ fn linux_options(options: &[&str]) -> Result<WithLinux, String> {
         let value = words.next().ok_or_else(|| format!("{name} wants a value"))?;
         let number = || value.parse().map_err(|_| format!("{name} {value}: no number"));
         match name {
+            "--machine" => linux.model = Model::named(value).ok_or_else(|| no_machine(value))?,
             "--flash" => linux.flash = PathBuf::from(value),
             "--kernel" => linux.kernel = PathBuf::from(value),
             "--dtb" => linux.device_tree = PathBuf::from(value),
