@@ -2,7 +2,7 @@
 
 //! One readable line for each event.
 
-use core::fmt::{self, Display};
+use core::fmt;
 
 use psmmu_abi::{Event, EventNumber, FaultClass, Syndrome};
 
@@ -11,111 +11,127 @@ use psmmu_abi::{Event, EventNumber, FaultClass, Syndrome};
 #[derive(Clone, Copy, Debug)]
 pub struct Described<'a>(pub &'a Event);
 
-impl Display for Described<'_> {
+impl fmt::Display for Described<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match *self.0 {
             Event::None => f.write_str("nothing"),
             Event::Error(cause) => write!(f, "error {cause}"),
             Event::Vsmmu { stream_id } => write!(f, "stream {stream_id:#x}, for its virtual SMMU"),
-            Event::Psmmu { number, fetch_address, input_address, syndrome } => {
-                f.write_str("event ")?;
-                Hex::of(number.into(), 2).fmt(f)?;
-                f.write_str(" ")?;
-                match EventNumber::try_from(number) {
-                    Ok(event) => fields(f, event, fetch_address, input_address, syndrome),
-                    Err(_) => write!(
-                        f,
-                        "unknown  fetch {}  input {}  syndrome {:#x}",
-                        Hex::of(fetch_address, GROUP),
-                        Hex::of(input_address, GROUP),
-                        syndrome.bits()
-                    ),
-                }
+            Event::Psmmu { .. } => {
+                EventLine::new(self.0).map_or(Ok(()), |line| f.write_str(line.as_str()))
             }
         }
     }
 }
 
-fn fields(
-    f: &mut fmt::Formatter<'_>,
+/// The line of an event of the PSMMU, for a log that takes text: made without the formatting of `core`,
+/// which takes several hundred instructions for a number alone. In a burst each event may be printed.
+#[derive(Clone, Copy, Debug)]
+pub struct EventLine {
+    /// Longer than the longest line.
+    bytes: [u8; 144],
+    length: usize,
+}
+
+impl EventLine {
+    /// Makes the line that [`Described`] writes, or `None` for other events, which are rare.
+    #[must_use]
+    pub fn new(event: &Event) -> Option<Self> {
+        let &Event::Psmmu { number, fetch_address, input_address, syndrome } = event else {
+            return None;
+        };
+        let mut line = Self { bytes: [0; 144], length: 0 };
+        line.push("event ");
+        line.push_hex(number.into(), 2);
+        line.push(" ");
+        match EventNumber::try_from(number) {
+            Ok(event) => push_fields(&mut line, event, fetch_address, input_address, syndrome),
+            Err(_) => {
+                line.push("unknown  fetch ");
+                line.push_hex(fetch_address, GROUP);
+                line.push("  input ");
+                line.push_hex(input_address, GROUP);
+                line.push("  syndrome ");
+                line.push_hex(syndrome.bits(), 1);
+            }
+        }
+        Some(line)
+    }
+
+    /// Returns the line, without a line end.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        str::from_utf8(&self.bytes[..self.length]).unwrap_or_default()
+    }
+
+    /// Adds `text`; what would not fit is left out.
+    #[inline(always)]
+    fn push(&mut self, text: &str) {
+        let end = self.length.wrapping_add(text.len());
+        if let Some(room) = self.bytes.get_mut(self.length..end) {
+            room.copy_from_slice(text.as_bytes());
+            self.length = end;
+        }
+    }
+
+    /// Adds a number in hexadecimal, in groups of four digits, with as many digits as a multiple of
+    /// `least`, 1, 2 or 4, has to be.
+    fn push_hex(&mut self, number: u64, least: u32) {
+        const DIGITS: &[u8; 16] = b"0123456789abcdef";
+        self.push("0x");
+        let significant = (u64::BITS - number.leading_zeros()).div_ceil(4).max(1);
+        for digit in (0..significant.next_multiple_of(least)).rev() {
+            let index = (number >> (4 * digit)) as usize & 0xF;
+            if let Some(byte) = self.bytes.get_mut(self.length) {
+                *byte = DIGITS[index];
+                self.length += 1;
+            }
+            if digit % GROUP == 0 && digit != 0 {
+                self.push("_");
+            }
+        }
+    }
+}
+
+fn push_fields(
+    line: &mut EventLine,
     event: EventNumber,
     fetch_address: u64,
     input_address: u64,
     syndrome: Syndrome,
-) -> fmt::Result {
-    f.write_str(event.name())?;
+) {
+    line.push(event.name());
     if event.has_access() {
-        f.write_str(if syndrome.is_read() { "  read" } else { "  write" })?;
+        line.push(if syndrome.is_read() { "  read" } else { "  write" });
     }
     if event.has_stage() {
-        f.write_str(if syndrome.is_stage_2() { "  stage 2" } else { "  stage 1" })?;
+        line.push(if syndrome.is_stage_2() { "  stage 2" } else { "  stage 1" });
     }
     if event.has_class() {
         match syndrome.class() {
-            FaultClass::ContextDescriptor => f.write_str("  on a context descriptor")?,
-            FaultClass::TableWalk => f.write_str("  on a table walk")?,
+            FaultClass::ContextDescriptor => line.push("  on a context descriptor"),
+            FaultClass::TableWalk => line.push("  on a table walk"),
             FaultClass::Input => {}
-            FaultClass::Reserved => f.write_str("  of a reserved class")?,
+            FaultClass::Reserved => line.push("  of a reserved class"),
         }
     }
     if event.has_input_address() {
-        f.write_str("  input ")?;
-        Hex::of(input_address, GROUP).fmt(f)?;
+        line.push("  input ");
+        line.push_hex(input_address, GROUP);
     }
     if event.has_fetch_address() {
-        f.write_str("  fetch ")?;
-        Hex::of(fetch_address, GROUP).fmt(f)?;
+        line.push("  fetch ");
+        line.push_hex(fetch_address, GROUP);
     }
-    Ok(())
 }
 
 /// Digits of a group.
-const GROUP: usize = 4;
-
-/// A number in hexadecimal, in groups of four digits. Made here, since the formatting of `core` spends
-/// several hundred instructions on a number, and in a burst each event has two.
-struct Hex {
-    /// `0x`, 16 digits and 3 underscores; what is in front of `start` is not used.
-    text: [u8; 21],
-    start: usize,
-}
-
-impl Hex {
-    /// Writes as many digits as a multiple of `least` has to be; `least` is 2 or 4.
-    fn of(number: u64, least: usize) -> Self {
-        let mut hex = Self { text: [0; 21], start: 21 };
-        let (mut rest, mut digits) = (number, 0);
-        while rest != 0 || digits == 0 || digits % least != 0 {
-            if digits != 0 && digits % GROUP == 0 {
-                hex.push(b'_');
-            }
-            hex.push(b"0123456789abcdef"[(rest & 0xF) as usize]);
-            rest >>= 4;
-            digits += 1;
-        }
-        hex.push(b'x');
-        hex.push(b'0');
-        hex
-    }
-
-    /// Puts a byte in front.
-    const fn push(&mut self, byte: u8) {
-        self.start -= 1;
-        self.text[self.start] = byte;
-    }
-}
-
-impl Display for Hex {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(str::from_utf8(&self.text[self.start..]).unwrap_or_default())
-    }
-}
+const GROUP: u32 = 4;
 
 #[cfg(test)]
 mod tests {
     extern crate std;
     use std::format;
-    use std::string::ToString;
 
     use psmmu_abi::ErrorCause;
 
@@ -161,7 +177,22 @@ mod tests {
             (0x0012_0000_0000, "0x0012_0000_0000"),
             (u64::MAX, "0xffff_ffff_ffff_ffff"),
         ] {
-            assert_eq!(Hex::of(address, GROUP).to_string(), text);
+            let mut line = EventLine { bytes: [0; 144], length: 0 };
+            line.push_hex(address, GROUP);
+            assert_eq!(line.as_str(), text);
+        }
+    }
+
+    #[test]
+    fn the_longest_line_is_whole() {
+        let walk = Syndrome::new(false, true, FaultClass::ContextDescriptor);
+        for number in 0..=u8::MAX {
+            let (fetch_address, input_address) = (u64::MAX, u64::MAX);
+            let event = Event::Psmmu { number, fetch_address, input_address, syndrome: walk };
+            let line = format!("{}", Described(&event));
+            let last = line.rsplit("  ").next().unwrap_or_default();
+            assert!(last.ends_with("_ffff") || !last.contains("0xf"), "{line}");
+            assert!(line.len() < 144, "{line}");
         }
     }
 }

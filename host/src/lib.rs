@@ -114,7 +114,7 @@ pub mod service;
 pub mod source;
 
 pub use counters::Counters;
-pub use describe::Described;
+pub use describe::{Described, EventLine};
 pub use discover::{Interrupts, Topology, discover};
 pub use lender::Lender;
 pub use limiter::{Limiter, Verdict};

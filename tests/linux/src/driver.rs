@@ -8,8 +8,8 @@ use psmmu_abi::{Event, IrqSet, PsmmuParamsFields, PsmmuParamsFlags, Status};
 use psmmu_host::psmmu::{self, DestroyError, Table};
 use psmmu_host::rmm::{self, Started, Unfit};
 use psmmu_host::{
-    Cause, Counters, Described, EventSink, Interrupts, Lender, Limiter, OperationError, Rmi,
-    RmiError, Source, Vectors, Verdict, discover, service,
+    Cause, Counters, Described, EventLine, EventSink, Interrupts, Lender, Limiter, OperationError,
+    Rmi, RmiError, Source, Vectors, Verdict, discover, service,
 };
 
 use crate::kernel::{Device, Level, Pages, SharedPage, Show, Smc, ticks, ticks_per_second};
@@ -259,8 +259,14 @@ impl Lines {
 impl EventSink for Lines {
     fn event(&mut self, _: IrqSet, event: &Event) {
         let Some(suppressed) = self.ask() else { return };
-        let level = if matches!(event, Event::Error(_)) { Level::Error } else { Level::Warning };
-        self.print(level, suppressed, format_args!("{}", Described(event)));
+        match EventLine::new(event) {
+            Some(line) if suppressed == 0 => self.device.log_line(Level::Warning, line.as_str()),
+            _ => {
+                let is_error = matches!(event, Event::Error(_));
+                let level = if is_error { Level::Error } else { Level::Warning };
+                self.print(level, suppressed, format_args!("{}", Described(event)));
+            }
+        }
     }
 
     fn vsmmu(&mut self, _: IrqSet, stream: u32) -> bool {

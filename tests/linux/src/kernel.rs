@@ -140,6 +140,12 @@ impl Device {
         // that the C half passed in for this object, which outlives it.
         unsafe { realm_glue_log(self.0, level as u32, line.bytes.as_ptr(), line.length) };
     }
+
+    /// As [`log`](Self::log), a line that is made already.
+    pub fn log_line(self, level: Level, line: &str) {
+        // SAFETY: as above.
+        unsafe { realm_glue_log(self.0, level as u32, line.as_ptr(), line.len()) };
+    }
 }
 
 /// A `struct seq_file` that a counter file is read through.
