@@ -12,7 +12,7 @@ use crate::page_request::PageRequest;
 use crate::queue::DeviceMemory;
 use crate::record::Entry;
 use crate::registers::{Gerror, Register64, Registers, is_running};
-use crate::smmu::{AbortBehaviour, Psmmu, Refusal};
+use crate::smmu::{AbortBehaviour, Psmmu, Refusal, State};
 use crate::staging::{Queue, Staged, Told};
 use crate::sync::Lock;
 
@@ -34,30 +34,25 @@ impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
     ///
     /// # Errors
     /// [`Refusal`] when the PSMMU is not active, or has failed and has no told event left.
-    #[inline]
+    #[inline(always)]
     pub fn consume(&self, set: IrqSet) -> Result<(), Refusal> {
-        let state = self.serving_state()?;
-        if set != IrqSet::EVENTQ {
-            if self.consume_first(set) {
-                return Ok(());
-            }
-        } else if let Some(events) = self.events.lock().as_mut()
-            && events.consume().is_some()
-        {
-            self.counters.events.consumed.add(1);
+        // What the events of a burst are consumed with: the rest is out of its way.
+        if set == IrqSet::EVENTQ && self.state() == State::Active && self.consume_event(true) {
             return Ok(());
         }
-        state.refuse_if_failed()
+        self.consume_any(set)
     }
 
-    /// The part of [`consume`](Self::consume) for sets other than the event queue alone, out of the way.
+    /// As [`consume`](Self::consume), for every set and state.
     #[inline(never)]
-    fn consume_first(&self, set: IrqSet) -> bool {
+    fn consume_any(&self, set: IrqSet) -> Result<(), Refusal> {
+        let state = self.serving_state()?;
         let errors = set.contains(IrqSet::GERROR);
         let (events, requests) = (set.contains(IrqSet::EVENTQ), set.contains(IrqSet::PRIQ));
-        errors && self.consume_errors()
+        let consumed = errors && self.consume_errors()
             || (events || errors) && self.consume_event(events)
-            || (requests || errors) && self.consume_request(requests)
+            || (requests || errors) && self.consume_request(requests);
+        if consumed { Ok(()) } else { state.refuse_if_failed() }
     }
 
     /// Drops the reported event if the queue is `named` or unannounced, and
