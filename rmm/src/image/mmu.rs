@@ -33,8 +33,9 @@ pub const WINDOW_STACK_TOP: usize = 2 * PAGE_SIZE;
 /// The slot in a window.
 const WINDOW_SLOT: usize = 3 * PAGE_SIZE;
 
-/// Pages of the stack for the boot: it makes what is too large for the others.
-const BOOT_STACK_PAGES: usize = 4;
+/// Pages of the stack for the boot: it makes what is too large for the others. `tests/image_stack.rs` of the runner
+/// adds up what is needed.
+const BOOT_STACK_PAGES: usize = 6;
 /// Where it lies: behind the windows and one page of nothing.
 const BOOT_STACK: usize = WINDOW + MAX_CPUS * WINDOW_STRIDE + PAGE_SIZE;
 /// Top of the stack for the boot.
