@@ -364,8 +364,14 @@ fn each_test_that_the_promises_name_is_there() {
     let named: BTreeSet<_> = page.split('`').skip(1).step_by(2).filter(is_name).collect();
     assert!(named.len() > 30, "{} names", named.len());
     for name in named {
-        assert!(declares(&code, name), "nothing is called {name}");
+        assert!(declares(&code, name) || lists_a_boot(&code, name), "nothing is called {name}");
     }
+}
+
+/// Returns whether a test of a boot is listed by this name, for a macro to declare on each machine.
+fn lists_a_boot(code: &str, name: &str) -> bool {
+    let is_listed = |line: &str| line.trim_start().strip_prefix(name)?.strip_prefix(':').map(drop);
+    code.lines().any(|line| is_listed(line).is_some())
 }
 
 /// Writes a number as the pages do, in groups of four digits.

@@ -119,12 +119,14 @@ pub struct NotActivated<M> {
 }
 
 impl From<TimedOut> for ActivateError {
+    #[cfg_attr(core_from_source, optimize(size))]
     fn from(_: TimedOut) -> Self {
         Self::TimedOut
     }
 }
 
 impl From<CommandError> for ActivateError {
+    #[cfg_attr(core_from_source, optimize(size))]
     fn from(error: CommandError) -> Self {
         match error {
             CommandError::TimedOut => Self::TimedOut,
@@ -157,6 +159,7 @@ pub struct Activation {
 impl Activation {
     /// Returns what memory is needed.
     #[must_use]
+    #[cfg_attr(core_from_source, optimize(size))]
     pub fn needs(&self) -> Needs {
         let Sizes { streams, commands, events, requests } = self.device.sizes;
         let granules = |log2: u8, entry_words: usize| {
@@ -187,6 +190,7 @@ impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
     ///
     /// # Errors
     /// [`ActivateError`]; the PSMMU is as before. The device was only read.
+    #[cfg_attr(core_from_source, optimize(size))]
     pub fn begin_activation(&self, wanted: Wanted) -> Result<Activation, ActivateError> {
         self.claim(State::Inactive, State::Activating).map_err(ActivateError::State)?;
         let device = self.device().and_then(|device| {
@@ -200,6 +204,7 @@ impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
     }
 
     /// Gives the claim up.
+    #[cfg_attr(core_from_source, optimize(size))]
     pub fn abandon_activation(&self, _: Activation) {
         self.set_state(State::Inactive);
     }
@@ -214,6 +219,7 @@ impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
     /// For ten acknowledgements, and for room and the end of the commands: twelve times
     /// [`DEVICE_TIMEOUT`](crate::registers::DEVICE_TIMEOUT) at most; sixteen times where the device refuses a
     /// command and is turned off again.
+    #[cfg_attr(core_from_source, optimize(size))]
     pub fn activate(
         &self,
         activation: Activation,
@@ -250,6 +256,7 @@ impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
         Err(NotActivated { error, memory })
     }
 
+    #[cfg_attr(core_from_source, optimize(size))]
     fn bring_up(
         &self,
         activation: &Activation,
@@ -308,6 +315,7 @@ impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
     }
 
     /// Reads what the device has, and refuses one that cannot serve.
+    #[cfg_attr(core_from_source, optimize(size))]
     fn device(&self) -> Result<Device, ActivateError> {
         let read = |register| self.registers.read32(register);
         let (idr0, idr1) = (read(Register32::NS_IDR0), read(Register32::NS_IDR1));
@@ -349,6 +357,7 @@ impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
     }
 
     /// Checks that the device can do what is wanted.
+    #[cfg_attr(core_from_source, optimize(size))]
     fn check(&self, wanted: &Wanted, device: &Device) -> Result<(), ActivateError> {
         if wanted.page_requests && !device.has_pri {
             return Err(ActivateError::PageRequests);
@@ -361,6 +370,7 @@ impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
     }
 
     /// Returns whether the device can send the messages that are wanted, which may be none.
+    #[cfg_attr(core_from_source, optimize(size))]
     pub(crate) fn can_send(&self, wanted: &Wanted, has_msi: bool, limits: &Limits) -> bool {
         let Some(messages) = &wanted.messages else {
             return true;
@@ -379,6 +389,7 @@ impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
     }
 
     /// Stops translation, interrupts and queues, in this order, each acknowledged.
+    #[cfg_attr(core_from_source, optimize(size))]
     pub(crate) fn quiesce(&self, clock: &impl Clock) -> Result<(), TimedOut> {
         self.stop_translation(clock)?;
         self.set_cr0(Cr0::empty(), clock)
@@ -388,6 +399,7 @@ impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
     ///
     /// What is changed must have been acknowledged before. Whoever has given the device up has not
     /// waited for that.
+    #[cfg_attr(core_from_source, optimize(size))]
     pub(crate) fn stop_translation(&self, clock: &impl Clock) -> Result<(), TimedOut> {
         let queues = Cr0::CMDQEN | Cr0::EVENTQEN | Cr0::PRIQEN;
         let on = Cr0::from_bits_truncate(self.registers.read32(Register32::CR0));
@@ -397,6 +409,7 @@ impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
     }
 
     /// Stops interrupts, which is acknowledged, as must be what was changed before.
+    #[cfg_attr(core_from_source, optimize(size))]
     pub(crate) fn stop_interrupts(&self, clock: &impl Clock) -> Result<(), TimedOut> {
         let (mask, on) = (IrqCtrl::all().bits(), self.registers.read32(Register32::IRQ_CTRL));
         self.acknowledged(Register32::IRQ_CTRLACK, mask, on & mask, clock)?;
@@ -405,6 +418,7 @@ impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
 
     /// Takes back what the PSMMU ran on, and counts the events that are dropped with it. It must be
     /// quiet.
+    #[cfg_attr(core_from_source, optimize(size))]
     pub(crate) fn take_memory(&self) -> Option<Memory<M>> {
         self.drop_answers();
         let commands = self.commands.lock().stop();
@@ -423,6 +437,7 @@ impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
     }
 
     /// Writes everything that must be in place before the enables.
+    #[cfg_attr(core_from_source, optimize(size))]
     fn program(&self, memory: &Memory<M>, sizes: &Chosen, device: &Device) {
         let registers = &self.registers;
         let base = |memory: &M, log2: u32| {
@@ -457,6 +472,7 @@ impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
 
     /// Says where interrupts go. Without messages these registers do not exist; with them they hold
     /// anything after reset.
+    #[cfg_attr(core_from_source, optimize(size))]
     pub(crate) fn program_messages(&self, has_msi: bool, has_pri: bool, wanted: &Wanted) {
         if !has_msi {
             return;
@@ -494,11 +510,13 @@ impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
         }
     }
 
+    #[cfg_attr(core_from_source, optimize(size))]
     pub(crate) fn set_cr0(&self, enables: Cr0, clock: &impl Clock) -> Result<(), TimedOut> {
         self.registers.write32(Register32::CR0, enables.bits());
         self.acknowledged(Register32::CR0ACK, Cr0::all().bits(), enables.bits(), clock)
     }
 
+    #[cfg_attr(core_from_source, optimize(size))]
     pub(crate) fn set_irq_ctrl(
         &self,
         enables: IrqCtrl,
@@ -510,6 +528,7 @@ impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
 
     /// Waits until the bits `mask` of `register` are `bits`. Bits beyond are not ours and may never be
     /// acknowledged.
+    #[cfg_attr(core_from_source, optimize(size))]
     fn acknowledged(
         &self,
         register: Register32,
@@ -522,6 +541,7 @@ impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
 }
 
 impl Chosen {
+    #[cfg_attr(core_from_source, optimize(size))]
     fn choose<M: DeviceMemory>(memory: &Memory<M>, activation: &Activation) -> Option<Self> {
         let Activation { wanted, device: Device { sizes, limits, .. } } = activation;
         if wanted.page_requests != memory.pri_queue.is_some() {

@@ -56,12 +56,14 @@ pub enum AttachError {
 }
 
 impl From<Busy> for AttachError {
+    #[cfg_attr(core_from_source, optimize(size))]
     fn from(_: Busy) -> Self {
         Self::Busy
     }
 }
 
 impl From<TimedOut> for AttachError {
+    #[cfg_attr(core_from_source, optimize(size))]
     fn from(_: TimedOut) -> Self {
         Self::TimedOut
     }
@@ -87,6 +89,7 @@ impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
     ///
     /// # Waits
     /// For three acknowledgements: three times [`DEVICE_TIMEOUT`](crate::registers::DEVICE_TIMEOUT) at most.
+    #[cfg_attr(core_from_source, optimize(size))]
     pub fn attach(
         &self,
         running: Running<M>,
@@ -115,6 +118,7 @@ impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
         Ok(())
     }
 
+    #[cfg_attr(core_from_source, optimize(size))]
     fn take_over(
         &self,
         running: Running<M>,
@@ -181,6 +185,7 @@ impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
 
     /// Returns the size of the queue that a base register says, which must be that of `queue`, and at
     /// its address.
+    #[cfg_attr(core_from_source, optimize(size))]
     fn running_size(
         &self,
         queue: &M,
@@ -207,6 +212,7 @@ impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
     /// # Waits
     /// For two acknowledgements, and for room for answers to page requests: three times
     /// [`DEVICE_TIMEOUT`](crate::registers::DEVICE_TIMEOUT) at most.
+    #[cfg_attr(core_from_source, optimize(size))]
     pub fn detach(&self, clock: &impl Clock) -> Result<(), AttachError> {
         self.can_end().map_err(AttachError::State)?;
         let _issue = self.issue_lock()?;
@@ -240,6 +246,7 @@ impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
 
     /// Claims the PSMMU if it is attached, and returns whether it was active. An activation that is under way cannot become active
     /// meanwhile: its tables come under the same lock.
+    #[cfg_attr(core_from_source, optimize(size))]
     fn claim_detachment(&self) -> Result<bool, AttachError> {
         let tables = self.tables.lock();
         if !self.is_attached(&tables) {
@@ -257,6 +264,7 @@ impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
     /// The device goes on with the queue; the host is told of the error if it has not been yet.
     ///
     /// With a command queue of the module's own this does nothing.
+    #[cfg_attr(core_from_source, optimize(size))]
     pub fn command_repaired(&self) -> bool {
         self.serving_state().is_ok()
             && !self.commands.lock().is_there()
@@ -271,6 +279,7 @@ impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
     ///
     /// # Waits
     /// For room and for the end: twice [`DEVICE_TIMEOUT`](crate::registers::DEVICE_TIMEOUT) at most.
+    #[cfg_attr(core_from_source, optimize(size))]
     pub fn run_commands(
         &self,
         clock: &impl Clock,

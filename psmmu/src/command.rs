@@ -131,6 +131,7 @@ pub enum CommandError {
 }
 
 impl From<Busy> for CommandError {
+    #[cfg_attr(core_from_source, optimize(size))]
     fn from(_: Busy) -> Self {
         Self::Busy
     }
@@ -217,6 +218,7 @@ impl<M> CommandQueue<M> {
     }
 
     /// Returns whether answers to page requests wait for room.
+    #[cfg_attr(core_from_source, optimize(size))]
     pub(crate) fn has_unposted(&self) -> bool {
         !self.unposted.is_empty()
     }
@@ -237,6 +239,7 @@ impl<M: DeviceMemory> CommandQueue<M> {
 
     /// Starts the queue in `memory`, with CMDQ_PROD and CMDQ_CONS as the device has them. Without a
     /// [completion word](Self::set_completion) the end of commands is polled for.
+    #[cfg_attr(core_from_source, optimize(size))]
     pub(crate) fn start(&mut self, memory: M, size: Log2Size, prod: u32, cons: u32) {
         self.memory = Some(memory);
         self.size = size;
@@ -254,6 +257,7 @@ impl<M: DeviceMemory> CommandQueue<M> {
     }
 
     /// Has SYNCs write an MSI to the word `completion` if the device `has_msi`.
+    #[cfg_attr(core_from_source, optimize(size))]
     pub(crate) fn set_completion(&mut self, completion: Option<M>, has_msi: bool) {
         if let Some(word) = &completion {
             // No SYNC writes zero, whatever an earlier one has left there.
@@ -265,6 +269,7 @@ impl<M: DeviceMemory> CommandQueue<M> {
 
     /// Stops the queue. Gives back its memory, and the completion word unless an MSI may still be written
     /// there.
+    #[cfg_attr(core_from_source, optimize(size))]
     pub(crate) fn stop(&mut self) -> Option<(M, Option<M>)> {
         let is_free = !self.has_msi_pending || self.has_msi_come();
         let completion = self.completion.take().filter(|_| is_free);
@@ -273,6 +278,7 @@ impl<M: DeviceMemory> CommandQueue<M> {
 
     /// Returns the queue if it is there.
     #[inline]
+    #[cfg_attr(core_from_source, optimize(size))]
     pub(crate) fn as_mut(&mut self) -> Option<&mut Self> {
         self.memory.is_some().then_some(self)
     }
@@ -290,12 +296,14 @@ impl<M: DeviceMemory> CommandQueue<M> {
 
     /// Returns whether the MSI of the latest SYNC that has one is written. SYNCs complete in order, so no
     /// earlier one is under way then.
+    #[cfg_attr(core_from_source, optimize(size))]
     fn has_msi_come(&self) -> bool {
         self.completion.as_ref().is_some_and(|memory| memory.load(0) as u32 == self.awaited)
     }
 
     /// Puts `commands` into the queue and lets the device see them. One register write, and a read
     /// when there seems to be no room.
+    #[cfg_attr(core_from_source, optimize(size))]
     fn put(&mut self, registers: &impl Registers, commands: &[Command]) -> Result<(), Full> {
         if self.room() < commands.len() {
             self.cons = self.size.pointer(registers.read32(Register32::CMDQ_CONS));
@@ -311,6 +319,7 @@ impl<M: DeviceMemory> CommandQueue<M> {
     }
 
     /// Writes `command` into the next place, which must be free.
+    #[cfg_attr(core_from_source, optimize(size))]
     fn place(&mut self, command: Command) {
         if self.wake_up == Some(self.prod) {
             // The device has passed it without an error.
@@ -322,17 +331,20 @@ impl<M: DeviceMemory> CommandQueue<M> {
     }
 
     /// Lets the device see what was placed.
+    #[cfg_attr(core_from_source, optimize(size))]
     fn publish(&self, registers: &impl Registers) {
         registers.write_barrier();
         registers.write32(Register32::CMDQ_PROD, self.prod);
     }
 
     /// Returns the number of free places; none if the pointers contradict each other.
+    #[cfg_attr(core_from_source, optimize(size))]
     fn room(&self) -> usize {
         self.size.entries().saturating_sub(self.size.used(self.prod, self.cons)) as usize
     }
 
     /// Issues `commands` and a SYNC behind them, for somebody who will wait.
+    #[cfg_attr(core_from_source, optimize(size))]
     fn issue(&mut self, registers: &impl Registers, commands: &[Command]) -> Result<(), Full> {
         let data = self.awaited.wrapping_add(1).max(1);
         let completion = self.completion.as_ref().filter(|_| self.by_msi);
@@ -358,6 +370,7 @@ impl<M: DeviceMemory> CommandQueue<M> {
 
     /// Posts `answer` behind those that wait for room, if there is room for all; else it waits for room.
     /// Returns how many were posted.
+    #[cfg_attr(core_from_source, optimize(size))]
     pub(crate) fn post(&mut self, registers: &impl Registers, answer: Command) -> u32 {
         let kept = self.unposted.push_back(answer);
         debug_assert!(kept.is_ok());
@@ -366,6 +379,7 @@ impl<M: DeviceMemory> CommandQueue<M> {
 
     /// Posts as many of the answers that wait as there is room for, and returns how many. One place stays
     /// free for the [wake-up](Self::put_wake_up).
+    #[cfg_attr(core_from_source, optimize(size))]
     pub(crate) fn post_again(&mut self, registers: &impl Registers) -> u32 {
         let mut posted = 0_u32;
         if self.room() <= self.unposted.len() {
@@ -386,6 +400,7 @@ impl<M: DeviceMemory> CommandQueue<M> {
     /// Puts a command into the last free place of the queue that the device refuses, unless one is there
     /// already. The error interrupts once the device has got through the queue: what else would bring the
     /// host here to post the answers that wait, when it has been told that nothing is left?
+    #[cfg_attr(core_from_source, optimize(size))]
     pub(crate) fn put_wake_up(&mut self, registers: &impl Registers) {
         let is_there = self.wake_up.is_some_and(|at| self.is_waiting(at));
         if !is_there && self.room() != 0 {
@@ -402,6 +417,7 @@ impl<M: DeviceMemory> CommandQueue<M> {
     }
 
     /// Takes the answers that wait, when there will be no room for them any more, and returns how many.
+    #[cfg_attr(core_from_source, optimize(size))]
     pub(crate) fn drop_unposted(&mut self) -> u64 {
         let dropped = self.unposted.len() as u64;
         self.unposted.clear();
@@ -410,6 +426,7 @@ impl<M: DeviceMemory> CommandQueue<M> {
 
     /// Returns whether it is time to look at the registers. While a message is awaited that is now and
     /// then; without, always.
+    #[cfg_attr(core_from_source, optimize(size))]
     fn is_time_for_registers(&mut self) -> bool {
         self.looks = self.looks.wrapping_add(1);
         !self.by_msi || self.looks.is_multiple_of(LOOKS_AT_MEMORY)
@@ -417,6 +434,7 @@ impl<M: DeviceMemory> CommandQueue<M> {
 
     /// Returns how the commands that are waited for have ended, if the device has sent the message of
     /// their SYNC. No register access.
+    #[cfg_attr(core_from_source, optimize(size))]
     fn ended_by_message(&mut self, registers: &impl Registers) -> Option<Result<(), CommandError>> {
         let (_, end) = self.waited?;
         if !self.by_msi || !self.has_msi_come() {
@@ -428,6 +446,7 @@ impl<M: DeviceMemory> CommandQueue<M> {
     }
 
     /// Returns how the commands that are waited for have ended, once they have. One register read.
+    #[cfg_attr(core_from_source, optimize(size))]
     fn ended(&mut self, registers: &impl Registers) -> Option<Result<(), CommandError>> {
         self.cons = self.size.pointer(registers.read32(Register32::CMDQ_CONS));
         let (_, end) = self.waited?;
@@ -440,6 +459,7 @@ impl<M: DeviceMemory> CommandQueue<M> {
         })
     }
 
+    #[cfg_attr(core_from_source, optimize(size))]
     fn end(&mut self, registers: &impl Registers) -> Result<(), CommandError> {
         registers.read_barrier();
         self.waited = None;
@@ -448,6 +468,7 @@ impl<M: DeviceMemory> CommandQueue<M> {
 
     /// Prepares the device to go on behind the command that failed, and tells whoever waits for it.
     /// Unless the device is to try it again, a SYNC takes its place. One register read.
+    #[cfg_attr(core_from_source, optimize(size))]
     pub(crate) fn repair(&mut self, registers: &impl Registers) -> (Repair, u32) {
         let word = registers.read32(Register32::CMDQ_CONS);
         let failed = self.size.pointer(word);
@@ -481,6 +502,7 @@ impl<M: DeviceMemory> CommandQueue<M> {
         (if is_posted { Repair::Refused } else { Repair::Done }, word)
     }
 
+    #[cfg_attr(core_from_source, optimize(size))]
     fn write(&self, pointer: u32, command: Command) {
         let first = self.size.index(pointer) * WORDS;
         let Some(memory) = &self.memory else { return };
@@ -497,6 +519,7 @@ impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
     ///
     /// # Errors
     /// [`CommandError`]. After a timeout the PSMMU has failed.
+    #[cfg_attr(core_from_source, optimize(size))]
     pub(crate) fn run_in_turn(
         &self,
         clock: &impl Clock,
@@ -523,6 +546,7 @@ impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
     /// Waits until the device is through with all of its commands, and with the MSIs of their SYNCs. A
     /// device that does not get through them may yet acknowledge that it is off, which is what counts for
     /// all memory but the completion word. Called with the turn.
+    #[cfg_attr(core_from_source, optimize(size))]
     pub(crate) fn finish_commands(&self, clock: &impl Clock) {
         if let Some(queue) = self.commands.lock().as_mut() {
             queue.stop_msis();
@@ -531,6 +555,7 @@ impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
     }
 
     /// Issues `commands` if there is room. Otherwise it repairs the queue if it stands still.
+    #[cfg_attr(core_from_source, optimize(size))]
     fn issue(&self, commands: &[Command]) -> Option<Result<(), CommandError>> {
         match self.commands.lock().as_mut() {
             None => return Some(Err(CommandError::NotActive)),
@@ -544,12 +569,14 @@ impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
     }
 
     /// Repairs the command queue if it stands still, and returns whether it can run no more.
+    #[cfg_attr(core_from_source, optimize(size))]
     fn is_hopeless(&self) -> bool {
         self.repair_commands() == Some(Repair::Hopeless) || self.state() == State::Failed
     }
 
     /// Returns how the commands that are waited for have ended, once they have, and repairs the queue if
     /// it stands still.
+    #[cfg_attr(core_from_source, optimize(size))]
     fn commands_ended(&self) -> Option<Result<(), CommandError>> {
         let look_at_registers = match self.commands.lock().as_mut() {
             None => return Some(Err(CommandError::NotActive)),
@@ -572,6 +599,7 @@ impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
     /// Makes the command queue run again if it stands still because of an error, and keeps the error
     /// to be told. One register read if it does not. If it is hopeless, the PSMMU is given up. `None`
     /// without a command queue: of one that is somebody else's, the errors are his to repair.
+    #[cfg_attr(core_from_source, optimize(size))]
     pub(crate) fn repair_commands(&self) -> Option<Repair> {
         let mut commands = self.commands.lock();
         let commands = commands.as_mut()?;
@@ -583,6 +611,7 @@ impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
     }
 
     /// As [`repair_commands`](Self::repair_commands), of the queue `commands`, which is there.
+    #[cfg_attr(core_from_source, optimize(size))]
     fn repair(&self, commands: &mut CommandQueue<M>) -> Repair {
         let mut errors = self.errors.lock();
         match errors.active(&self.registers) {
@@ -613,6 +642,7 @@ impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
     }
 
     /// Posts `answer` to a page request, or keeps it until there is room.
+    #[cfg_attr(core_from_source, optimize(size))]
     pub(crate) fn post_answer(&self, commands: &mut CommandQueue<M>, answer: Command) {
         self.counters.pri_resp_posted.add(commands.post(&self.registers, answer).into());
         if commands.has_unposted() {
@@ -622,6 +652,7 @@ impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
 
     /// Posts the answers that wait for room, as far as there is any, and returns whether all are posted. A
     /// queue that stands still is repaired; one that only is slow will interrupt.
+    #[cfg_attr(core_from_source, optimize(size))]
     pub(crate) fn post_answers(&self, commands: &mut CommandQueue<M>) -> bool {
         let post = |commands: &mut CommandQueue<M>| {
             self.counters.pri_resp_posted.add(commands.post_again(&self.registers).into());

@@ -72,6 +72,7 @@ impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
     /// Drops the reported page request if the queue is `named` or unannounced, answers it if
     /// that is ours to do, and says whether there was one.
     #[inline(never)]
+    #[cfg_attr(core_from_source, optimize(size))]
     fn consume_request(&self, named: bool) -> bool {
         // Taken first, and so that no deactivation comes between the request and its answer.
         let mut commands = self.commands.lock();
@@ -90,6 +91,7 @@ impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
     }
 
     /// Denies the group of a page request, if it is the last one of it.
+    #[cfg_attr(core_from_source, optimize(size))]
     pub(crate) fn deny(&self, commands: &mut CommandQueue<M>, request: &PageRequest) {
         let Some(denial) = request.denial() else {
             return;
@@ -105,6 +107,7 @@ impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
 
     /// Repairs and acknowledges the told errors, and says whether there were any.
     #[inline(never)]
+    #[cfg_attr(core_from_source, optimize(size))]
     fn consume_errors(&self) -> bool {
         let mut errors = self.errors.lock();
         if errors.told.is_empty() {
@@ -131,6 +134,7 @@ impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
     }
 
     /// Discards a queue if one of `errors` has spoiled it.
+    #[cfg_attr(core_from_source, optimize(size))]
     fn discard_spoiled<E: Entry>(
         &self,
         errors: Gerror,

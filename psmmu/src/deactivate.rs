@@ -31,6 +31,7 @@ pub enum DeactivateError {
 }
 
 impl From<Busy> for DeactivateError {
+    #[cfg_attr(core_from_source, optimize(size))]
     fn from(_: Busy) -> Self {
         Self::Busy
     }
@@ -50,6 +51,7 @@ impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
     /// [`DEVICE_TIMEOUT`](crate::registers::DEVICE_TIMEOUT) at most. With a PRI queue for an acknowledgement,
     /// room and end more, ten times, and once more for each 32 page requests in it for which there is no
     /// room at first.
+    #[cfg_attr(core_from_source, optimize(size))]
     pub fn deactivate(&self, clock: &impl Clock) -> Result<Option<Memory<M>>, DeactivateError> {
         self.can_end().map_err(DeactivateError::State)?;
         let _issue = self.issue_lock()?;
@@ -72,12 +74,14 @@ impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
 
     /// Ends a deactivation that has returned its memory: the PSMMU can be activated again. Without one
     /// nothing happens.
+    #[cfg_attr(core_from_source, optimize(size))]
     pub fn finish_deactivation(&self) {
         self.finish();
     }
 
     /// Claims the PSMMU if it was activated and has no level-2 tables, and returns whether it was active.
     /// Tables are begun under the same lock, and only while the PSMMU is active.
+    #[cfg_attr(core_from_source, optimize(size))]
     fn claim_deactivation(&self) -> Result<bool, DeactivateError> {
         let tables = self.tables.lock();
         if tables.as_ref().is_some_and(|tables| tables.live() != 0) {
@@ -90,6 +94,7 @@ impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
         Ok(was == State::Active)
     }
 
+    #[cfg_attr(core_from_source, optimize(size))]
     fn bring_to_rest(&self, was_active: bool, clock: &impl Clock) -> Result<(), TimedOut> {
         if was_active {
             self.close_requests(clock)?;
@@ -103,6 +108,7 @@ impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
 
     /// Turns the PRI queue off, if there is one, and denies all that is in it: while translation is on, as
     /// the device ignores answers without.
+    #[cfg_attr(core_from_source, optimize(size))]
     fn close_requests(&self, clock: &impl Clock) -> Result<(), TimedOut> {
         let Some(size) = self.requests.lock().as_ref().map(Queue::size) else {
             return Ok(());
@@ -136,6 +142,7 @@ impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
     /// Denies the page requests that are staged, reported or not, and counts them as dropped: the host
     /// consumes them no more. Waits for room in the command queue, and returns whether there was any. Called
     /// with the issue lock, once no CPU can stage or consume.
+    #[cfg_attr(core_from_source, optimize(size))]
     pub(crate) fn deny_staged(&self, clock: &impl Clock) -> bool {
         let is_posted = wait(clock, || {
             let mut commands = self.commands.lock();
@@ -161,6 +168,7 @@ impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
 
     /// Counts the answers that the device will not be given: those that wait for room, and those to the
     /// requests that are staged.
+    #[cfg_attr(core_from_source, optimize(size))]
     pub(crate) fn drop_answers(&self) {
         let mut dropped = self.commands.lock().drop_unposted();
         if let Some(queue) = self.requests.lock().as_mut() {
@@ -176,6 +184,7 @@ impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
 
     /// Stops a queue and counts what is dropped with it: staged, and left in the device's queue, which is
     /// off. Under one lock: what a CPU consumes until then is not dropped.
+    #[cfg_attr(core_from_source, optimize(size))]
     pub(crate) fn stop_queue<E: Entry>(
         &self,
         queue: &Lock<Queue<M, E>>,

@@ -42,12 +42,14 @@ impl Errors {
     }
 
     /// Goes on where somebody else has stopped: what he has not acknowledged is still to be told.
+    #[cfg_attr(core_from_source, optimize(size))]
     pub(crate) fn resume(&mut self, registers: &impl Registers) {
         let acknowledged = registers.read32(Register32::GERRORN);
         *self = Self { acknowledged, ..Self::new() };
     }
 
     /// Forgets all errors, those included that an earlier user of the device left active.
+    #[cfg_attr(core_from_source, optimize(size))]
     pub(crate) fn reset(&mut self, registers: &impl Registers) {
         let left = registers.read32(Register32::GERROR);
         registers.write32(Register32::GERRORN, left);
@@ -55,6 +57,7 @@ impl Errors {
     }
 
     /// Forgets what was told or kept. What is active in the device stays so.
+    #[cfg_attr(core_from_source, optimize(size))]
     pub(crate) fn forget(&mut self) {
         self.kept = Gerror::empty();
         self.told = Gerror::empty();
@@ -79,6 +82,7 @@ impl Errors {
 
     /// Acknowledges a command error that somebody else has repaired, and says whether there is one. The
     /// host is told of it if it was not.
+    #[cfg_attr(core_from_source, optimize(size))]
     pub(crate) fn acknowledge_repaired(
         &mut self,
         registers: &impl Registers,
@@ -97,6 +101,7 @@ impl Errors {
     }
 
     /// Acknowledges `errors`, which must be active. One register write.
+    #[cfg_attr(core_from_source, optimize(size))]
     pub(crate) fn acknowledge(&mut self, registers: &impl Registers, errors: Gerror) {
         self.acknowledged ^= errors.bits();
         registers.write32(Register32::GERRORN, self.acknowledged);
@@ -104,6 +109,7 @@ impl Errors {
 
     /// Acknowledges `errors`, which are active, before the host has consumed them, and keeps those to be
     /// reported that were not.
+    #[cfg_attr(core_from_source, optimize(size))]
     pub(crate) fn acknowledge_at_once(
         &mut self,
         registers: &impl Registers,
@@ -118,6 +124,7 @@ impl Errors {
 
     /// Keeps `errors`, which are not active, to be reported, and counts them: each time that they
     /// occur, though all that is kept becomes one event.
+    #[cfg_attr(core_from_source, optimize(size))]
     pub(crate) fn keep(&mut self, errors: Gerror, counters: &Counters) {
         self.kept |= errors;
         if !errors.is_empty() {
@@ -152,6 +159,7 @@ impl Errors {
 
     /// Drops the told errors and returns those among them that are still to be acknowledged. A command
     /// error never is: it is acknowledged by its repair.
+    #[cfg_attr(core_from_source, optimize(size))]
     pub(crate) fn consume(&mut self) -> Gerror {
         let told = core::mem::replace(&mut self.told, Gerror::empty());
         let unacknowledged = told - core::mem::replace(&mut self.told_kept, Gerror::empty());

@@ -33,12 +33,14 @@ impl Limits {
     }
 
     /// Reads them. Two register reads.
+    #[cfg_attr(core_from_source, optimize(size))]
     pub(crate) fn read(registers: &impl Registers) -> Self {
         Self::new(registers.read32(Register32::NS_IDR0), registers.read32(Register32::NS_IDR5))
     }
 
     /// Returns whether the device can address all of `bytes` bytes at PA `address`.
     #[must_use]
+    #[cfg_attr(core_from_source, optimize(size))]
     pub fn reach(&self, address: u64, bytes: u64) -> bool {
         let last = bytes.checked_sub(1).and_then(|offset| address.checked_add(offset));
         last.is_some_and(|last| last.wrapping_shr(self.output_bits) == 0)
@@ -46,6 +48,7 @@ impl Limits {
 
     /// Returns whether the device can address all of `memory`.
     #[must_use]
+    #[cfg_attr(core_from_source, optimize(size))]
     pub fn reach_memory(&self, memory: &impl DeviceMemory) -> bool {
         self.reach(memory.address(), (memory.words() as u64).saturating_mul(8))
     }

@@ -57,19 +57,20 @@ pub trait Entry: Copy + core::fmt::Debug + PartialEq {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Record([u64; WORDS]);
 
-/// Which fields the records of an event have, as masks of what is told.
+/// Which fields the records of an event have, as masks of what is reported. Those of addresses are extended
+/// by their sign, so that the table is a sixth as large.
 #[derive(Clone, Copy)]
 struct Fields {
+    input: i16,
     syndrome: u8,
-    input: u64,
-    fetch: u64,
+    fetch: i8,
 }
 
 impl Fields {
     /// FetchAddr, bits 55:3 of the fourth word.
     const FETCH_ADDRESS: u64 = 0x00FF_FFFF_FFFF_FFF8;
-    /// The input address of events that have only its page.
-    const PAGE: u64 = !0xFFF;
+    /// The input address of events that have only its page, bits 63:12.
+    const PAGE: i16 = !0xFFF;
 
     /// Of events without a name, whose layout is not known: nothing but the number.
     const NONE: Self = Self { syndrome: 0, input: 0, fetch: 0 };
@@ -91,14 +92,14 @@ impl Fields {
     const fn of(event: EventNumber) -> Self {
         let input = match event {
             EventNumber::BadAtsRequest | EventNumber::PageRequest => Self::PAGE,
-            _ if event.has_input_address() => u64::MAX,
+            _ if event.has_input_address() => -1,
             _ => 0,
         };
         let class = if event.has_class() { 0b1100 } else { 0 };
         Self {
             syndrome: event.has_access() as u8 | (event.has_stage() as u8) << 1 | class,
             input,
-            fetch: if event.has_fetch_address() { Self::FETCH_ADDRESS } else { 0 },
+            fetch: if event.has_fetch_address() { -1 } else { 0 },
         }
     }
 }
@@ -174,8 +175,8 @@ impl Entry for Record {
             flags >> Self::READ_SHIFT & 1 | flags >> Self::STAGE_AND_CLASS_SHIFT & 0b1110;
         Event::Psmmu {
             number: self.number(),
-            fetch_address: fetch & fields.fetch,
-            input_address: input & fields.input,
+            fetch_address: fetch & i64::from(fields.fetch).cast_unsigned() & Fields::FETCH_ADDRESS,
+            input_address: input & i64::from(fields.input).cast_unsigned(),
             syndrome: Syndrome::from_bits(syndrome & u64::from(fields.syndrome)),
         }
     }

@@ -113,6 +113,7 @@ impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
 
     /// Tells the global errors. A command error is repaired at once, since the command queue stands
     /// still until it is; one of a queue that is somebody else's is told as it is.
+    #[cfg_attr(core_from_source, optimize(size))]
     fn notify_errors(&self, told: &mut Notification) {
         // What a failed device shows means nothing any more.
         let read = |errors: &mut Errors| match self.state() {
@@ -155,6 +156,7 @@ impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
     /// Reports the page requests if they are `named` or no interrupt announces them. While answers to
     /// earlier ones wait for room in the command queue, no further ones are staged: so those that wait are
     /// bounded, and the device answers for itself when its queue overflows.
+    #[cfg_attr(core_from_source, optimize(size))]
     fn notify_requests(&self, told: &mut Notification, named: bool, owners: &impl StreamOwners) {
         // Held to the end, or another CPU could add an answer before this one stages requests.
         let mut commands = self.commands.lock();

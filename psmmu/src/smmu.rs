@@ -295,6 +295,7 @@ impl<R: Registers, M> Psmmu<R, M> {
     ///
     /// Returns the state that it was in. Of several who give it up one finds it active, and reports that.
     #[cold]
+    #[cfg_attr(core_from_source, optimize(size))]
     pub(crate) fn set_failed(&self) -> State {
         match self.claim(State::Active, State::Failed) {
             Ok(()) => {
@@ -307,12 +308,14 @@ impl<R: Registers, M> Psmmu<R, M> {
 
     /// As [`set_failed`](Self::set_failed), because of `error`, which is told once.
     #[cold]
+    #[cfg_attr(core_from_source, optimize(size))]
     pub(crate) fn give_up(&self, error: Gerror) {
         self.give_up_with(&mut self.errors.lock(), error);
     }
 
     /// As [`give_up`](Self::give_up), for a caller that has the lock of the errors.
     #[cold]
+    #[cfg_attr(core_from_source, optimize(size))]
     pub(crate) fn give_up_with(&self, errors: &mut Errors, error: Gerror) {
         if self.set_failed() != State::Failed {
             errors.keep(error, &self.counters);
@@ -321,6 +324,7 @@ impl<R: Registers, M> Psmmu<R, M> {
 
     /// Gives the PSMMU up if `queue`, whose lock the caller has, was.
     #[inline]
+    #[cfg_attr(core_from_source, optimize(size))]
     pub(crate) fn fail_with<E: Entry>(&self, queue: &mut Queue<M, E>)
     where
         M: DeviceMemory,
@@ -332,6 +336,7 @@ impl<R: Registers, M> Psmmu<R, M> {
 
     /// Gives up the PSMMU that the caller has claimed.
     #[cold]
+    #[cfg_attr(core_from_source, optimize(size))]
     pub(crate) fn fail_claimed(&self) {
         self.set_state(State::Failed);
         self.counters.trace.push(Trouble::Failed);

@@ -166,6 +166,7 @@ impl<M: DeviceMemory, E: Entry> Queue<M, E> {
 
     /// Returns how many entries nobody has consumed, in the ring and, unless it was given up, in a
     /// hardware queue that is off. One register read.
+    #[cfg_attr(core_from_source, optimize(size))]
     pub(crate) fn left(&self, registers: &impl Registers) -> u64 {
         if self.failed {
             return self.held();
@@ -401,6 +402,7 @@ impl<M: DeviceMemory, E: Entry> Queue<M, E> {
     ///
     /// Its work grows with the queue: a few stores for each slot that is dropped.
     #[cold]
+    #[cfg_attr(core_from_source, optimize(size))]
     pub(crate) fn discard(&mut self, registers: &impl Registers, counters: &QueueCounters) {
         if self.failed {
             return;
@@ -426,6 +428,7 @@ impl<M: DeviceMemory, E: Entry> Queue<M, E> {
     /// a spoiled queue, and gives the queue up if the next PROD makes no sense either, or the device is
     /// off.
     #[cold]
+    #[cfg_attr(core_from_source, optimize(size))]
     fn start_over(&mut self, registers: &impl Registers, counters: &QueueCounters, prod: u32) {
         if !is_running(registers) {
             return self.fail();
@@ -481,6 +484,7 @@ impl<M: DeviceMemory, E: Entry> Queue<M, E> {
 
     /// Stages a loss that is not tied to a record; one with the same loss just before it, if that is
     /// still to be told.
+    #[cfg_attr(core_from_source, optimize(size))]
     fn push_loss(&mut self, cause: ErrorCause) {
         let loss = Staged::Loss(cause);
         if self.told_is_last() || self.staged.back() != Some(&loss) {

@@ -46,12 +46,14 @@ pub enum StreamError {
 }
 
 impl From<Busy> for StreamError {
+    #[cfg_attr(core_from_source, optimize(size))]
     fn from(_: Busy) -> Self {
         Self::Busy
     }
 }
 
 impl From<CommandError> for StreamError {
+    #[cfg_attr(core_from_source, optimize(size))]
     fn from(error: CommandError) -> Self {
         match error {
             CommandError::Refused => Self::CommandRefused,
@@ -70,10 +72,12 @@ struct Entry<M> {
 }
 
 impl<M: DeviceMemory> Entry<M> {
+    #[cfg_attr(core_from_source, optimize(size))]
     fn store_first(&self, entry: StreamTableEntry) {
         entry.store_first(&self.table, self.stream);
     }
 
+    #[cfg_attr(core_from_source, optimize(size))]
     fn store_rest(&self, entry: StreamTableEntry) {
         entry.store_rest(&self.table, self.stream);
     }
@@ -86,6 +90,7 @@ impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
     /// [`StreamError`]; the stream is at rest, but after
     /// [`CommandRefused`](StreamError::CommandRefused) or [`TimedOut`](StreamError::TimedOut) it may
     /// abort in silence where at rest it does something else.
+    #[cfg_attr(core_from_source, optimize(size))]
     pub fn configure_stream<T: TableMemory>(
         &self,
         stream: u32,
@@ -127,6 +132,7 @@ impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
     ///
     /// # Errors
     /// [`StreamError`].
+    #[cfg_attr(core_from_source, optimize(size))]
     pub fn enable_stream<T: TableMemory>(
         &self,
         stream: u32,
@@ -158,6 +164,7 @@ impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
     /// # Errors
     /// [`StreamError`]. Unless the step could not begin, the stream counts as disabled, and must be
     /// disabled again, which is then allowed, before its translation tables are touched.
+    #[cfg_attr(core_from_source, optimize(size))]
     pub fn disable_stream<T: TableMemory>(
         &self,
         stream: u32,
@@ -179,6 +186,7 @@ impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
     /// # Errors
     /// [`StreamError`]; the stream stays configured, or is at rest but aborts in silence where at rest
     /// it does something else.
+    #[cfg_attr(core_from_source, optimize(size))]
     pub fn release_stream<T: TableMemory>(
         &self,
         stream: u32,
@@ -203,6 +211,7 @@ impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
     }
 
     /// Finds the entry of a stream that is configured and not enabled.
+    #[cfg_attr(core_from_source, optimize(size))]
     fn configured<T: TableMemory>(
         &self,
         stream: u32,
@@ -213,6 +222,7 @@ impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
     }
 
     /// Finds the entry of a stream that is configured, enabled or not.
+    #[cfg_attr(core_from_source, optimize(size))]
     fn configured_or_enabled<T: TableMemory>(
         &self,
         stream: u32,
@@ -224,6 +234,7 @@ impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
     }
 
     /// Finds the entry of `stream`. Called with the turn.
+    #[cfg_attr(core_from_source, optimize(size))]
     fn entry<T: TableMemory>(
         &self,
         stream: u32,

@@ -43,12 +43,14 @@ pub enum TableError {
 }
 
 impl From<Busy> for TableError {
+    #[cfg_attr(core_from_source, optimize(size))]
     fn from(_: Busy) -> Self {
         Self::Busy
     }
 }
 
 impl From<CommandError> for TableError {
+    #[cfg_attr(core_from_source, optimize(size))]
     fn from(error: CommandError) -> Self {
         match error {
             CommandError::Refused => Self::CommandRefused,
@@ -84,6 +86,7 @@ impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
     ///
     /// # Errors
     /// [`TableError`]; nothing has changed.
+    #[cfg_attr(core_from_source, optimize(size))]
     pub fn begin_table(&self, first_stream: u32) -> Result<NewTable, TableError> {
         self.with_tables(first_stream, |tables| {
             // A claim to deactivate is made under the same lock.
@@ -102,6 +105,7 @@ impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
     }
 
     /// Gives the claim up.
+    #[cfg_attr(core_from_source, optimize(size))]
     pub fn abandon_table(&self, table: NewTable) {
         self.set_table(table.first_stream, Descriptor::None);
     }
@@ -114,6 +118,7 @@ impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
     /// # Waits
     /// For the device, up to nine times [`DEVICE_TIMEOUT`](crate::registers::DEVICE_TIMEOUT): for room and
     /// the end of a command, if that fails once more, and if that fails for five acknowledgements.
+    #[cfg_attr(core_from_source, optimize(size))]
     pub fn make_table<T: TableMemory>(
         &self,
         table: NewTable,
@@ -166,6 +171,7 @@ impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
     /// # Waits
     /// For the device, up to seven times [`DEVICE_TIMEOUT`](crate::registers::DEVICE_TIMEOUT): for room and
     /// the end of a command, and if that fails for five acknowledgements.
+    #[cfg_attr(core_from_source, optimize(size))]
     pub fn destroy_table<T: TableMemory>(
         &self,
         first_stream: u32,
@@ -198,6 +204,7 @@ impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
 
     /// Sees to it that the device has forgotten the table at `address`, which level 1 has as being made;
     /// if it has not, the table is there again. Called with the turn.
+    #[cfg_attr(core_from_source, optimize(size))]
     fn unlink(
         &self,
         first_stream: u32,
@@ -216,6 +223,7 @@ impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
     /// Has the device forget what `commands` say of its tables. One that has failed, or fails at that,
     /// must acknowledge that it is off instead: then it looks at no table, and it forgets all before it
     /// looks again. Called with the turn.
+    #[cfg_attr(core_from_source, optimize(size))]
     pub(crate) fn have_forgotten(
         &self,
         clock: &impl Clock,
@@ -232,6 +240,7 @@ impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
     }
 
     /// Looks at the level-1 table for the 64 streams from `first_stream` on.
+    #[cfg_attr(core_from_source, optimize(size))]
     fn with_tables<T>(
         &self,
         first_stream: u32,
@@ -245,6 +254,7 @@ impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
         with(tables)
     }
 
+    #[cfg_attr(core_from_source, optimize(size))]
     fn set_table(&self, first_stream: u32, descriptor: Descriptor) {
         if let Some(tables) = self.tables.lock().as_mut() {
             tables.set(first_stream, descriptor);

@@ -30,6 +30,7 @@ impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
     /// command queue; [`Busy`](StreamError::Busy) while another CPU waits for the device;
     /// [`CommandRefused`](StreamError::CommandRefused), [`TimedOut`](StreamError::TimedOut). Translations may
     /// then still be cached.
+    #[cfg_attr(core_from_source, optimize(size))]
     pub fn tlbi_s2_ipa(
         &self,
         vmid: u16,
@@ -45,10 +46,12 @@ impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
     ///
     /// # Errors
     /// As there.
+    #[cfg_attr(core_from_source, optimize(size))]
     pub fn tlbi_s12_vmall(&self, vmid: u16, clock: &impl Clock) -> Result<(), StreamError> {
         self.invalidate(Command::tlbi_s12_vmall(vmid), clock)
     }
 
+    #[cfg_attr(core_from_source, optimize(size))]
     fn invalidate(&self, command: Command, clock: &impl Clock) -> Result<(), StreamError> {
         let _issue = self.issue_lock()?;
         if !matches!(self.state(), State::Active | State::Failed) {

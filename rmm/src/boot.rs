@@ -74,6 +74,7 @@ impl BootError {
 }
 
 impl From<ManifestError> for BootError {
+    #[cfg_attr(core_from_source, optimize(size))]
     fn from(error: ManifestError) -> Self {
         Self::Manifest(error)
     }

@@ -115,6 +115,7 @@ impl<E: Environment> Rmm<'_, E> {
     ///
     /// Statuses as of [`granule_tracking_get`](Self::granule_tracking_get).
     #[inline(never)]
+    #[cfg_attr(core_from_source, optimize(size))]
     pub(crate) fn gpt_info(&self, base: u64, top: u64) -> (ResultWord, Outputs) {
         let Some(base) = self.range_base(base, top) else {
             return (Status::ErrorInput.into(), [0; 3]);

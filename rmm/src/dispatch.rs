@@ -306,6 +306,7 @@ impl<'a, E: Environment> Rmm<'a, E> {
     }
 
     /// `RMI_FEATURES`: returns feature register `index`, zero where there is none. Never fails.
+    #[cfg_attr(core_from_source, optimize(size))]
     fn features(&self, index: u64) -> u64 {
         /// NUM_BPS and NUM_WPS of register 0, each a number minus one.
         const BREAKPOINTS_SHIFT: u32 = 14;
@@ -372,6 +373,7 @@ impl<'a, E: Environment> Rmm<'a, E> {
     /// for the host, when a granule is delegated, a PSMMU is not inactive, or another CPU was faster.
     /// Nothing has changed then.
     #[inline(never)]
+    #[cfg_attr(core_from_source, optimize(size))]
     fn deactivate(&self) -> ResultWord {
         let _transition = self.transition.lock();
         if self.state() != RmmState::Active {
@@ -396,6 +398,7 @@ impl<'a, E: Environment> Rmm<'a, E> {
 
 /// `RMI_VERSION`: this RMM implements 2.0 and nothing else, and says so whatever was asked for.
 /// Success when that was 2.0, else `ErrorInput`.
+#[cfg_attr(core_from_source, optimize(size))]
 fn version(wanted: u64) -> (ResultWord, Outputs) {
     let implemented = Version::RMI_2_0.word();
     let result =

@@ -35,6 +35,7 @@ impl Bank {
     /// Returns what is below and what is above `hole`, whose ends are multiples of a granule, as far as
     /// there is anything.
     #[must_use]
+    #[cfg_attr(core_from_source, optimize(size))]
     pub fn without(&self, hole: &Range<u64>) -> [Option<Self>; 2] {
         let end = self.end();
         [self.base..end.min(hole.start), self.base.max(hole.end)..end]
@@ -87,6 +88,7 @@ impl Dram {
     ///
     /// # Errors
     /// [`BankError`]; it is not added.
+    #[cfg_attr(core_from_source, optimize(size))]
     pub fn add(&mut self, bank: Bank) -> Result<(), BankError> {
         if self.overlaps(&(bank.base..bank.end())) {
             return Err(BankError::Overlap);
@@ -99,6 +101,7 @@ impl Dram {
 
     /// Returns the banks.
     #[must_use]
+    #[cfg_attr(core_from_source, optimize(size))]
     pub fn banks(&self) -> &[Bank] {
         &self.banks
     }
@@ -119,6 +122,7 @@ impl Dram {
 
     /// Returns whether a bank has an address in common with `range`.
     #[must_use]
+    #[cfg_attr(core_from_source, optimize(size))]
     pub fn overlaps(&self, range: &Range<u64>) -> bool {
         self.banks.iter().any(|bank| bank.base < range.end && range.start < bank.end())
     }
@@ -126,6 +130,7 @@ impl Dram {
     /// Returns whether `granule` lies in a bank. It may still be anybody's.
     #[inline]
     #[must_use]
+    #[cfg_attr(core_from_source, optimize(size))]
     pub fn contains(&self, granule: HostGranule) -> bool {
         // A granule's alignment keeps it from sticking out of a bank.
         self.banks.iter().any(|bank| granule.address().wrapping_sub(bank.base) < bank.size)

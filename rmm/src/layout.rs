@@ -185,6 +185,7 @@ fn place(
     Ok([name, interface])
 }
 
+#[cfg_attr(core_from_source, optimize(size))]
 fn overlap(a: &Range<u64>, b: &Range<u64>) -> bool {
     a.start < b.end && b.start < a.end
 }

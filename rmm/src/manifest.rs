@@ -123,6 +123,7 @@ const SMMUS: List = List { name: "SMMUs", header: 14, element: 2 };
 
 impl List {
     /// Finds the list in `page`, which lies at PA `address`, and says whether it adds up.
+    #[cfg_attr(core_from_source, optimize(size))]
     fn find<'a>(
         &self,
         page: &'a [u64; WORDS],
@@ -148,6 +149,7 @@ impl List {
     }
 
     /// Finds the list and insists that it adds up.
+    #[cfg_attr(core_from_source, optimize(size))]
     fn find_checked<'a>(
         &self,
         page: &'a [u64; WORDS],

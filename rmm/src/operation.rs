@@ -48,6 +48,7 @@ impl Handle {
     }
 
     /// Reads a handle as it came in a register; `None` if it cannot be one.
+    #[cfg_attr(core_from_source, optimize(size))]
     pub(crate) fn from_register(register: u64) -> Option<Self> {
         let handle = Self {
             place: (register >> Self::PLACE_SHIFT) as u8,
@@ -112,6 +113,7 @@ pub struct Operation<'a, R, M> {
 
 impl<'a, R, M> Operation<'a, R, M> {
     /// Begins one that needs memory.
+    #[cfg_attr(core_from_source, optimize(size))]
     pub fn needing(purpose: Purpose<'a, R, M>, needs: impl IntoIterator<Item = u16>) -> Self {
         Self {
             purpose,
@@ -123,6 +125,7 @@ impl<'a, R, M> Operation<'a, R, M> {
     }
 
     /// Begins one that gives memory back.
+    #[cfg_attr(core_from_source, optimize(size))]
     pub fn giving(purpose: Purpose<'a, R, M>, regions: impl IntoIterator<Item = Region>) -> Self {
         let regions = regions.into_iter().take(MAX_REGIONS).collect();
         Self { purpose, needs: Vec::new(), regions, unwiped: 0, given: 0 }
@@ -132,6 +135,7 @@ impl<'a, R, M> Operation<'a, R, M> {
     ///
     /// # Errors
     /// The region, when there is no room for it.
+    #[cfg_attr(core_from_source, optimize(size))]
     pub fn take(&mut self, region: Region) -> Result<(), Region> {
         self.regions.push(region)?;
         self.unwiped = region.granules;
@@ -140,6 +144,7 @@ impl<'a, R, M> Operation<'a, R, M> {
 
     /// Returns the next part of what is to be zeroed, at most `granules`; `None` if all is.
     #[must_use]
+    #[cfg_attr(core_from_source, optimize(size))]
     pub fn unwiped(&self, granules: u16) -> Option<Region> {
         let region = self.regions.last().filter(|_| self.unwiped != 0)?;
         let wiped = Region { granules: region.granules.saturating_sub(self.unwiped), ..*region };
@@ -150,17 +155,20 @@ impl<'a, R, M> Operation<'a, R, M> {
     }
 
     /// Notes that the first `granules` of what was to be zeroed are.
+    #[cfg_attr(core_from_source, optimize(size))]
     pub fn note_wiped(&mut self, granules: u16) {
         self.unwiped = self.unwiped.saturating_sub(granules);
     }
 
     /// Returns what is still to be given back.
     #[must_use]
+    #[cfg_attr(core_from_source, optimize(size))]
     pub fn left(&self) -> &[Region] {
         self.regions.get(self.given..).unwrap_or(&[])
     }
 
     /// Takes out the first of what is still to be given back.
+    #[cfg_attr(core_from_source, optimize(size))]
     pub fn give(&mut self) -> Option<Region> {
         let region = self.left().first().copied();
         self.given = self.given.saturating_add(region.is_some().into());
@@ -169,6 +177,7 @@ impl<'a, R, M> Operation<'a, R, M> {
 
     /// Returns what it waits for.
     #[must_use]
+    #[cfg_attr(core_from_source, optimize(size))]
     pub fn wants(&self) -> Wants {
         match &self.purpose {
             Purpose::Activate(..) | Purpose::MakeTable(..) if self.unwiped != 0 => Wants::Nothing,
@@ -200,6 +209,7 @@ pub enum Offer {
 impl Offer {
     /// Adds an entry of the list.
     #[must_use]
+    #[cfg_attr(core_from_source, optimize(size))]
     pub fn with(self, entry: AddressRange, request: DonateRequest) -> Self {
         if entry.count() == 0 {
             return self;
@@ -242,6 +252,7 @@ pub struct Table<'a, R, M> {
 }
 
 impl<R, M> Default for Table<'_, R, M> {
+    #[cfg_attr(core_from_source, optimize(size))]
     fn default() -> Self {
         Self::new()
     }
@@ -262,6 +273,7 @@ impl<'a, R, M> Table<'a, R, M> {
     ///
     /// # Errors
     /// `Blocked` when all operations wait for the host, `Busy` when somebody works on one.
+    #[cfg_attr(core_from_source, optimize(size))]
     pub fn reserve(&self) -> Result<Handle, Status> {
         let mut status = Status::Blocked;
         for (number, place) in self.places.iter().enumerate() {
@@ -278,10 +290,12 @@ impl<'a, R, M> Table<'a, R, M> {
     ///
     /// # Errors
     /// How the first place that is taken is, as [`reserve`](Self::reserve) says it; `with` does not run.
+    #[cfg_attr(core_from_source, optimize(size))]
     pub fn with_all(&self, with: impl FnOnce()) -> Result<(), Status> {
         Self::with_each(&self.places, with)
     }
 
+    #[cfg_attr(core_from_source, optimize(size))]
     fn with_each(places: &[Lock<Place<'a, R, M>>], with: impl FnOnce()) -> Result<(), Status> {
         let Some((first, rest)) = places.split_first() else {
             with();
@@ -296,6 +310,7 @@ impl<'a, R, M> Table<'a, R, M> {
     /// Reserves a place and returns its generation, or says how it is taken.
     // Not eight times in a row.
     #[inline(never)]
+    #[cfg_attr(core_from_source, optimize(size))]
     fn reserve_place(place: &Lock<Place<'a, R, M>>) -> Result<u32, Status> {
         let mut place = place.lock();
         match place.state {
@@ -309,18 +324,21 @@ impl<'a, R, M> Table<'a, R, M> {
     }
 
     /// Gives up a place that was reserved. Nobody has seen the handle.
+    #[cfg_attr(core_from_source, optimize(size))]
     pub fn forget(&self, handle: Handle) {
         self.leave(handle, PlaceState::Free);
     }
 
     /// Leaves an operation to wait for the host.
     #[inline(never)]
+    #[cfg_attr(core_from_source, optimize(size))]
     pub fn park(&self, handle: Handle, operation: Operation<'a, R, M>) {
         self.leave(handle, PlaceState::Parked(operation));
     }
 
     /// Ends an operation: its handle is that of nothing any more.
     #[inline(never)]
+    #[cfg_attr(core_from_source, optimize(size))]
     pub fn end(&self, handle: Handle) {
         if let Some(place) = self.places.get(usize::from(handle.place)) {
             let mut place = place.lock();
@@ -331,6 +349,7 @@ impl<'a, R, M> Table<'a, R, M> {
 
     /// Takes out the operation that a register names, if it waits for the host.
     #[inline(never)]
+    #[cfg_attr(core_from_source, optimize(size))]
     pub fn take(&self, register: u64) -> Option<(Handle, Operation<'a, R, M>)> {
         let handle = Handle::from_register(register)?;
         let mut place = self.places.get(usize::from(handle.place))?.lock();
@@ -347,6 +366,7 @@ impl<'a, R, M> Table<'a, R, M> {
     }
 
     #[inline(never)]
+    #[cfg_attr(core_from_source, optimize(size))]
     fn leave(&self, handle: Handle, state: PlaceState<'a, R, M>) {
         if let Some(place) = self.places.get(usize::from(handle.place)) {
             place.lock().state = state;

@@ -51,6 +51,7 @@ enum Next {
 type Answer = (ResultWord, Outputs);
 
 /// An answer without outputs.
+#[cfg_attr(core_from_source, optimize(size))]
 fn only(result: impl Into<ResultWord>) -> Answer {
     (result.into(), [0; 3])
 }
@@ -64,6 +65,7 @@ struct List {
 
 impl List {
     /// Takes PA and number of entries as they came; what is beyond the granule is not looked at.
+    #[cfg_attr(core_from_source, optimize(size))]
     fn new(address: u64, entries: u64) -> Result<Self, Status> {
         const GRANULE: u64 = GRANULE_SIZE as u64;
         let offset = address % GRANULE;
@@ -87,6 +89,7 @@ impl<'a, E: Environment> Rmm<'a, E> {
     /// not what was asked for; the memory is then given back first, unless the device may still access
     /// it.
     #[inline(never)]
+    #[cfg_attr(core_from_source, optimize(size))]
     pub(crate) fn psmmu_activate(&self, name: u64, params: u64) -> Answer {
         self.begin(|| {
             let (psmmu, activation) = self.responder.begin_activation(name, params)?;
@@ -100,6 +103,7 @@ impl<'a, E: Environment> Rmm<'a, E> {
     ///
     /// Statuses as of [`Responder::begin_deactivation`](psmmu::Responder::begin_deactivation).
     #[inline(never)]
+    #[cfg_attr(core_from_source, optimize(size))]
     pub(crate) fn psmmu_deactivate(&self, name: u64) -> Answer {
         self.begin(|| {
             let (psmmu, memory) =
@@ -122,6 +126,7 @@ impl<'a, E: Environment> Rmm<'a, E> {
     /// Statuses as of [`Responder::begin_table`](psmmu::Responder::begin_table), before any memory is
     /// asked for. `OP_CONTINUE` ends it as it ends an activation.
     #[inline(never)]
+    #[cfg_attr(core_from_source, optimize(size))]
     pub(crate) fn psmmu_st_l2_create(&self, name: u64, first_stream: u64) -> Answer {
         self.begin(|| {
             let (psmmu, table) = self.responder.begin_table(name, first_stream)?;
@@ -133,6 +138,7 @@ impl<'a, E: Environment> Rmm<'a, E> {
     ///
     /// Statuses as of [`Responder::destroy_table`](psmmu::Responder::destroy_table).
     #[inline(never)]
+    #[cfg_attr(core_from_source, optimize(size))]
     pub(crate) fn psmmu_st_l2_destroy(&self, name: u64, first_stream: u64) -> Answer {
         self.begin(|| {
             let clock = self.environment.clock();
@@ -149,6 +155,7 @@ impl<'a, E: Environment> Rmm<'a, E> {
     /// waits for the device that it is about, and then it waits to be gone on with again. By the flag STOP
     /// a host says that it has no memory for an operation that asks for some: that fails as if it were
     /// cancelled. Otherwise the flag is not looked at: no call takes long.
+    #[cfg_attr(core_from_source, optimize(size))]
     pub(crate) fn op_continue(&self, handle: u64, flags: u64) -> Answer {
         // TF-A-Tests has the two the other way round. What can be a handle is no flags, so the first
         // operation, whose handle is 0, is never taken for the one that such a host means.
@@ -164,6 +171,7 @@ impl<'a, E: Environment> Rmm<'a, E> {
     ///
     /// `ErrorInput` when there is no such operation, or it cannot be cancelled, as its last answer said:
     /// nothing has changed then.
+    #[cfg_attr(core_from_source, optimize(size))]
     pub(crate) fn op_cancel(&self, handle: u64) -> ResultWord {
         let (result, _) = self.go_on(handle, Next::Cancel);
         result
@@ -171,6 +179,7 @@ impl<'a, E: Environment> Rmm<'a, E> {
 
     /// Does with an operation what the host wants.
     #[inline(never)]
+    #[cfg_attr(core_from_source, optimize(size))]
     fn go_on(&self, handle: u64, next: Next) -> Answer {
         let Some((handle, mut operation)) = self.operations.take(handle) else {
             return only(Status::ErrorInput);
@@ -222,6 +231,7 @@ impl<'a, E: Environment> Rmm<'a, E> {
     /// operation has failed then: if it holds nothing it is over, by this `ErrorInput`; else it gives back
     /// what it holds. An empty list changes nothing.
     #[inline(never)]
+    #[cfg_attr(core_from_source, optimize(size))]
     pub(crate) fn op_mem_donate(&self, handle: u64, list: u64, entries: u64) -> Answer {
         let Some((handle, mut operation)) = self.operations.take(handle) else {
             return only(Status::ErrorInput);
@@ -249,6 +259,7 @@ impl<'a, E: Environment> Rmm<'a, E> {
     /// `ErrorInput` when there is no such operation, when it gives nothing back, or when the list is not
     /// aligned or not the host's; nothing has changed then.
     #[inline(never)]
+    #[cfg_attr(core_from_source, optimize(size))]
     pub(crate) fn op_mem_reclaim(&self, handle: u64, list: u64, entries: u64) -> Answer {
         let Some((handle, mut operation)) = self.operations.take(handle) else {
             return only(Status::ErrorInput);
@@ -284,6 +295,7 @@ impl<'a, E: Environment> Rmm<'a, E> {
 
     /// Answers for an operation that was begun, or was not.
     #[inline(never)]
+    #[cfg_attr(core_from_source, optimize(size))]
     fn begun(&self, handle: Handle, operation: Result<OperationOf<'a, E>, ResultWord>) -> Answer {
         match operation {
             Ok(operation) => {
@@ -300,6 +312,7 @@ impl<'a, E: Environment> Rmm<'a, E> {
 
     /// Takes the region that a list offers into use, and zeroes it or leaves that for later. Returns how
     /// many granules were taken; none if the list is empty.
+    #[cfg_attr(core_from_source, optimize(size))]
     fn accept(
         &self,
         operation: &mut OperationOf<'a, E>,
@@ -342,6 +355,7 @@ impl<'a, E: Environment> Rmm<'a, E> {
     }
 
     /// Zeroes the next part of what was donated, and says whether that could be done.
+    #[cfg_attr(core_from_source, optimize(size))]
     fn wipe_part(&self, operation: &mut OperationOf<'a, E>) -> bool {
         let Some(part) = operation.unwiped(WIPE_BATCH) else {
             return true;
@@ -352,6 +366,7 @@ impl<'a, E: Environment> Rmm<'a, E> {
 
     /// Turns an operation that cannot go on into one that gives back what it has.
     #[inline(never)]
+    #[cfg_attr(core_from_source, optimize(size))]
     fn fail(&self, operation: OperationOf<'a, E>, status: Status) -> OperationOf<'a, E> {
         match operation.purpose {
             Purpose::Activate(psmmu, activation) => psmmu.abandon_activation(activation),
@@ -363,6 +378,7 @@ impl<'a, E: Environment> Rmm<'a, E> {
 
     /// Gives back as many regions as fit into a list, and as one call has time for, and returns how many.
     /// Each is described before it is let go, so that a list that cannot be written loses nothing.
+    #[cfg_attr(core_from_source, optimize(size))]
     fn give_back(
         &self,
         operation: &mut OperationOf<'a, E>,
@@ -379,7 +395,7 @@ impl<'a, E: Environment> Rmm<'a, E> {
             *word = AddressRange::region(region.address, region.granules).word();
             (count, granules) = (count + 1, granules + u32::from(region.granules));
         }
-        let (words, _) = words.split_at(count);
+        let words = words.get(..count).unwrap_or_default();
         self.responder.host().write(granule, first, words).map_err(|_| Status::ErrorInput)?;
         for _ in words {
             if let Some(region) = operation.give() {
@@ -390,6 +406,7 @@ impl<'a, E: Environment> Rmm<'a, E> {
     }
 
     /// Ends the use of a region.
+    #[cfg_attr(core_from_source, optimize(size))]
     fn let_go(&self, region: Region) {
         let given = self.tracker.transition(region, GranuleState::InUse, GranuleState::Delegated);
         debug_assert!(given.is_ok(), "{region:x?}: {given:?}");
@@ -397,6 +414,7 @@ impl<'a, E: Environment> Rmm<'a, E> {
 
     /// Does what an operation is for, which has all that it needs, and says what of its memory was
     /// kept.
+    #[cfg_attr(core_from_source, optimize(size))]
     fn finish(&self, purpose: PurposeOf<'a, E>, regions: &[Region]) -> FinishedOf<'a, E> {
         match purpose {
             Purpose::Activate(psmmu, activation) => self.activate_psmmu(psmmu, activation, regions),
@@ -409,6 +427,7 @@ impl<'a, E: Environment> Rmm<'a, E> {
         }
     }
 
+    #[cfg_attr(core_from_source, optimize(size))]
     fn activate_psmmu(
         &self,
         psmmu: &'a PsmmuOf<'a, E>,
@@ -440,6 +459,7 @@ impl<'a, E: Environment> Rmm<'a, E> {
         }
     }
 
+    #[cfg_attr(core_from_source, optimize(size))]
     fn make_table(
         &self,
         psmmu: &'a PsmmuOf<'a, E>,
@@ -477,10 +497,12 @@ struct Tables<'r, 'a, E: Environment>(&'r Rmm<'a, E>);
 impl<E: Environment> TableMemory for Tables<'_, '_, E> {
     type Memory = E::Memory;
 
+    #[cfg_attr(core_from_source, optimize(size))]
     fn open(&self, address: u64) -> Option<E::Memory> {
         Some(self.0.environment.open(Region::granule(address)))
     }
 
+    #[cfg_attr(core_from_source, optimize(size))]
     fn at_rest(&self, stream: u32) -> psmmu::StreamTableEntry {
         self.0.environment.at_rest(stream)
     }

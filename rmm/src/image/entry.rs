@@ -194,12 +194,14 @@ rmm_entry:
     ldr     x0, ={req_complete}
     b       7b
 
-    // Not in .bss, which is not zero when these count first.
-    .section .data.rmm_boot, "aw"
+    // Written once, by the cold boot before the MMU is on, and read-only from then on. Not in .bss, which is
+    // not zero when this counts first.
+    .section .rodata.rmm_boot, "a"
     .balign 4
 rmm_is_warm:
     .word   0
-    // For each CPU: not zero from its RMM_BOOT_COMPLETE on.
+    // For each CPU: not zero from its RMM_BOOT_COMPLETE on. Each clears its own when it is entered.
+    .section .bss.rmm_booted, "aw", %nobits
     .global rmm_booted
 rmm_booted:
     .space  {max_cpus}

@@ -35,7 +35,7 @@ const WINDOW_SLOT: usize = 3 * PAGE_SIZE;
 
 /// Pages of the stack for the boot: it makes what is too large for the others. `tests/image_stack.rs` of the runner
 /// adds up what is needed.
-const BOOT_STACK_PAGES: usize = 6;
+const BOOT_STACK_PAGES: usize = 8;
 /// Where it lies: behind the windows and one page of nothing.
 const BOOT_STACK: usize = WINDOW + MAX_CPUS * WINDOW_STRIDE + PAGE_SIZE;
 /// Top of the stack for the boot.
@@ -100,8 +100,9 @@ unsafe impl Sync for Tables {}
 /// The level-3 table of the windows.
 static WINDOW_TABLE: AtomicPtr<AtomicU64> = AtomicPtr::new(core::ptr::null_mut());
 
-/// How many of [`PAGE_TABLES`] and then of [`SPARE`] are in use.
-static USED: AtomicUsize = AtomicUsize::new(1);
+/// How many of [`PAGE_TABLES`] and then of [`SPARE`] are in use besides the root. It begins with zero, so
+/// that the image has no data but what is read.
+static USED: AtomicUsize = AtomicUsize::new(0);
 
 /// Hands out [`PAGE_TABLES`] and [`SPARE`] one after the other, the root first. They lie where the CPU finds them, one
 /// to one.
@@ -113,8 +114,8 @@ impl Translation<El23Attributes> for Pool {
     fn allocate_table(&mut self) -> (NonNull<Table>, PhysicalAddress) {
         let index = if self.root_is_out {
             // One CPU at a time, and with the MMU off no atomic addition would work.
-            let used = USED.load(Ordering::Relaxed);
-            USED.store(used + 1, Ordering::Relaxed);
+            let used = USED.load(Ordering::Relaxed) + 1;
+            USED.store(used, Ordering::Relaxed);
             used
         } else {
             self.root_is_out = true;
@@ -165,7 +166,7 @@ pub extern "C" fn build() {
         map(stacks + cpu * PAGE_SIZE, stack..stack + PAGE_SIZE, NORMAL | NO_EXECUTE);
     }
     // The table that was handed out last is the one of level 3 of the windows.
-    let last = USED.load(Ordering::Relaxed) - 1;
+    let last = USED.load(Ordering::Relaxed);
     let table = NonNull::from(PAGE_TABLES.0.get(last).expect("the image is within 2 MiB"));
     WINDOW_TABLE.store(table.cast().as_ptr(), Ordering::Relaxed);
     let lent = stacks + (MAX_CPUS - BOOT_STACK_PAGES) * PAGE_SIZE;
