@@ -8,7 +8,7 @@ use psmmu_abi::PsmmuParamsFlags;
 use super::reference::{Operation, Owner, Purpose, Wants, granules};
 use super::{Host, PAGES, POOL, PSMMUS};
 use crate::raw::{self, entry, fid, range, wanted, x0};
-use crate::{PSMMU, PSMMU_STEP, Pas};
+use crate::{DEVICE_GRANULES, DEVICE_MEMORY, PSMMU, PSMMU_STEP, Pas};
 
 /// Returns the number of blocks of an entry.
 const fn range_count(entry: u64) -> u64 {
@@ -226,7 +226,9 @@ impl Host {
         let full = entries.iter().find(|&&entry| range_count(entry) != 0).expect("an entry");
         let given = range(*full);
         assert_eq!((taken, given.1), (wanted(request), taken));
-        assert!(given.0 >= POOL.0, "{given:x?} is not memory of a host");
+        let end_of_devices = DEVICE_MEMORY + DEVICE_GRANULES * 0x1000;
+        let is_device = given.0 < end_of_devices && DEVICE_MEMORY < given.0 + given.1 * 0x1000;
+        assert!(!is_device, "{given:x?} is memory of a device");
         operation.ranges.push(given);
         self.reference.hand(given, Owner::Idle, Owner::Operation(handle));
     }
