@@ -9,6 +9,9 @@
 //! been consumed once and in order, every loss must have been told behind all that was written before
 //! it, and the host must have come to rest.
 //!
+//! A second exploration has one more thing happen, at any point: an MSI is aborted, a slot is spoiled by a
+//! write abort, or PROD becomes inconsistent for good. The host serves only the interrupts that it gets.
+//!
 //! The same exploration finds what is wrong with the responder that first comes to mind, one that frees
 //! a slot when the host consumes and calls pending what is behind it: it is why events are staged.
 
@@ -17,11 +20,13 @@ use std::sync::{Arc, Mutex};
 use psmmu::registers::Register32;
 use psmmu::{
     AbortBehaviour, Config, Delivery, DeviceMemory, Interface, Memory, NoOwners, Psmmu, Registers,
-    Sizes, Wanted,
+    Sizes, State, Wanted,
 };
 use psmmu_abi::{Event, IrqSet};
 use responder_tests::{Faults, ModelMemory, ModelRegisters, Steps, input};
-use smmu_model::Smmu;
+use smmu_model::{Output, Smmu, Source, WriteAborts};
+
+const MSI_EVENTQ_ABT_ERR: u32 = 1 << 5;
 
 /// The choices of a run, and how many there were at each point.
 #[derive(Debug, Default)]
@@ -259,6 +264,30 @@ impl Run {
     }
 }
 
+/// Makes a device with an event queue of `1 << queue` entries, and brings it up.
+fn brought_up(queue: u32) -> (Smmu, Psmmu<ModelRegisters, ModelMemory>) {
+    let smmu = Smmu::new(smmu_model::Config::default().without_pri());
+    let region = |address, words| ModelMemory(smmu.memory().region(address, words));
+    let memory = Memory {
+        stream_table: region(0x9000_0000, 8),
+        command_queue: region(0x9200_0000, 8),
+        event_queue: region(0x9300_0000, 4 << queue),
+        pri_queue: None,
+        completion: None,
+    };
+    let config = Config {
+        name: 0,
+        interface: Interface::Realm,
+        delivery: Delivery::Wired { gerror: 111, eventq: 106, priq: 0 },
+        abort: AbortBehaviour::SpoilsQueue,
+        sizes: Sizes::DEFAULT,
+    };
+    let psmmu = Psmmu::new(config, ModelRegisters::new(smmu.clone()));
+    let activation = psmmu.begin_activation(Wanted::default()).expect("a fresh device");
+    psmmu.activate(activation, memory, &Steps::default()).expect("a device in order");
+    (smmu, psmmu)
+}
+
 /// Runs every order that `bounds` allow with the responder that `make` gives for a device that was just
 /// brought up. Returns how many there are, or the first that goes wrong.
 fn explore<T: Responds>(
@@ -268,27 +297,10 @@ fn explore<T: Responds>(
     let choices = Arc::new(Mutex::new(Choices::default()));
     let mut runs = 0;
     loop {
-        let smmu = Smmu::new(smmu_model::Config::default().without_msi().without_pri());
+        let (smmu, psmmu) = brought_up(bounds.queue);
         let registers = ModelRegisters::new(smmu.clone());
-        let region = |address, words| ModelMemory(smmu.memory().region(address, words));
-        let queue = region(0x9300_0000, 4 << bounds.queue);
-        let memory = Memory {
-            stream_table: region(0x9000_0000, 8),
-            command_queue: region(0x9200_0000, 8),
-            event_queue: queue.clone(),
-            pri_queue: None,
-            completion: None,
-        };
-        let config = Config {
-            name: 0,
-            interface: Interface::Realm,
-            delivery: Delivery::Wired { gerror: 111, eventq: 106, priq: 0 },
-            abort: AbortBehaviour::SpoilsQueue,
-            sizes: Sizes::DEFAULT,
-        };
-        let psmmu = Psmmu::new(config, registers.clone());
-        let activation = psmmu.begin_activation(Wanted::default()).expect("a fresh device");
-        psmmu.activate(activation, memory, &Steps::default()).expect("a device in order");
+        let queue = smmu.memory().find(0x9300_0000).expect("it was made for the queue");
+        let queue = ModelMemory(queue);
 
         let left = Arc::new(Mutex::new(bounds.faults));
         let (chooser, faults) = (choices.clone(), left.clone());
@@ -367,4 +379,216 @@ fn the_responder_that_frees_slots_on_consume_fails_the_same_exploration() {
     // With too little room the loss is never told either.
     let bounds = Bounds { queue: 0, faults: 3, handlers: 1, polls: 0 };
     assert!(explore_naive(bounds).is_err());
+}
+
+/// What else than a fault the device or its surroundings do, once in a run, between any two steps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Trouble {
+    /// A fault whose interrupt, if there is one, is an MSI that is aborted: GERROR says so instead.
+    MsiAborted,
+    /// A fault whose record is aborted on its way, and PROD moves over the slot.
+    SlotSpoiled(WriteAborts),
+    /// PROD reads what contradicts CONS, from now on.
+    ProdDies,
+}
+
+/// Faults and the trouble that are to come, and the interrupts that no handler has taken.
+#[derive(Debug)]
+struct Device {
+    faults: u64,
+    left: u64,
+    trouble: Option<Trouble>,
+    eventq: bool,
+    gerror: bool,
+}
+
+impl Device {
+    /// Does what was chosen at this point: nothing, or a number of steps. Returns whether a step was done.
+    fn act(&mut self, device: &mut smmu_model::Device, choices: &mut Choices) -> bool {
+        let mut acted = false;
+        loop {
+            let options = 1 + usize::from(self.left > 0) + usize::from(self.trouble.is_some());
+            if options == 1 {
+                return acted;
+            }
+            match choices.choose(options) {
+                0 => return acted,
+                1 if self.left > 0 => self.fault(device, true),
+                _ => self.go_wrong(device),
+            }
+            acted = true;
+        }
+    }
+
+    fn fault(&mut self, device: &mut smmu_model::Device, heard: bool) {
+        device.fault(self.faults + 1 - self.left);
+        self.left -= 1;
+        let raised = device.take_interrupts();
+        self.gerror |= raised.contains(Source::Gerror);
+        match raised.contains(Source::Eventq) {
+            true if heard => self.eventq = true,
+            true => {
+                device.raise(MSI_EVENTQ_ABT_ERR);
+                self.gerror |= device.take_interrupts().contains(Source::Gerror);
+            }
+            false => {}
+        }
+    }
+
+    fn go_wrong(&mut self, device: &mut smmu_model::Device) {
+        let trouble = self.trouble.take().expect("it is still to come");
+        match trouble {
+            Trouble::MsiAborted if self.left > 0 => self.fault(device, false),
+            Trouble::SlotSpoiled(aborts) if self.left > 0 => {
+                device.set_write_aborts(aborts);
+                device.abort_next_write(Output::Events);
+                self.fault(device, true);
+            }
+            Trouble::ProdDies => {
+                let (prod, _) = device.pointers(Output::Events);
+                device.set_prod_raw(Output::Events, prod ^ 0x40);
+            }
+            _ => {}
+        }
+    }
+}
+
+/// A run with a trouble: the host serves each interrupt that it gets, of the source that it is of, as
+/// Linux does. Returns what was reported, or what is wrong.
+fn play_with(
+    smmu: &Smmu,
+    psmmu: &Psmmu<ModelRegisters, ModelMemory>,
+    device: &Mutex<Device>,
+    choices: &Mutex<Choices>,
+) -> Result<Vec<Told>, Wrong> {
+    let mut reported = Vec::new();
+    loop {
+        let act = || {
+            let mut guard = smmu.device();
+            device.lock().unwrap().act(&mut guard, &mut choices.lock().unwrap())
+        };
+        act();
+        let (eventq, gerror, over) = {
+            let device = device.lock().unwrap();
+            (device.eventq, device.gerror, device.left == 0)
+        };
+        let set = match (eventq, gerror) {
+            (false, false) if over => return Ok(reported),
+            // Nothing is to be served: the device goes on.
+            (false, false) => {
+                let mut guard = smmu.device();
+                device.lock().unwrap().fault(&mut guard, true);
+                continue;
+            }
+            (true, true) if choices.lock().unwrap().choose(2) == 1 => IrqSet::GERROR,
+            (true, _) => IrqSet::EVENTQ,
+            (false, true) => IrqSet::GERROR,
+        };
+        let mut taken = device.lock().unwrap();
+        *if set == IrqSet::EVENTQ { &mut taken.eventq } else { &mut taken.gerror } = false;
+        drop(taken);
+        let mut calls = 0;
+        // A failed PSMMU refuses once all of it is reported.
+        while let Ok(told) = psmmu.notify(set, &NoOwners) {
+            calls += 1;
+            match told.event {
+                Event::None if told.pending => return Err(Wrong::NothingPending),
+                Event::None => break,
+                Event::Error(_) => reported.push(Told::Loss),
+                event => reported.push(Told::Record(input(&event).expect("a fault"))),
+            }
+            if psmmu.consume(set).is_err() && psmmu.state() != State::Failed {
+                return Err(Wrong::Records(reported));
+            }
+            if !told.pending {
+                break;
+            }
+            if calls > 100 {
+                return Err(Wrong::Endless);
+            }
+        }
+    }
+}
+
+/// Explores all orders of `faults` faults and one trouble with a queue of `1 << queue` entries.
+fn explore_with(trouble: Trouble, queue: u32, faults: u64) -> usize {
+    let choices = Arc::new(Mutex::new(Choices::default()));
+    let mut runs = 0;
+    loop {
+        let (smmu, psmmu) = brought_up(queue);
+        let device =
+            Device { faults, left: faults, trouble: Some(trouble), eventq: false, gerror: false };
+        let device = Arc::new(Mutex::new(device));
+        let (of_device, of_choices) = (device.clone(), choices.clone());
+        smmu.device().on_access(move |model, _| {
+            of_device.lock().unwrap().act(model, &mut of_choices.lock().unwrap());
+        });
+        let result = play_with(&smmu, &psmmu, &device, &choices);
+        smmu.device().clear_hooks();
+        let lost = smmu.device().take_losses();
+        let verdict = result
+            .and_then(|reported| judge_with(trouble, faults, !lost.is_empty(), &psmmu, reported));
+        if let Err(wrong) = verdict {
+            let taken = &choices.lock().unwrap().taken;
+            panic!("{trouble:?}, {faults} faults, queue {queue}: {wrong:?} by {taken:?}");
+        }
+        runs += 1;
+        if !choices.lock().unwrap().next_run() {
+            println!("{trouble:?}, queue {queue}, {faults} faults: {runs} orders");
+            return runs;
+        }
+    }
+}
+
+/// Each record is reported once and in order; what is missing has an error in its stead, and may only be
+/// missing where the device has lost it or contradicts itself.
+fn judge_with(
+    trouble: Trouble,
+    faults: u64,
+    lost: bool,
+    psmmu: &Psmmu<ModelRegisters, ModelMemory>,
+    reported: Vec<Told>,
+) -> Result<(), Wrong> {
+    let records: Vec<u64> = reported
+        .iter()
+        .filter_map(|told| if let Told::Record(number) = told { Some(*number) } else { None })
+        .collect();
+    if !records.is_sorted_by(|a, b| a < b)
+        || records.iter().any(|&number| number == 0 || number > faults)
+    {
+        return Err(Wrong::Records(reported));
+    }
+    let missing: Vec<u64> = (1..=faults).filter(|number| !records.contains(number)).collect();
+    let is_whole = trouble == Trouble::MsiAborted && !lost;
+    if !missing.is_empty() && (is_whole || !reported.contains(&Told::Loss)) {
+        return Err(Wrong::LeftBehind(missing));
+    }
+    let is_dead = trouble == Trouble::ProdDies && psmmu.state() == State::Failed;
+    if psmmu.state() != State::Active && !is_dead {
+        return Err(Wrong::Endless);
+    }
+    Ok(())
+}
+
+#[test]
+fn aborted_msis_leave_nothing_behind_in_every_order_of_steps() {
+    for (queue, faults) in [(0, 4), (1, 5), (2, 5)] {
+        assert!(explore_with(Trouble::MsiAborted, queue, faults) > 1000);
+    }
+}
+
+#[test]
+fn no_spoiled_slot_is_a_record_in_every_order_of_steps() {
+    for aborts in [WriteAborts::Asynchronous, WriteAborts::Unreported] {
+        for (queue, faults) in [(0, 4), (1, 5), (2, 5)] {
+            assert!(explore_with(Trouble::SlotSpoiled(aborts), queue, faults) > 1000);
+        }
+    }
+}
+
+#[test]
+fn a_dying_prod_is_reported_and_ends_in_every_order_of_steps() {
+    for (queue, faults) in [(0, 4), (1, 4), (2, 4)] {
+        assert!(explore_with(Trouble::ProdDies, queue, faults) > 1000);
+    }
 }
