@@ -87,7 +87,7 @@ mutants: ## change PACKAGE (psmmu) in one place at a time, see whether a test fa
 	@$(limit) 36000 tools/mutants $(PACKAGE) $(SHARD)
 
 bench: ## count instructions and register accesses, compare with goals and peers; build/bench.json
-	@tools/setup
+	@tools/setup $(realm_machine)
 	@tools/image -q qemu plain null many
 	@[[ -n "$${QUICK-}" ]] || tools/linux build qemu realm
 	@$(limit) 900 tools/host-cargo run -q -p bench
