@@ -23,7 +23,7 @@ SHARD ?=
 
 # QUICK=1 leaves out what needs more than QEMU as distributed: a kernel, and the QEMU that tools/qemu builds.
 QUICK ?=
-quick := $(if $(QUICK),--lib --bins --test boot --test c_rmm --test fvp -- --skip realm::)
+quick := $(if $(QUICK),--lib --bins --test boot --test c_rmm --test fvp --test image_panics -- --skip realm::)
 realm_machine := $(if $(QUICK),,machine-realm)
 
 # qemu: QEMU as distributed. realm, realm-msi: the one of tools/qemu, or REALM_QEMU, or QEMU.
@@ -76,7 +76,7 @@ test: ## everything: format, lints, documentation, host tests, images, boot test
 	@tools/image qemu plain c fvp
 	@[[ -n "$${QUICK-}" ]] || tools/linux build qemu realm
 	@$(limit) 1800 tools/host-cargo test -p boot-runner $(quick)
-	@[[ -z "$${QUICK-}" ]] || echo "test: QUICK=1 has left out a real Linux as the host, and the machine whose SMMU has a Realm side"
+	@[[ -z "$${QUICK-}" ]] || echo "test: QUICK=1 has left out a real Linux as the host, the machine whose SMMU has a Realm side, and the tests of boot manifests, stack depth and tools"
 
 fuzz: ## random walks with fresh seeds for FUZZ_SECONDS (60)
 	@tools/setup test
@@ -118,9 +118,11 @@ boot-test: ## the tests that boot QEMU, and those of the tools; QUICK=1 without 
 	@[[ -n "$${QUICK-}" ]] || tools/linux build qemu realm
 	@$(limit) 1800 tools/host-cargo test -p boot-runner $(quick)
 
-no-panic: ## check that no panic can be reached from the event path
+no-panic: ## check that no panic can be reached: in what an embedder links, and in the image that ships
 	@tools/setup
 	@tools/no-panic
+	@tools/image -q plain
+	@$(limit) 600 tools/host-cargo test -q -p boot-runner --test image_panics
 
 fmt: ## format the source
 	@tools/setup test
