@@ -353,7 +353,7 @@ pub const IDR5_OAS_MASK: u32 = 0x7;
 /// NS_IDR5 bit 4, GRAN4K: translation tables may have granules of 4 KiB.
 pub const IDR5_GRAN4K: u32 = 1 << 4;
 
-/// Returns the bits of an output address, 32 to 56, that IDR5 tells. S2PS is encoded alike.
+/// Returns the bits of an output address, 32 to 56, that IDR5 gives. S2PS is encoded alike.
 #[must_use]
 pub const fn address_bits(idr5: u32) -> u32 {
     match idr5 & IDR5_OAS_MASK {

@@ -164,7 +164,7 @@ impl<M: DeviceMemory, E: Entry> Queue<M, E> {
         self.memory.take()
     }
 
-    /// Returns how many entries nobody has consumed, in the ring and, unless it was given up, in a
+    /// Returns how many entries are not consumed, in the ring and, unless it was given up, in a
     /// hardware queue that is off. One register read.
     #[cfg_attr(core_from_source, optimize(size))]
     pub(crate) fn left(&self, registers: &impl Registers) -> u64 {

@@ -134,7 +134,7 @@ const GRANULE_WORDS: usize = psmmu_abi::GRANULE_SIZE / 8;
 pub fn read_realm(address: u64, words: &mut [u64; GRANULE_WORDS]) -> bool {
     let to = words.as_mut_ptr().expose_provenance();
     mmu::with_slot(mmu::realm_descriptor(address), |slot| {
-        // SAFETY: the slot maps a page for this CPU, and as many words fit into `words`, which nobody else
+        // SAFETY: the slot maps a page for this CPU, and as many words fit into `words`, which nothing else
         // uses. A fault on the page returns false.
         unsafe { rmm_host_copy(to, slot, GRANULE_WORDS) }
     })

@@ -87,16 +87,16 @@ fn add_bursts(report: &mut Report) -> Result<(), Box<dyn Error>> {
 
 /// The calls: what people read, the host's name, the goal, the peer.
 const CALLS: [(&str, &str, Goal, &str); 20] = [
-    ("NOTIFY, event staged", "notify_staged", Goal::AtMost(130), "132 (VERSION)"),
+    ("NOTIFY, event staged", "notify_staged", Goal::AtMost(120), "132 (VERSION)"),
     ("NOTIFY, last event staged", "notify_last", Goal::None, ""),
     ("NOTIFY, repeated", "notify_repeated", Goal::None, ""),
     ("NOTIFY, stages 1", "notify_stages_1", Goal::None, ""),
     ("NOTIFY, stages 32", "notify_stages_32", Goal::None, ""),
     ("NOTIFY, nothing", "notify_nothing", Goal::None, ""),
     ("NOTIFY of GERROR, nothing", "notify_gerror_nothing", Goal::None, ""),
-    ("CONSUME", "consume", Goal::AtMost(110), "132 (VERSION)"),
+    ("CONSUME", "consume", Goal::AtMost(85), "132 (VERSION)"),
     ("CONSUME, nothing told", "consume_nothing", Goal::None, ""),
-    ("PSMMU_INFO", "info", Goal::AtMost(900), "3,386 (CONFIG_GET)"),
+    ("PSMMU_INFO", "info", Goal::AtMost(640), "3,386 (CONFIG_GET)"),
     ("PSMMU_ACTIVATE, 5 calls", "activate", Goal::None, ""),
     ("PSMMU_ST_L2_CREATE, 3 calls", "create_table", Goal::None, ""),
     ("PSMMU_ST_L2_DESTROY, 3 calls", "destroy_table", Goal::None, ""),

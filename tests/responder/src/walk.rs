@@ -506,7 +506,7 @@ enum LostMsis {
     Queues,
     /// All of the queues: nothing but errors interrupts, and the host serves nothing else.
     AllOfQueues,
-    /// Now and then any. Of a lost one of the errors nothing tells, so nothing can be asked of hosts
+    /// Now and then any. A lost one of the errors is announced by nothing, so nothing can be asked of hosts
     /// that wait for it.
     Any,
 }

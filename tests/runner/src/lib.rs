@@ -4,7 +4,7 @@
 //! it went.
 //!
 //! [`machine`] is the command line, [`boot`] starts it and ends it in time, [`story`] makes a boot
-//! readable, [`linux`] boots a Linux as the host, [`told`] does that for a boot that somebody else has made, [`place`] knows where images and
+//! readable, [`linux`] boots a Linux as the host, [`told`] does that for a boot that was made elsewhere, [`place`] knows where images and
 //! logs are, [`calls`] reads the calls and frames of an image. The boot tests are in `tests/boot.rs`.
 
 pub mod boot;
