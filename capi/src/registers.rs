@@ -5,7 +5,7 @@
 use core::ffi::c_void;
 use core::ptr::NonNull;
 
-use psmmu::registers::{Page, Register32, Register64};
+use psmmu::registers::{Access, Page, ReadWrite, Register32, Register64};
 use psmmu::{MmioRegisters, Registers};
 
 use crate::types::{Description, Error, RegisterFunctions};
@@ -107,12 +107,15 @@ const fn number(page: Page) -> u32 {
 
 impl Registers for Pages {
     #[inline]
-    fn read32(&self, register: Register32) -> u32 {
+    fn read32<A: Access>(&self, register: Register32<A>) -> u32 {
         if let (Page::NonSecure0, Some([idr0, idr1, idr5])) = (register.page(), self.ids) {
-            return match register {
-                Register32::NS_IDR0 => idr0,
-                Register32::NS_IDR1 => idr1,
-                Register32::NS_IDR5 => idr5,
+            const NS_IDR0: u16 = Register32::NS_IDR0.offset();
+            const NS_IDR1: u16 = Register32::NS_IDR1.offset();
+            const NS_IDR5: u16 = Register32::NS_IDR5.offset();
+            return match register.offset() {
+                NS_IDR0 => idr0,
+                NS_IDR1 => idr1,
+                NS_IDR5 => idr5,
                 _ => 0,
             };
         }
@@ -123,7 +126,7 @@ impl Registers for Pages {
     }
 
     #[inline]
-    fn write32(&self, register: Register32, value: u32) {
+    fn write32(&self, register: Register32<ReadWrite>, value: u32) {
         match &self.way {
             Way::Mapped(mapped) => mapped.write32(register, value),
             Way::Called(functions) => functions.write32(register, value),
@@ -159,7 +162,7 @@ impl Registers for Pages {
 impl Registers for Called {
     #[cold]
     #[inline(never)]
-    fn read32(&self, register: Register32) -> u32 {
+    fn read32<A: Access>(&self, register: Register32<A>) -> u32 {
         let (page, offset) = (number(register.page()), register.offset().into());
         // SAFETY: the function may be called at any time, on any CPU (condition 2 of `Pages::new`).
         unsafe { (self.read32)(self.cookie, page, offset) }
@@ -167,7 +170,7 @@ impl Registers for Called {
 
     #[cold]
     #[inline(never)]
-    fn write32(&self, register: Register32, value: u32) {
+    fn write32(&self, register: Register32<ReadWrite>, value: u32) {
         let (page, offset) = (number(register.page()), register.offset().into());
         // SAFETY: as in `read32`.
         unsafe { (self.write32)(self.cookie, page, offset, value) }

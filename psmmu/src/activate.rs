@@ -17,11 +17,9 @@ use crate::page_request::PageRequest;
 use crate::queue::{DeviceMemory, Log2Size};
 use crate::record::{Entry, Record};
 use crate::registers::{
-    BASE_ADDRESS, BASE_ALLOCATE, CR1_WRITE_BACK_INNER_SHAREABLE, Clock, Cr0, Cr2, IDR0_BTM,
-    IDR0_COHACC, IDR0_HYP, IDR0_MSI, IDR0_PRI, IDR0_S2P, IDR0_ST_LEVEL_SHIFT, IDR0_TTENDIAN_BIG,
-    IDR0_TTF_AARCH64, IDR1_CMDQS_SHIFT, IDR1_EVENTQS_SHIFT, IDR1_PRESET, IDR1_PRIQS_SHIFT,
-    IDR1_SIDSIZE_MASK, IDR5_GRAN4K, IRQ_CFG0_ADDRESS, IRQ_CFG0_NS, IRQ_CFG2_DEVICE, IrqCtrl,
-    REALM_IDR1_RME_DA_IMPL, Register32, Register64, Registers, STRTAB_BASE_ADDRESS, TimedOut, wait,
+    CR1_WRITE_BACK_INNER_SHAREABLE, Clock, Cr0, Cr2, IRQ_CFG2_DEVICE, Idr0, Idr1, Idr5, IrqCfg0,
+    IrqCtrl, QueueBase, ReadOnly, ReadWrite, RealmIdr1, Register32, Register64, Registers,
+    StrtabBase, TimedOut, wait,
 };
 use crate::smmu::{Delivery, Interface, Psmmu, Sizes, State};
 use crate::stream_table::{self, StreamTables};
@@ -318,39 +316,37 @@ impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
     #[cfg_attr(core_from_source, optimize(size))]
     fn device(&self) -> Result<Device, ActivateError> {
         let read = |register| self.registers.read32(register);
-        let (idr0, idr1) = (read(Register32::NS_IDR0), read(Register32::NS_IDR1));
+        let idr0 = Idr0::new(read(Register32::NS_IDR0));
+        let idr1 = Idr1::new(read(Register32::NS_IDR1));
         let has_realm_side = match self.config.interface {
-            Interface::Realm => read(Register32::IDR1) & REALM_IDR1_RME_DA_IMPL != 0,
+            Interface::Realm => RealmIdr1::new(read(Register32::IDR1)).has_realm_side(),
             Interface::StandIn => true,
         };
-        let is_coherent = idr0 & IDR0_COHACC != 0;
-        let has_two_levels = idr0 >> IDR0_ST_LEVEL_SHIFT & 3 == 1;
-        let idr5 = read(Register32::NS_IDR5);
-        let translates = idr0 & IDR0_S2P != 0
-            && idr0 & IDR0_TTF_AARCH64 != 0
-            && idr0 & IDR0_TTENDIAN_BIG != IDR0_TTENDIAN_BIG
-            && idr5 & IDR5_GRAN4K != 0;
-        let has_preset_bases = idr1 & IDR1_PRESET != 0;
-        let realm_idr0 = read(Register32::IDR0);
+        let idr5 = Idr5::new(read(Register32::NS_IDR5));
+        let translates = idr0.has_stage_2()
+            && idr0.has_aarch64_tables()
+            && !idr0.is_big_endian_only()
+            && idr5.has_4k_granules();
+        let realm_idr0 = Idr0::new(read(Register32::IDR0));
         let least = |of_device: u32, own: u8, max: u8| of_device.min(own.min(max).into()) as u8;
-        let queue = |shift: u32| idr1 >> shift & 0x1F;
         let (own, max) = (self.config.sizes, Sizes::MAX);
         let sizes = Sizes {
-            streams: least(idr1 & IDR1_SIDSIZE_MASK, own.streams, max.streams),
-            commands: least(queue(IDR1_CMDQS_SHIFT), own.commands, max.commands),
-            events: least(queue(IDR1_EVENTQS_SHIFT), own.events, max.events),
-            requests: least(queue(IDR1_PRIQS_SHIFT), own.requests, max.requests),
+            streams: least(idr1.sid_bits(), own.streams, max.streams),
+            commands: least(idr1.cmdqs(), own.commands, max.commands),
+            events: least(idr1.eventqs(), own.events, max.events),
+            requests: least(idr1.priqs(), own.requests, max.requests),
         };
         let has_room = 1 << sizes.commands >= command::MIN_ENTRIES;
-        let is_usable = has_realm_side && is_coherent && translates && has_two_levels;
-        if !is_usable || has_preset_bases || !has_room {
+        let has_tables = idr0.is_coherent() && idr0.has_two_level_tables();
+        let is_usable = has_realm_side && translates && has_tables;
+        if !is_usable || idr1.has_preset_bases() || !has_room {
             return Err(ActivateError::Unsupported);
         }
         Ok(Device {
-            has_msi: realm_idr0 & IDR0_MSI != 0,
-            has_pri: realm_idr0 & IDR0_PRI != 0,
-            has_el2: idr0 & IDR0_HYP != 0,
-            has_btm: idr0 & IDR0_BTM != 0,
+            has_msi: realm_idr0.has_msi(),
+            has_pri: realm_idr0.has_pri(),
+            has_el2: idr0.has_el2(),
+            has_btm: idr0.has_btm(),
             limits: Limits::new(idr0, idr5),
             sizes,
         })
@@ -376,10 +372,8 @@ impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
             return true;
         };
         let is_good = |message: &MsiMessage| {
-            let address = message.address;
-            address != 0
-                && address & IRQ_CFG0_ADDRESS == address
-                && limits.reach(address, 4)
+            IrqCfg0::can_hold(message.address)
+                && limits.reach(message.address, 4)
                 && u32::try_from(message.data).is_ok()
         };
         let all_good = is_good(&messages.gerror)
@@ -440,31 +434,30 @@ impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
     #[cfg_attr(core_from_source, optimize(size))]
     fn program(&self, memory: &Memory<M>, sizes: &Chosen, device: &Device) {
         let registers = &self.registers;
-        let base = |memory: &M, log2: u32| {
-            BASE_ALLOCATE | memory.address() & BASE_ADDRESS | u64::from(log2)
-        };
+        let base =
+            |memory: &M, size: Log2Size| QueueBase::new(memory.address(), size.log2()).bits();
         registers.write32(Register32::CR1, CR1_WRITE_BACK_INNER_SHAREABLE);
         let mut cr2 = Cr2::RECINVSID;
         cr2.set(Cr2::PTM, device.has_btm);
         registers.write32(Register32::CR2, cr2.bits());
 
-        let table = memory.stream_table.address() & STRTAB_BASE_ADDRESS;
-        registers.write64(Register64::STRTAB_BASE, BASE_ALLOCATE | table);
+        let table = StrtabBase::new(memory.stream_table.address());
+        registers.write64(Register64::STRTAB_BASE, table.bits());
         let cfg = stream_table::base_cfg(sizes.sid_bits);
         registers.write32(Register32::STRTAB_BASE_CFG, cfg);
 
-        let commands = base(&memory.command_queue, sizes.commands.log2().into());
+        let commands = base(&memory.command_queue, sizes.commands);
         registers.write64(Register64::CMDQ_BASE, commands);
         registers.write32(Register32::CMDQ_PROD, 0);
         registers.write32(Register32::CMDQ_CONS, 0);
 
-        let events = base(&memory.event_queue, sizes.events.log2().into());
+        let events = base(&memory.event_queue, sizes.events);
         registers.write64(Register64::EVENTQ_BASE, events);
         registers.write32(Register32::EVENTQ_PROD, 0);
         registers.write32(Register32::EVENTQ_CONS, 0);
 
         if let (Some(memory), Some(size)) = (&memory.pri_queue, sizes.requests) {
-            registers.write64(Register64::PRIQ_BASE, base(memory, size.log2().into()));
+            registers.write64(Register64::PRIQ_BASE, base(memory, size));
             registers.write32(Register32::PRIQ_PROD, 0);
             registers.write32(Register32::PRIQ_CONS, 0);
         }
@@ -478,15 +471,17 @@ impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
             return;
         }
         let registers = &self.registers;
-        let put = |[cfg1, cfg2]: [Register32; 2], cfg0: Register64, message: Option<MsiMessage>| {
-            let address = match message {
+        let put = |[cfg1, cfg2]: [Register32<ReadWrite>; 2],
+                   cfg0: Register64,
+                   message: Option<MsiMessage>| {
+            let doorbell = match message {
                 Some(MsiMessage { address, data }) => {
                     registers.write32(cfg1, data as u32);
-                    IRQ_CFG0_NS | address & IRQ_CFG0_ADDRESS
+                    IrqCfg0::non_secure(address)
                 }
-                None => 0,
+                None => IrqCfg0::NONE,
             };
-            registers.write64(cfg0, address);
+            registers.write64(cfg0, doorbell.bits());
             registers.write32(cfg2, IRQ_CFG2_DEVICE);
         };
         let messages = wanted.messages.as_ref();
@@ -531,7 +526,7 @@ impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
     #[cfg_attr(core_from_source, optimize(size))]
     fn acknowledged(
         &self,
-        register: Register32,
+        register: Register32<ReadOnly>,
         mask: u32,
         bits: u32,
         clock: &impl Clock,
@@ -549,7 +544,7 @@ impl Chosen {
         }
         let Memory { stream_table, command_queue, event_queue, pri_queue, .. } = memory;
         let mut parts = [stream_table, command_queue, event_queue].into_iter().chain(pri_queue);
-        let is_table_aligned = stream_table.address() & !STRTAB_BASE_ADDRESS == 0;
+        let is_table_aligned = StrtabBase::can_hold(stream_table.address());
         if !is_table_aligned || !parts.all(|memory| limits.reach_memory(memory)) {
             return None;
         }

@@ -17,8 +17,7 @@ use crate::page_request::PageRequest;
 use crate::queue::{DeviceMemory, Log2Size};
 use crate::record::{Entry as _, Record};
 use crate::registers::{
-    BASE_ADDRESS, BASE_LOG2_SIZE, Clock, Cr0, IDR0_MSI, IDR0_PRI, IrqCtrl, Register32, Registers,
-    TimedOut,
+    Clock, Cr0, Idr0, IrqCtrl, QueueBase, ReadOnly, Register32, Registers, TimedOut,
 };
 use crate::smmu::{Busy, Psmmu, State};
 
@@ -70,7 +69,7 @@ impl From<TimedOut> for AttachError {
 }
 
 /// A queue's two halves of its base register.
-type Base = [Register32; 2];
+type Base = [Register32<ReadOnly>; 2];
 
 const EVENTQ_BASE: Base = [Register32::EVENTQ_BASE_LOW, Register32::EVENTQ_BASE_HIGH];
 const PRIQ_BASE: Base = [Register32::PRIQ_BASE_LOW, Register32::PRIQ_BASE_HIGH];
@@ -126,8 +125,8 @@ impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
         clock: &impl Clock,
     ) -> Result<(), AttachError> {
         let registers = &self.registers;
-        let idr0 = registers.read32(Register32::IDR0);
-        let (has_msi, has_pri) = (idr0 & IDR0_MSI != 0, idr0 & IDR0_PRI != 0);
+        let idr0 = Idr0::new(registers.read32(Register32::IDR0));
+        let (has_msi, has_pri) = (idr0.has_msi(), idr0.has_pri());
         let Running { event_queue, pri_queue, command_queue } = running;
 
         if wanted.page_requests && !(has_pri && command_queue.is_some()) {
@@ -192,13 +191,13 @@ impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
         entry_words: usize,
         [low, high]: Base,
     ) -> Result<Log2Size, AttachError> {
-        let read = |half| u64::from(self.registers.read32(half));
-        let base = read(low) | read(high) << 32;
-        let log2 = base & BASE_LOG2_SIZE;
-        let size = Log2Size::choose(queue, entry_words, log2 as u32).ok_or(AttachError::Memory)?;
-        let is_that = u64::from(size.log2()) == log2
+        let read = |half| self.registers.read32(half);
+        let base = QueueBase::from_halves(read(low), read(high));
+        let size = Log2Size::choose(queue, entry_words, base.log2_size().into())
+            .ok_or(AttachError::Memory)?;
+        let is_that = size.log2() == base.log2_size()
             && queue.words() / entry_words == size.entries() as usize
-            && queue.address() == base & BASE_ADDRESS;
+            && queue.address() == base.address();
         if is_that { Ok(size) } else { Err(AttachError::Memory) }
     }
 

@@ -118,10 +118,10 @@ mod tests {
     struct NoRegisters;
 
     impl registers::Registers for NoRegisters {
-        fn read32(&self, _: registers::Register32) -> u32 {
+        fn read32<A: registers::Access>(&self, _: registers::Register32<A>) -> u32 {
             0
         }
-        fn write32(&self, _: registers::Register32, _: u32) {}
+        fn write32(&self, _: registers::Register32<registers::ReadWrite>, _: u32) {}
         fn write64(&self, _: registers::Register64, _: u64) {}
         fn read_barrier(&self) {}
         fn write_barrier(&self) {}

@@ -10,7 +10,8 @@
 //! # How to read it
 //! Follow one event; each file is a step on its way:
 //!
-//! 1. [`registers`]: what the device shows; [`mmio`] is the one door to it.
+//! 1. [`arch::registers`]: what the device shows; [`registers`] is the trait to reach it by, [`mmio`] the one door
+//!    to it.
 //! 2. [`queue`]: pointers with wrap and overflow bits, and the memory that is shared with the device.
 //! 3. [`record`]: what the hardware wrote, and how much of it a host may learn.
 //! 4. [`staging`]: records are copied to memory of the RMM and their hardware slots freed.
@@ -46,12 +47,15 @@
 #![deny(unsafe_code)]
 
 pub mod activate;
+pub mod arch;
 pub mod attach;
+pub mod clock;
 pub mod command;
 pub mod consume;
 pub mod counters;
 pub mod deactivate;
 pub mod directory;
+mod enables;
 pub mod gerror;
 pub mod host_memory;
 pub mod limits;
@@ -71,6 +75,7 @@ pub mod streams;
 pub mod sync;
 pub mod tables;
 pub mod tlb;
+pub mod wait;
 
 pub use activate::{ActivateError, Activation, Memory, Messages, Needs, NotActivated, Wanted};
 pub use attach::{AttachError, Running};

@@ -8,7 +8,7 @@
 #![forbid(unsafe_code)]
 
 use crate::queue::DeviceMemory;
-use crate::registers::{IDR0_TTF_AARCH32, IDR0_VMID16, Register32, Registers, address_bits};
+use crate::registers::{Idr0, Idr5, Register32, Registers};
 
 /// Limits of a device, from IDR0 and IDR5 of its Non-secure page, which hold for all sides.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,19 +23,20 @@ pub struct Limits {
 }
 
 impl Limits {
-    /// Takes the words of IDR0 and IDR5 of the Non-secure page.
+    /// Takes IDR0 and IDR5 of the Non-secure page.
     #[must_use]
-    pub const fn new(idr0: u32, idr5: u32) -> Self {
-        let output_bits = address_bits(idr5);
-        let has_aarch32 = idr0 & IDR0_TTF_AARCH32 != 0;
-        let input_bits = if has_aarch32 && output_bits < 40 { 40 } else { output_bits };
-        Self { output_bits, input_bits, has_vmid16: idr0 & IDR0_VMID16 != 0 }
+    pub const fn new(idr0: Idr0, idr5: Idr5) -> Self {
+        let output_bits = idr5.output_bits();
+        let is_short = idr0.has_aarch32_tables() && output_bits < 40;
+        let input_bits = if is_short { 40 } else { output_bits };
+        Self { output_bits, input_bits, has_vmid16: idr0.has_vmid16() }
     }
 
     /// Reads them. Two register reads.
     #[cfg_attr(core_from_source, optimize(size))]
     pub(crate) fn read(registers: &impl Registers) -> Self {
-        Self::new(registers.read32(Register32::NS_IDR0), registers.read32(Register32::NS_IDR5))
+        let idr0 = Idr0::new(registers.read32(Register32::NS_IDR0));
+        Self::new(idr0, Idr5::new(registers.read32(Register32::NS_IDR5)))
     }
 
     /// Returns whether the device can address all of `bytes` bytes at PA `address`.
@@ -66,7 +67,7 @@ mod tests {
 
     #[test]
     fn addresses_have_the_bits_of_oas_to_the_last_byte() {
-        let limits = Limits::new(0, 2);
+        let limits = Limits::new(Idr0::new(0), Idr5::new(2));
         assert_eq!((limits.output_bits, limits.input_bits), (40, 40));
         for (address, bytes, reach) in [
             (0, 1, true),
@@ -83,7 +84,8 @@ mod tests {
 
     #[test]
     fn inputs_have_40_bits_where_there_are_tables_of_aarch32() {
-        let input = |oas| Limits::new(IDR0_TTF_AARCH32, oas).input_bits;
+        let aarch32 = Idr0::new(1 << 2);
+        let input = |oas| Limits::new(aarch32, Idr5::new(oas)).input_bits;
         assert_eq!([0, 1, 2, 3, 7].map(input), [40, 40, 40, 42, 56]);
     }
 }

@@ -4,7 +4,7 @@
 
 use core::ptr::NonNull;
 
-use crate::registers::{Page, Register32, Register64, Registers};
+use crate::registers::{Access, Page, ReadWrite, Register32, Register64, Registers};
 
 /// The mapped registers of one SMMU.
 #[derive(Debug)]
@@ -54,16 +54,16 @@ unsafe impl Sync for MmioRegisters {}
 
 impl Registers for MmioRegisters {
     #[inline]
-    fn read32(&self, register: Register32) -> u32 {
+    fn read32<A: Access>(&self, register: Register32<A>) -> u32 {
         // SAFETY: the page is mapped (condition 1 of `new`), and the offsets of `Register32` are
         // aligned and lie within it.
         unsafe { self.address::<u32>(register.page(), register.offset()).read_volatile() }
     }
 
     #[inline]
-    fn write32(&self, register: Register32, value: u32) {
-        // SAFETY: as in `read32`; only registers of the Realm pages are written, and they are
-        // writable (condition 1) and ours (condition 3).
+    fn write32(&self, register: Register32<ReadWrite>, value: u32) {
+        // SAFETY: as in `read32`; a register with the right to be written lies in a Realm page, and those
+        // are writable (condition 1) and ours (condition 3).
         unsafe { self.address::<u32>(register.page(), register.offset()).write_volatile(value) }
     }
 

@@ -15,7 +15,7 @@ use psmmu_abi::{ErrorCause, Event, EventNumber, Syndrome};
 use crate::command::Command;
 use crate::queue::DeviceMemory;
 use crate::record::Entry;
-use crate::registers::{Gerror, Register32};
+use crate::registers::{Gerror, ReadOnly, ReadWrite, Register32};
 
 /// A copy of an entry of the PRI queue: two words, the first one lowest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,8 +60,8 @@ impl PageRequest {
 
 impl Entry for PageRequest {
     const WORDS: usize = 2;
-    const PROD: Register32 = Register32::PRIQ_PROD;
-    const CONS: Register32 = Register32::PRIQ_CONS;
+    const PROD: Register32<ReadOnly> = Register32::PRIQ_PROD.read_only();
+    const CONS: Register32<ReadWrite> = Register32::PRIQ_CONS;
     const OVERFLOW: ErrorCause = ErrorCause::PRIQ_OVERFLOW;
     const ABORT: ErrorCause = ErrorCause::PRIQ_ABT_ERR;
     const WRITE_ABORT: Gerror = Gerror::PRIQ_ABT_ERR;

@@ -11,7 +11,7 @@
 use psmmu_abi::{ErrorCause, Event, EventNumber, Syndrome};
 
 use crate::queue::DeviceMemory;
-use crate::registers::{Gerror, Register32};
+use crate::registers::{Gerror, ReadOnly, ReadWrite, Register32};
 
 /// 64-bit words of a record.
 const WORDS: usize = 4;
@@ -22,9 +22,9 @@ pub trait Entry: Copy + core::fmt::Debug + PartialEq {
     /// 64-bit words of an entry.
     const WORDS: usize;
     /// The queue's producer.
-    const PROD: Register32;
+    const PROD: Register32<ReadOnly>;
     /// The queue's consumer.
-    const CONS: Register32;
+    const CONS: Register32<ReadWrite>;
     /// What an overflow of the queue is told as.
     const OVERFLOW: ErrorCause;
     /// What is reported where entries are missing: those of a queue that is inconsistent, and those that
@@ -125,8 +125,8 @@ impl Record {
 
 impl Entry for Record {
     const WORDS: usize = WORDS;
-    const PROD: Register32 = Register32::EVENTQ_PROD;
-    const CONS: Register32 = Register32::EVENTQ_CONS;
+    const PROD: Register32<ReadOnly> = Register32::EVENTQ_PROD.read_only();
+    const CONS: Register32<ReadWrite> = Register32::EVENTQ_CONS;
     const OVERFLOW: ErrorCause = ErrorCause::EVENTQ_OVERFLOW;
     const ABORT: ErrorCause = ErrorCause::EVENTQ_ABT_ERR;
     const WRITE_ABORT: Gerror = Gerror::EVENTQ_ABT_ERR;

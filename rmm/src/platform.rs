@@ -6,7 +6,7 @@
 use core::ops::Range;
 
 use heapless::Vec;
-use psmmu::registers::{IDR0_MSI, IDR0_RME_IMPL};
+use psmmu::registers::Idr0;
 use psmmu::{AbortBehaviour, Config, Delivery, Interface, Sizes};
 use psmmu_abi::GRANULE_SIZE;
 
@@ -113,12 +113,12 @@ impl Platform {
     /// page 0 at a PA; it is asked only where a Realm side may or may not be, and then of the first PSMMU:
     /// RME_IMPL says that there is one, MSI that it interrupts by MSIs.
     #[must_use]
-    pub fn of_this_machine(self, idr0: impl FnOnce(u64) -> u32) -> Self {
+    pub fn of_this_machine(self, idr0: impl FnOnce(u64) -> Idr0) -> Self {
         let (Some(realm), Some(first)) = (self.realm_psmmus, self.psmmus.first()) else {
             return self;
         };
         let idr0 = idr0(first.config.name);
-        let psmmus = match (idr0 & IDR0_RME_IMPL != 0, idr0 & IDR0_MSI != 0) {
+        let psmmus = match (idr0.has_rme(), idr0.has_msi()) {
             (false, _) => self.psmmus,
             (true, false) => realm.wired,
             (true, true) => realm.msi,
@@ -164,6 +164,9 @@ mod tests {
     use crate::dram::{Bank, Dram};
     use psmmu_abi::{MemoryCategory, Version};
 
+    const IDR0_MSI: u32 = 1 << 13;
+    const IDR0_RME_IMPL: u32 = 1 << 30;
+
     fn manifest(smmus: &[Smmu]) -> Manifest {
         let mut dram = Dram::default();
         dram.add(Bank::new(0x4000_0000, 0x1000).unwrap()).unwrap();
@@ -181,10 +184,10 @@ mod tests {
 
     #[test]
     fn idr0_decides_whether_qemus_smmu_has_a_realm_side_and_msis() {
-        let found = |idr0: u32| {
+        let found = |idr0| {
             let platform = QEMU.of_this_machine(|page| {
                 assert_eq!(page, 0x0905_0000);
-                idr0
+                Idr0::new(idr0)
             });
             assert_eq!(platform.psmmus.len(), 1);
             let PsmmuDescription { config, realm_page_0, .. } = platform.psmmus[0];
@@ -222,7 +225,7 @@ mod tests {
 
     #[test]
     fn each_platform_keeps_its_image_and_its_devices_apart_from_the_memory_of_the_host() {
-        let realm = QEMU.of_this_machine(|_| IDR0_RME_IMPL);
+        let realm = QEMU.of_this_machine(|_| Idr0::new(IDR0_RME_IMPL));
         for Platform { name, console, realm_memory, devices, psmmus, .. } in [QEMU, realm, FVP] {
             // What the page tables and the linker script count on.
             assert!(realm_memory.end <= 1 << 39, "{name}");

@@ -8,7 +8,7 @@ use core::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
 
 use heapless::Vec;
 use psmmu::directory::MAX_PSMMUS;
-use psmmu::registers::{Register32, Registers};
+use psmmu::registers::{Idr0, Register32, Registers};
 use psmmu::{Config, Directory, Interface, MmioRegisters, NoOwners, Psmmu, Responder};
 use psmmu_abi::{MemoryCategory, Version};
 use rmm::platform::{PsmmuDescription, THIS};
@@ -265,16 +265,16 @@ const EVENTQ_PROD: u64 = 0xA8;
 
 /// Reads IDR0 of the Non-secure register page 0 at PA `page`; zero if nothing answers there.
 #[cfg_attr(core_from_source, optimize(size))]
-fn idr0(page: u64) -> u32 {
+fn idr0(page: u64) -> Idr0 {
     if !host_memory::answers(page + IDR0) {
-        return 0;
+        return Idr0::new(0);
     }
     mmu::map_registers(page);
     // SAFETY: 1. The page, 64 KiB, was mapped as device memory, for good. 2. The platform says that it is
     // the Non-secure one of an SMMU. 3. Nothing is written, so it does not matter that it stands for the
     // Realm pages too.
     let registers = unsafe { MmioRegisters::new(device(page), device(page), device(page)) };
-    registers.read32(Register32::NS_IDR0)
+    Idr0::new(registers.read32(Register32::NS_IDR0))
 }
 
 /// Puts the PSMMUs of this machine into their places.

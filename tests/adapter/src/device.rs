@@ -2,7 +2,7 @@
 
 //! The model of the SMMU behind the traits of [`psmmu`].
 
-use psmmu::registers::{Page, Register32, Register64};
+use psmmu::registers::{Access, Page, ReadWrite, Register32, Register64};
 use psmmu::{DeviceMemory, Registers};
 use smmu_model::{Region, Smmu};
 
@@ -46,12 +46,12 @@ const fn page(page: Page) -> smmu_model::Page {
 }
 
 impl<H: Hook> Registers for ModelRegisters<H> {
-    fn read32(&self, register: Register32) -> u32 {
+    fn read32<A: Access>(&self, register: Register32<A>) -> u32 {
         self.hook.step();
         self.smmu.read32(page(register.page()), register.offset().into())
     }
 
-    fn write32(&self, register: Register32, value: u32) {
+    fn write32(&self, register: Register32<ReadWrite>, value: u32) {
         self.hook.step();
         self.smmu.write32(page(register.page()), register.offset().into(), value);
     }
