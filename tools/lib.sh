@@ -75,6 +75,9 @@ lock() {
 
 unlock() { exec 9>&-; }
 
+# xtask ARGUMENTS: a check of tools/xtask. (Not with the caller's lock, which a program that outlives it would keep.)
+xtask() { "$tools/host-cargo" run -q -p xtask -- "$@" 9>&-; }
+
 # cargo_wait FOLDER: says so if another cargo is at work in FOLDER; with -q cargo itself would wait in silence.
 cargo_wait() {
 	[[ ! -e $1/.cargo-lock ]] || flock -n "$1/.cargo-lock" true 2>/dev/null ||

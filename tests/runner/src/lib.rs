@@ -4,11 +4,10 @@
 //! it went.
 //!
 //! [`machine`] is the command line, [`boot`] starts it and ends it in time, [`story`] makes a boot
-//! readable, [`linux`] boots a Linux as the host, [`told`] does that for a boot that was made elsewhere, [`place`] knows where images and
-//! logs are, [`calls`] reads the calls and frames of an image. The boot tests are in `tests/boot.rs`.
+//! readable, [`linux`] boots a Linux as the host, [`told`] does that for a boot that was made elsewhere, [`place`] knows
+//! where images and logs are. The boot tests are in `tests/boot.rs`.
 
 pub mod boot;
-pub mod calls;
 pub mod linux;
 pub mod machine;
 pub mod place;

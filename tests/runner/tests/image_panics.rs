@@ -5,8 +5,8 @@
 
 use std::collections::BTreeSet;
 
-use boot_runner::calls::Calls;
 use boot_runner::place;
+use xtask::calls::Calls;
 
 /// Where the host's calls begin.
 const ROOT: &str = "rmm::image::boot::handle";

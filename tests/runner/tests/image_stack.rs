@@ -3,9 +3,9 @@
 //! The images that ship stay within their stacks: the frames of the functions are added up along the deepest path
 //! of calls from each place where a stack begins. A stack that runs over ends in an exception of the RMM.
 
-use boot_runner::calls::{Calls, Depth, Known, NoDepth};
 use boot_runner::place;
 use rmm::operation::MAX_OPERATIONS;
+use xtask::calls::{Calls, Depth, Known, NoDepth};
 
 /// The source that says how large the stack for the boot is.
 const MMU: &str = include_str!("../../../rmm/src/image/mmu.rs");

@@ -1,0 +1,16 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! Checks of ELF files that the build makes. `tools/image`, `tools/capi` and `tools/no-panic` build and link, and
+//! call the program of this crate to look at the result.
+//!
+//! - [`library`]: libpsmmu's object is fit to be linked into the image of an RMM in C.
+//! - [`image`]: EL3 can load an image as a raw file; what it takes of memory.
+//! - [`panics`]: no panic can be reached in a relocatable object, or from which lines.
+//! - [`calls`]: the calls and frames of a linked image, for the tests that follow them.
+//! - [`elf`]: what these have in common.
+
+pub mod calls;
+pub mod elf;
+pub mod image;
+pub mod library;
+pub mod panics;
