@@ -14,7 +14,7 @@ bitflags::bitflags! {
     /// What the host asks of a PSMMU. Unknown bits are kept, to be refused or ignored by the reader.
     #[derive(Clone, Copy, Debug, PartialEq, Eq)]
     pub struct PsmmuParamsFlags: u64 {
-        /// Bit 0: interrupts by message, with the addresses and data of the structure.
+        /// Bit 0: interrupts by MSI, with the addresses and data of the structure.
         const MSI = 1 << 0;
         /// Bit 1: address translation services.
         const ATS = 1 << 1;
@@ -24,7 +24,7 @@ bitflags::bitflags! {
     }
 }
 
-/// A message-signalled interrupt.
+/// An MSI-signalled interrupt.
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout,
 )]
@@ -42,11 +42,11 @@ pub struct MsiMessage {
 pub struct PsmmuParams {
     /// [`PsmmuParamsFlags`].
     pub flags: u64,
-    /// Message for global errors.
+    /// MSI for global errors.
     pub gerror: MsiMessage,
-    /// Message for the event queue.
+    /// MSI for the event queue.
     pub eventq: MsiMessage,
-    /// Message for the PRI queue; address 0 without [`PsmmuParamsFlags::PRI`].
+    /// MSI for the PRI queue; address 0 without [`PsmmuParamsFlags::PRI`].
     pub priq: MsiMessage,
     /// Should be zero.
     pub reserved: [u8; 0xFC8],
@@ -66,11 +66,11 @@ const_assert_eq!(offset_of!(MsiMessage, data), 0x8);
 pub struct PsmmuParamsFields {
     /// What is asked for.
     pub flags: PsmmuParamsFlags,
-    /// Message for global errors.
+    /// MSI for global errors.
     pub gerror: MsiMessage,
-    /// Message for the event queue.
+    /// MSI for the event queue.
     pub eventq: MsiMessage,
-    /// Message for the PRI queue.
+    /// MSI for the PRI queue.
     pub priq: MsiMessage,
 }
 

@@ -197,13 +197,13 @@ bitflags::bitflags! {
         const EVENTQ_ABT_ERR = 1 << 2;
         /// Bit 3: a write to the PRI queue was aborted; page requests are lost.
         const PRIQ_ABT_ERR = 1 << 3;
-        /// Bit 4: the message of a SYNC was aborted.
+        /// Bit 4: the MSI of a SYNC was aborted.
         const MSI_CMDQ_ABT_ERR = 1 << 4;
-        /// Bit 5: a message of the event queue was aborted.
+        /// Bit 5: an MSI of the event queue was aborted.
         const MSI_EVENTQ_ABT_ERR = 1 << 5;
-        /// Bit 6: a message of the PRI queue was aborted.
+        /// Bit 6: an MSI of the PRI queue was aborted.
         const MSI_PRIQ_ABT_ERR = 1 << 6;
-        /// Bit 7: a message of the global errors was aborted.
+        /// Bit 7: an MSI of the global errors was aborted.
         const MSI_GERROR_ABT_ERR = 1 << 7;
         /// Bit 8: the SMMU gave up its service. Not visible on the Realm side.
         const SFM_ERR = 1 << 8;
@@ -225,10 +225,10 @@ impl ErrorCause {
         (Self::CMDQ_ERR, "a command failed"),
         (Self::EVENTQ_ABT_ERR, "the event queue could not be written, events are lost"),
         (Self::PRIQ_ABT_ERR, "the PRI queue could not be written, page requests are lost"),
-        (Self::MSI_CMDQ_ABT_ERR, "the message of a SYNC could not be written"),
-        (Self::MSI_EVENTQ_ABT_ERR, "a message of the event queue could not be written"),
-        (Self::MSI_PRIQ_ABT_ERR, "a message of the PRI queue could not be written"),
-        (Self::MSI_GERROR_ABT_ERR, "a message of the global errors could not be written"),
+        (Self::MSI_CMDQ_ABT_ERR, "the msi of a SYNC could not be written"),
+        (Self::MSI_EVENTQ_ABT_ERR, "a msi of the event queue could not be written"),
+        (Self::MSI_PRIQ_ABT_ERR, "a msi of the PRI queue could not be written"),
+        (Self::MSI_GERROR_ABT_ERR, "a msi of the global errors could not be written"),
         (Self::SFM_ERR, "the SMMU gave up its service"),
         (Self::CMDQP_ERR, "an enhanced command queue has an error"),
         (Self::DPT_ERR, "a device permission table lookup failed"),

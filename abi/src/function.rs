@@ -96,7 +96,7 @@ functions! {
     VsmmuCmdGet = 0x20C,
     /// `RMI_VSMMU_CMD_COMPLETE`.
     VsmmuCmdComplete = 0x20D,
-    /// `RMI_PSMMU_INFO`: tells how the host will be interrupted.
+    /// `RMI_PSMMU_INFO`: reports how the host will be interrupted.
     PsmmuInfo = 0x20E,
     /// `RMI_RMM_DEACTIVATE`: moves the RMM from ACTIVE to INIT. From bet3 on.
     RmmDeactivate = 0x20F,

@@ -21,7 +21,7 @@ pub enum IrqDelivery {
     Disabled = 0,
     /// By the wires whose numbers stand in the structure.
     Wired = 1,
-    /// By messages whose addresses and data the host passes to `RMI_PSMMU_ACTIVATE`.
+    /// By MSIs whose addresses and data the host passes to `RMI_PSMMU_ACTIVATE`.
     Msi = 2,
 }
 

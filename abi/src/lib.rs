@@ -45,7 +45,7 @@ pub use event::{ErrorCause, EventNumber, FaultClass, Syndrome};
 pub use function::Function;
 pub use info::{IrqDelivery, PsmmuInfo, PsmmuInfoFields};
 pub use notify::{Event, EventKind, IrqSet, Notification};
-pub use operation::{AddressRange, BlockSize, DonateRequest, Handover};
+pub use operation::{AddressRange, BlockSize, DonateRequest, MemState};
 pub use result::{MemoryTransfer, ResultWord, Status};
 pub use tracking::{GptState, MemoryCategory, TrackingState};
 pub use version::Version;

@@ -138,8 +138,8 @@ impl DonateRequest {
     ///
     /// # Errors
     /// The whole word, for the reserved state 3.
-    pub const fn state(self) -> Result<Handover, Unknown> {
-        match Handover::from_bits(self.0 >> Self::STATE_SHIFT & Self::STATE_MASK) {
+    pub const fn state(self) -> Result<MemState, Unknown> {
+        match MemState::from_bits(self.0 >> Self::STATE_SHIFT & Self::STATE_MASK) {
             Some(state) => Ok(state),
             None => Err(Unknown(self.0)),
         }
@@ -149,7 +149,7 @@ impl DonateRequest {
 /// State of memory while it changes hands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
-pub enum Handover {
+pub enum MemState {
     /// Delegated: in the Realm world.
     Delegated = 0,
     /// Undelegated: the host's.
@@ -158,7 +158,7 @@ pub enum Handover {
     Conditional = 2,
 }
 
-impl Handover {
+impl MemState {
     const fn from_bits(bits: u64) -> Option<Self> {
         match bits {
             0 => Some(Self::Delegated),
@@ -245,12 +245,12 @@ impl AddressRange {
     ///
     /// # Errors
     /// The whole word, when it is neither or reserved bits are set.
-    pub const fn state(self) -> Result<Handover, Unknown> {
+    pub const fn state(self) -> Result<MemState, Unknown> {
         const UNDELEGATED: u64 = 2;
         match (self.0 & Self::RESERVED, self.0 >> Self::STATE_SHIFT) {
-            (0, 0) => Ok(Handover::Delegated),
+            (0, 0) => Ok(MemState::Delegated),
             // Bit 63 up to bet1. From bet3 on that is "conditional", which is never asked for here.
-            (0, UNDELEGATED) => Ok(Handover::Undelegated),
+            (0, UNDELEGATED) => Ok(MemState::Undelegated),
             _ => Err(Unknown(self.0)),
         }
     }
@@ -267,11 +267,11 @@ mod tests {
             assert_eq!(request.x2(), word);
             assert_eq!(DonateRequest::from_x2(word).count(), u64::from(count));
             assert_eq!(request.block_size(), BlockSize::Granule);
-            assert_eq!(request.state(), Ok(Handover::Delegated));
+            assert_eq!(request.state(), Ok(MemState::Delegated));
             assert!(request.is_contiguous());
         }
         assert_eq!(DonateRequest::granules(3, false).x2(), 0xC);
-        assert_eq!(DonateRequest::from_x2(1 << 17).state(), Ok(Handover::Undelegated));
+        assert_eq!(DonateRequest::from_x2(1 << 17).state(), Ok(MemState::Undelegated));
         assert_eq!(DonateRequest::from_x2(3 << 17).state(), Err(Unknown(3 << 17)));
     }
 
@@ -284,7 +284,7 @@ mod tests {
             assert!(request.is_contiguous() == (granules != 1) && request.count() < 1024);
             let entry = AddressRange::region(0x8000_0000, granules);
             assert_eq!(entry.total_granules(), granules.into());
-            assert_eq!((entry.address(), entry.state()), (0x8000_0000, Ok(Handover::Delegated)));
+            assert_eq!((entry.address(), entry.state()), (0x8000_0000, Ok(MemState::Delegated)));
             assert_eq!(entry.block_size(), request.block_size());
         }
         assert_eq!(DonateRequest::region(1).x2(), 4);
@@ -307,7 +307,7 @@ mod tests {
         assert_eq!(entry.word(), 0x8_8000_3010);
         assert_eq!((entry.address(), entry.count()), (0x8_8000_3000, 4));
         assert_eq!(entry.total_granules(), 4);
-        assert_eq!(entry.state(), Ok(Handover::Delegated));
+        assert_eq!(entry.state(), Ok(MemState::Delegated));
 
         let blocks = AddressRange::from_word(0x4000_0000 | 3 << 2 | 1);
         assert_eq!((blocks.block_size(), blocks.total_granules()), (BlockSize::Level2, 3 * 512));
@@ -318,8 +318,8 @@ mod tests {
     #[test]
     fn the_state_of_an_entry_is_known_or_an_error() {
         for (word, state) in [
-            (0, Ok(Handover::Delegated)),
-            (1 << 63, Ok(Handover::Undelegated)),
+            (0, Ok(MemState::Delegated)),
+            (1 << 63, Ok(MemState::Undelegated)),
             (1 << 62, Err(Unknown(1 << 62))),
             (3 << 62, Err(Unknown(3 << 62))),
             (1 << 52, Err(Unknown(1 << 52))),

@@ -4,7 +4,7 @@
 
 use core::ptr;
 
-use psmmu::{Activation, Memory, Needs, Wanted};
+use psmmu::{ActivateParams, Activation, Memory, MemoryRequirements};
 use psmmu_abi::{PsmmuParamsFlags, ResultWord, Status};
 
 use crate::memory::Shared;
@@ -13,9 +13,9 @@ use crate::types::{Error, NeededGranules, Piece, Pieces, WantedFlags};
 
 const NOTHING: Piece = Piece { va: ptr::null_mut(), pa: 0, bytes: 0 };
 
-impl From<Needs> for NeededGranules {
-    fn from(needs: Needs) -> Self {
-        let Needs { stream_table, command_queue, event_queue, pri_queue } = needs;
+impl From<MemoryRequirements> for NeededGranules {
+    fn from(needs: MemoryRequirements) -> Self {
+        let MemoryRequirements { stream_table, command_queue, event_queue, pri_queue } = needs;
         Self {
             stream_table: stream_table.into(),
             command_queue: command_queue.into(),
@@ -66,7 +66,7 @@ pub unsafe extern "C" fn psmmu_begin_activation(
     let begin = || {
         // SAFETY: 1.
         let (set, unit) = unsafe { set::unit_for_host(set, name) }?;
-        let (_, activation) = set.responder.begin_activation(name, params)?;
+        let (_, activation) = set.responder.activate_begin(name, params)?;
         Ok(unit.begun(activation))
     };
     // SAFETY: 2.
@@ -91,10 +91,10 @@ pub unsafe extern "C" fn psmmu_begin_activation_with(
         let (_, unit) = unsafe { set::unit_for_host(set, name) }?;
         // SAFETY: 2.
         let wanted = match unsafe { set::read(wanted) } {
-            None => Wanted::default(),
+            None => ActivateParams::default(),
             Some(wanted) => wanted.parse().ok_or(Status::ErrorInput)?,
         };
-        let activation = unit.psmmu.begin_activation(wanted).map_err(Status::from)?;
+        let activation = unit.psmmu.activate_begin(wanted).map_err(Status::from)?;
         Ok(unit.begun(activation))
     };
     // SAFETY: 3.
@@ -103,14 +103,14 @@ pub unsafe extern "C" fn psmmu_begin_activation_with(
 
 impl WantedFlags {
     /// Reads what is wanted; `None` for a flag that is not known.
-    fn parse(&self) -> Option<Wanted> {
+    fn parse(&self) -> Option<ActivateParams> {
         let flags = PsmmuParamsFlags::from_bits(self.flags)?;
         if flags.contains(PsmmuParamsFlags::ATS) {
             return None;
         }
-        Some(Wanted {
+        Some(ActivateParams {
             page_requests: flags.contains(PsmmuParamsFlags::PRI),
-            messages: flags.contains(PsmmuParamsFlags::MSI).then(|| (&self.messages).into()),
+            msis: flags.contains(PsmmuParamsFlags::MSI).then(|| (&self.msis).into()),
         })
     }
 }
@@ -136,7 +136,7 @@ pub unsafe extern "C" fn psmmu_activate(
         let activation = unit.take_activation().ok_or(Status::ErrorInput)?;
         // SAFETY: 2.
         let Some(memory) = (unsafe { take(memory) }) else {
-            unit.psmmu.abandon_activation(activation);
+            unit.psmmu.activate_cancel(activation);
             return Err(ResultWord::of(Status::ErrorInput));
         };
         let Memory { stream_table, command_queue, event_queue, pri_queue, completion } = &memory;
@@ -182,7 +182,7 @@ pub unsafe extern "C" fn psmmu_abandon_activation(set: *const Set, name: u64) {
     if let Ok((_, unit)) = unsafe { set::unit(set, name) }
         && let Some(activation) = unit.take_activation()
     {
-        unit.psmmu.abandon_activation(activation);
+        unit.psmmu.activate_cancel(activation);
     }
 }
 
@@ -200,7 +200,7 @@ pub unsafe extern "C" fn psmmu_begin_deactivation(
     let begin = || {
         // SAFETY: 1.
         let set = unsafe { Set::from_raw(set) }.ok_or(Status::ErrorNotSupported)?;
-        let (_, given_back) = set.responder.begin_deactivation(name, &set.door)?;
+        let (_, given_back) = set.responder.deactivate_begin(name, &set.door)?;
         Ok(given_back.map_or(
             Pieces {
                 stream_table: NOTHING,

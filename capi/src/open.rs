@@ -4,9 +4,9 @@
 
 use core::ffi::c_void;
 
-use psmmu::{AbortBehaviour, Config, Delivery, Interface, Sizes};
+use psmmu::{Config, Delivery, Interface, QueueAbortPolicy, Sizes};
 
-use crate::ops::Door;
+use crate::ops::Callbacks;
 use crate::registers::Pages;
 use crate::set::{self, Set};
 use crate::types::{self, Description, Error, Ops, SIZE_DEFAULT};
@@ -19,7 +19,7 @@ impl Description {
     pub fn config(&self) -> Result<Config, Error> {
         let interface = match self.interface {
             0 => Interface::Realm,
-            1 => Interface::StandIn,
+            1 => Interface::NonSecureOnly,
             _ => return Err(Error::Argument),
         };
         let delivery = match self.delivery {
@@ -29,12 +29,12 @@ impl Description {
                 eventq: self.eventq_intid,
                 priq: self.priq_intid,
             },
-            2 => Delivery::Messages,
+            2 => Delivery::Msi,
             _ => return Err(Error::Argument),
         };
         let abort = match self.abort {
-            0 => AbortBehaviour::SpoilsQueue,
-            1 => AbortBehaviour::KeepsQueue,
+            0 => QueueAbortPolicy::Discard,
+            1 => QueueAbortPolicy::Preserve,
             _ => return Err(Error::Argument),
         };
         let size = |size: u32, default: u8, least: u8, most: u8| match u8::try_from(size) {
@@ -52,7 +52,7 @@ impl Description {
         if self.reserved != 0 {
             return Err(Error::Version);
         }
-        Ok(Config { name: self.name, interface, delivery, abort, sizes })
+        Ok(Config { psmmu_ptr: self.name, interface, delivery, abort, sizes })
     }
 }
 
@@ -98,7 +98,7 @@ unsafe fn open(
     // SAFETY: null, or readable (condition 2).
     let ops = unsafe { set::read(ops) }.ok_or(Error::Argument)?;
     // SAFETY: the functions are what they must be (condition 2).
-    let door = unsafe { Door::new(&ops) }?;
+    let door = unsafe { Callbacks::new(&ops) }?;
     if descriptions.is_null() && count != 0 {
         return Err(Error::Argument);
     }

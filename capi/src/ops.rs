@@ -4,7 +4,7 @@
 
 use core::ffi::c_void;
 
-use psmmu::{Clock, DeviceMemory, HostFault, HostGranule, HostMemory, StreamOwners, TableMemory};
+use psmmu::{Clock, DeviceMemory, HostFault, HostGranule, HostMemory, TableMemory, VsmmuLookup};
 use psmmu_abi::GRANULE_SIZE;
 
 use crate::memory::Shared;
@@ -12,19 +12,19 @@ use crate::types::{API_VERSION, Error, Ops};
 
 /// The embedder's functions, of which those are there that must be.
 #[derive(Clone, Copy, Debug)]
-pub struct Door {
+pub struct Callbacks {
     ops: Ops,
     replace_granule: unsafe extern "C" fn(*mut c_void, u64, *const u64, usize) -> bool,
     microseconds: unsafe extern "C" fn(*mut c_void) -> u64,
 }
 
-// SAFETY: the functions may be called on any CPU (the condition of `Door::new`), and the cookie goes
+// SAFETY: the functions may be called on any CPU (the condition of `Callbacks::new`), and the cookie goes
 // nowhere but to them.
-unsafe impl Send for Door {}
+unsafe impl Send for Callbacks {}
 // SAFETY: as above, on several CPUs at once.
-unsafe impl Sync for Door {}
+unsafe impl Sync for Callbacks {}
 
-impl Door {
+impl Callbacks {
     /// Takes the functions.
     ///
     /// # Errors
@@ -56,11 +56,11 @@ impl Door {
     }
 }
 
-impl HostMemory for Door {
+impl HostMemory for Callbacks {
     fn read(&self, granule: HostGranule, first: usize, words: &mut [u64]) -> Result<(), HostFault> {
         let read = self.ops.read_granule.ok_or(HostFault)?;
         let (to, count) = (words.as_mut_ptr(), words.len());
-        // SAFETY: the function does what it is for (the condition of `Door::new`): it writes no more
+        // SAFETY: the function does what it is for (the condition of `Callbacks::new`): it writes no more
         // than `count` words from `to` on, which are ours.
         if unsafe { read(self.ops.cookie, granule.address(), first, to, count) } {
             Ok(())
@@ -85,20 +85,20 @@ impl HostMemory for Door {
     }
 }
 
-impl StreamOwners for Door {
+impl VsmmuLookup for Callbacks {
     #[inline]
     fn is_owned(&self, stream: u32) -> bool {
         match self.ops.owns_stream {
-            // SAFETY: the function only answers (the condition of `Door::new`).
+            // SAFETY: the function only answers (the condition of `Callbacks::new`).
             Some(owns) => unsafe { owns(self.ops.cookie, stream) },
             None => false,
         }
     }
 }
 
-impl Clock for Door {
+impl Clock for Callbacks {
     fn microseconds(&self) -> u64 {
-        // SAFETY: the function only answers (the condition of `Door::new`).
+        // SAFETY: the function only answers (the condition of `Callbacks::new`).
         unsafe { (self.microseconds)(self.ops.cookie) }
     }
 }
@@ -106,7 +106,7 @@ impl Clock for Door {
 /// A level-2 stream table while it is open.
 #[derive(Debug)]
 pub struct OpenGranule {
-    door: Door,
+    door: Callbacks,
     memory: Shared,
 }
 
@@ -134,12 +134,12 @@ impl DeviceMemory for OpenGranule {
     }
 }
 
-impl TableMemory for Door {
+impl TableMemory for Callbacks {
     type Memory = OpenGranule;
 
     fn open(&self, address: u64) -> Option<OpenGranule> {
         let open = self.ops.open_granule?;
-        // SAFETY: the function does what it is for (the condition of `Door::new`).
+        // SAFETY: the function does what it is for (the condition of `Callbacks::new`).
         let va = unsafe { open(self.ops.cookie, address) };
         // SAFETY: 1., 3. The embedder has opened the granule, until it is closed, which is when the
         // value is dropped. 2. It has given the granule for a table of an SMMU.

@@ -3,11 +3,11 @@
 //! State, counters and trace, for the embedder to read.
 
 use psmmu::State;
-use psmmu::counters::{QueueCounters, Trouble};
+use psmmu::counters::{QueueCounters, TraceEvent};
 use psmmu_abi::ErrorCause;
 
 use crate::set::{self, Set};
-use crate::types::{self, ERRORS, Error, Numbers, QueueNumbers, TRACE_LENGTH, TroubleEntry};
+use crate::types::{self, ERRORS, Error, Numbers, QueueNumbers, TRACE_LENGTH, TraceEntry};
 
 impl From<&QueueCounters> for QueueNumbers {
     fn from(counters: &QueueCounters) -> Self {
@@ -39,13 +39,13 @@ impl From<&psmmu::Counters> for Numbers {
     }
 }
 
-impl From<Trouble> for TroubleEntry {
-    fn from(trouble: Trouble) -> Self {
+impl From<TraceEvent> for TraceEntry {
+    fn from(trouble: TraceEvent) -> Self {
         let (kind, value) = match trouble {
-            Trouble::Errors(causes) => (1, causes.bits()),
-            Trouble::CommandRefused(cons) => (2, cons.into()),
-            Trouble::Unanswered(stream) => (3, stream.into()),
-            Trouble::Failed => (4, 0),
+            TraceEvent::Errors(causes) => (1, causes.bits()),
+            TraceEvent::CommandRejected(cons) => (2, cons.into()),
+            TraceEvent::Unanswered(stream) => (3, stream.into()),
+            TraceEvent::Failed => (4, 0),
         };
         Self { kind, reserved: 0, value }
     }
@@ -96,7 +96,7 @@ pub unsafe extern "C" fn psmmu_read_counters(
 pub unsafe extern "C" fn psmmu_read_trace(
     set: *const Set,
     name: u64,
-    trace: *mut TroubleEntry,
+    trace: *mut TraceEntry,
 ) -> i32 {
     // SAFETY: 1.
     let unit = match unsafe { set::unit(set, name) } {

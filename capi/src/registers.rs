@@ -57,7 +57,7 @@ impl Called {
 }
 
 impl Pages {
-    /// Takes the registers that `description` tells of.
+    /// Takes the registers that `description` announces.
     ///
     /// # Errors
     /// When a page or a function is missing.

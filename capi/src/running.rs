@@ -3,7 +3,7 @@
 //! SMMUs that the embedder has brought up itself.
 
 use psmmu::command::{Command, CommandError, MIN_ENTRIES};
-use psmmu::{AttachError, Running};
+use psmmu::{AttachError, LiveQueues};
 
 use crate::memory::Shared;
 use crate::set::{self, Set};
@@ -21,7 +21,7 @@ impl From<AttachError> for Error {
             AttachError::NotRunning => Self::NotRunning,
             AttachError::Memory => Self::Memory,
             AttachError::PageRequests => Self::PageRequests,
-            AttachError::Messages => Self::Messages,
+            AttachError::Msi => Self::Messages,
             AttachError::TimedOut => Self::TimedOut,
             AttachError::Busy => Self::Busy,
         }
@@ -32,7 +32,7 @@ impl From<CommandError> for Error {
     fn from(error: CommandError) -> Self {
         match error {
             CommandError::NotActive => Self::State,
-            CommandError::Refused => Self::Refused,
+            CommandError::Rejected => Self::Refused,
             CommandError::TimedOut => Self::TimedOut,
             CommandError::Busy => Self::Busy,
             CommandError::TooMany => Self::Argument,
@@ -46,13 +46,13 @@ impl From<CommandError> for Error {
 /// 1. `set` is null or one that `psmmu_open` gave.
 /// 2. `running` is null or can be read; its queues are Realm memory as the header says, mapped as long as
 ///    the SMMU is attached.
-/// 3. `messages` is null or can be read.
+/// 3. `MSIs` is null or can be read.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn psmmu_attach(
     set: *const Set,
     name: u64,
     running: *const RunningQueues,
-    messages: *const MessageTriple,
+    msis: *const MessageTriple,
 ) -> i32 {
     let attach = || {
         // SAFETY: 1.
@@ -60,7 +60,7 @@ pub unsafe extern "C" fn psmmu_attach(
         // SAFETY: 2.
         let queues = unsafe { set::read(running) }.ok_or(Error::Argument)?;
         // SAFETY: 3.
-        let messages = unsafe { set::read(messages) };
+        let msis = unsafe { set::read(msis) };
         // SAFETY: 2., for this and the next two.
         let event_queue = unsafe { Shared::queue(&queues.event_queue, RECORD) }?;
         // SAFETY: 2.
@@ -68,9 +68,9 @@ pub unsafe extern "C" fn psmmu_attach(
         // SAFETY: 2.
         let command_queue = unsafe { Shared::queue(&queues.command_queue, REQUEST_OR_COMMAND) }?;
         let event_queue = event_queue.ok_or(Error::Argument)?;
-        let running = Running { event_queue, pri_queue, command_queue };
-        let messages = messages.as_ref().map(Into::into);
-        unit.psmmu.attach(running, messages, &set.door).map_err(Error::from)
+        let running = LiveQueues { event_queue, pri_queue, command_queue };
+        let msis = msis.as_ref().map(Into::into);
+        unit.psmmu.attach(running, msis, &set.door).map_err(Error::from)
     };
     types::code(attach())
 }

@@ -7,12 +7,12 @@ use core::ptr::NonNull;
 
 use psmmu::directory::MAX_PSMMUS;
 use psmmu::sync::Lock;
-use psmmu::{Activation, Config, Directory, DirectoryError, NewTable, Psmmu, Responder};
+use psmmu::{Activation, Config, Directory, DirectoryError, L2TableToken, Psmmu, Responder};
 use psmmu_abi::{ResultWord, Status};
 use static_assertions::{const_assert, const_assert_eq};
 
 use crate::memory::Shared;
-use crate::ops::Door;
+use crate::ops::Callbacks;
 use crate::registers::Pages;
 use crate::types::Error;
 
@@ -34,7 +34,7 @@ const_assert_eq!(MAX_PSMMUS, 16);
 const NEW_TABLES: usize = 8;
 
 /// The first stream of a table that is being made, and the claim to it unless a call works on that.
-pub type ClaimedTable = (u32, Option<NewTable>);
+pub type ClaimedTable = (u32, Option<L2TableToken>);
 
 /// An SMMU, and what C cannot hold in its hands meanwhile.
 #[derive(Debug)]
@@ -62,9 +62,9 @@ impl Unit {
 #[repr(C, align(64))]
 pub struct Set {
     /// Answers the host.
-    pub responder: Responder<'static, Pages, Shared, Door, Door>,
+    pub responder: Responder<'static, Pages, Shared, Callbacks, Callbacks>,
     /// The embedder's functions.
-    pub door: Door,
+    pub door: Callbacks,
     units: &'static [Unit],
 }
 
@@ -72,7 +72,7 @@ impl Set {
     /// Puts a set of the SMMUs that `units` gives, `count` of them, into `memory`.
     ///
     /// # Errors
-    /// When the memory is too small or not aligned, or the SMMUs cannot be told apart; or the first error
+    /// When the memory is too small or not aligned, or the SMMUs cannot be distinguished; or the first error
     /// of `units`.
     ///
     /// # Safety
@@ -83,7 +83,7 @@ impl Set {
         bytes: usize,
         count: usize,
         units: impl Iterator<Item = Result<(Config, Pages), Error>>,
-        door: Door,
+        door: Callbacks,
     ) -> Result<&'static Self, Error> {
         let place = NonNull::new(memory.cast::<Self>()).ok_or(Error::Argument)?;
         if count > MAX_PSMMUS {
@@ -108,7 +108,7 @@ impl Set {
         let units = unsafe { core::slice::from_raw_parts(first.as_ptr(), placed) };
         let directory = Directory::new(units.iter().map(|unit| &unit.psmmu));
         let directory = directory.map_err(|error| match error {
-            DirectoryError::SameName(_) => Error::SameName,
+            DirectoryError::DuplicatePsmmuPtr(_) => Error::DuplicatePsmmuPtr,
             DirectoryError::TooMany => Error::Count,
         })?;
         // SAFETY: the set fits into its part of the memory, is aligned, and nobody uses it.
@@ -140,7 +140,7 @@ impl Set {
     /// # Errors
     /// When there is none of this name.
     pub fn find(&self, name: u64) -> Result<&'static Unit, Error> {
-        self.units.iter().find(|unit| unit.psmmu.config().name == name).ok_or(Error::Unknown)
+        self.units.iter().find(|unit| unit.psmmu.config().psmmu_ptr == name).ok_or(Error::Unknown)
     }
 
     /// Finds an SMMU for the host.

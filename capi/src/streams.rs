@@ -10,12 +10,12 @@ use crate::types::{self, Error, Stage2Fields};
 impl From<StreamError> for Error {
     fn from(error: StreamError) -> Self {
         match error {
-            StreamError::Refused(psmmu::smmu::Refusal::Failed) => Self::Failed,
-            StreamError::Refused(_) | StreamError::State => Self::State,
+            StreamError::NotServing(psmmu::smmu::NotServing::Failed) => Self::Failed,
+            StreamError::NotServing(_) | StreamError::State => Self::State,
             StreamError::NoTable => Self::NoTable,
             StreamError::NotOpened => Self::NotOpened,
             StreamError::Stage2 => Self::Stage2,
-            StreamError::CommandRefused => Self::Refused,
+            StreamError::CommandRejected => Self::Refused,
             StreamError::TimedOut => Self::TimedOut,
             StreamError::Busy => Self::Busy,
         }

@@ -2,14 +2,14 @@
 
 //! Level-2 stream tables.
 
-use psmmu::NewTable;
+use psmmu::L2TableToken;
 use psmmu_abi::{ResultWord, Status};
 
 use crate::set::{self, Set, Unit};
 
 impl Unit {
     /// Keeps the claim to a table for [`psmmu_make_table`]; gives it back when there are too many.
-    fn keep_table(&self, first_stream: u32, table: NewTable) -> Result<(), NewTable> {
+    fn keep_token(&self, first_stream: u32, table: L2TableToken) -> Result<(), L2TableToken> {
         let mut tables = self.new_tables.lock();
         match tables.iter_mut().find(|place| place.is_none()) {
             Some(place) => {
@@ -21,14 +21,14 @@ impl Unit {
     }
 
     /// Takes the claim to a table, to be followed by [`return_table`](Self::return_table).
-    fn take_table(&self, first_stream: u64) -> Option<NewTable> {
+    fn take_table(&self, first_stream: u64) -> Option<L2TableToken> {
         let mut tables = self.new_tables.lock();
         let mut places = tables.iter_mut().flatten();
         places.find(|(stream, _)| u64::from(*stream) == first_stream)?.1.take()
     }
 
     /// Gives the claim to a table back, or ends it.
-    fn return_table(&self, first_stream: u64, table: Option<NewTable>) {
+    fn return_table(&self, first_stream: u64, table: Option<L2TableToken>) {
         let mut tables = self.new_tables.lock();
         for place in tables.iter_mut() {
             match place {
@@ -54,10 +54,10 @@ pub unsafe extern "C" fn psmmu_begin_table(set: *const Set, name: u64, first_str
         if !set.door.can_open() {
             return Err(ResultWord::of(Status::ErrorNotSupported));
         }
-        let (psmmu, table) = set.responder.begin_table(name, first_stream)?;
+        let (psmmu, table) = set.responder.st_l2_create_begin(name, first_stream)?;
         // It was accepted, so it has 32 bits.
-        unit.keep_table(first_stream as u32, table).map_err(|table| {
-            psmmu.abandon_table(table);
+        unit.keep_token(first_stream as u32, table).map_err(|table| {
+            psmmu.st_l2_create_cancel(table);
             ResultWord::of(Status::Busy)
         })
     };
@@ -83,7 +83,7 @@ pub unsafe extern "C" fn psmmu_make_table(
         // SAFETY: 1.
         let (set, unit) = unsafe { set::unit_for_host(set, name) }?;
         let table = unit.take_table(first_stream).ok_or(Status::ErrorInput)?;
-        match unit.psmmu.make_table(table, granule, &set.door, &set.door) {
+        match unit.psmmu.st_l2_create_finish(table, granule, &set.door, &set.door) {
             Ok(()) => {
                 free = false;
                 unit.return_table(first_stream, None);
@@ -112,7 +112,7 @@ pub unsafe extern "C" fn psmmu_abandon_table(set: *const Set, name: u64, first_s
     if let Ok((_, unit)) = unsafe { set::unit(set, name) }
         && let Some(table) = unit.take_table(first_stream)
     {
-        unit.psmmu.abandon_table(table);
+        unit.psmmu.st_l2_create_cancel(table);
         unit.return_table(first_stream, None);
     }
 }
@@ -132,7 +132,7 @@ pub unsafe extern "C" fn psmmu_destroy_table(
     let destroy = || {
         // SAFETY: 1.
         let set = unsafe { Set::from_raw(set) }.ok_or(Status::ErrorNotSupported)?;
-        set.responder.destroy_table(name, first_stream, &set.door, &set.door)
+        set.responder.st_l2_destroy(name, first_stream, &set.door, &set.door)
     };
     // SAFETY: 2.
     set::x0(destroy().map(|address| unsafe { set::write(granule, address) }))

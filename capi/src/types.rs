@@ -29,7 +29,7 @@ pub enum Error {
     /// PSMMU_E_COUNT.
     Count = -4,
     /// PSMMU_E_SAME_NAME.
-    SameName = -5,
+    DuplicatePsmmuPtr = -5,
     /// PSMMU_E_UNKNOWN.
     Unknown = -6,
     /// PSMMU_E_STATE.
@@ -191,7 +191,7 @@ const_assert_eq!(offset_of!(RunningQueues, event_queue), 0);
 const_assert_eq!(offset_of!(RunningQueues, pri_queue), 24);
 const_assert_eq!(offset_of!(RunningQueues, command_queue), 48);
 
-/// struct psmmu_messages.
+/// struct psmmu_msis.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(C)]
 #[expect(missing_docs, reason = "they are explained in the header")]
@@ -206,9 +206,9 @@ const_assert_eq!(offset_of!(MessageTriple, gerror), 0);
 const_assert_eq!(offset_of!(MessageTriple, eventq), 16);
 const_assert_eq!(offset_of!(MessageTriple, priq), 32);
 
-impl From<&MessageTriple> for psmmu::Messages {
-    fn from(messages: &MessageTriple) -> Self {
-        let MessageTriple { gerror, eventq, priq } = *messages;
+impl From<&MessageTriple> for psmmu::MsiConfig {
+    fn from(msis: &MessageTriple) -> Self {
+        let MessageTriple { gerror, eventq, priq } = *msis;
         Self { gerror, eventq, priq }
     }
 }
@@ -270,12 +270,12 @@ const_assert_eq!(offset_of!(NeededGranules, pri_queue), 24);
 #[expect(missing_docs, reason = "they are explained in the header")]
 pub struct WantedFlags {
     pub flags: u64,
-    pub messages: MessageTriple,
+    pub msis: MessageTriple,
 }
 
 const_assert_eq!(size_of::<WantedFlags>(), 56);
 const_assert_eq!(offset_of!(WantedFlags, flags), 0);
-const_assert_eq!(offset_of!(WantedFlags, messages), 8);
+const_assert_eq!(offset_of!(WantedFlags, msis), 8);
 
 /// struct psmmu_command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -357,16 +357,16 @@ const_assert_eq!(offset_of!(Numbers, errors), 120);
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C)]
 #[expect(missing_docs, reason = "they are explained in the header")]
-pub struct TroubleEntry {
+pub struct TraceEntry {
     pub kind: u32,
     pub reserved: u32,
     pub value: u64,
 }
 
-const_assert_eq!(size_of::<TroubleEntry>(), 16);
-const_assert_eq!(offset_of!(TroubleEntry, kind), 0);
-const_assert_eq!(offset_of!(TroubleEntry, reserved), 4);
-const_assert_eq!(offset_of!(TroubleEntry, value), 8);
+const_assert_eq!(size_of::<TraceEntry>(), 16);
+const_assert_eq!(offset_of!(TraceEntry, kind), 0);
+const_assert_eq!(offset_of!(TraceEntry, reserved), 4);
+const_assert_eq!(offset_of!(TraceEntry, value), 8);
 
 /// PSMMU_TRACE_LENGTH.
 pub const TRACE_LENGTH: usize = 16;

@@ -19,14 +19,17 @@ pub struct SourceCounts {
     /// Events of streams that a virtual SMMU owns.
     pub vsmmu: u64,
     /// Those of the last that nobody took.
-    pub untaken: u64,
+    pub unhandled: u64,
 }
 
 impl fmt::Display for SourceCounts {
     /// Writes them on one line.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { errors, psmmu, vsmmu, untaken } = self;
-        write!(f, "errors {errors}, events {psmmu}, for virtual SMMUs {vsmmu}, untaken {untaken}")
+        let Self { errors, psmmu, vsmmu, unhandled } = self;
+        write!(
+            f,
+            "errors {errors}, events {psmmu}, for virtual SMMUs {vsmmu}, unhandled {unhandled}"
+        )
     }
 }
 
@@ -51,7 +54,7 @@ impl<const STREAMS: usize> Counters<STREAMS> {
     /// Counts from zero.
     #[must_use]
     pub const fn new() -> Self {
-        const NONE: SourceCounts = SourceCounts { errors: 0, psmmu: 0, vsmmu: 0, untaken: 0 };
+        const NONE: SourceCounts = SourceCounts { errors: 0, psmmu: 0, vsmmu: 0, unhandled: 0 };
         Self { sources: [NONE; Source::ALL.len()], streams: [None; STREAMS], overflow: 0 }
     }
 
@@ -128,7 +131,7 @@ impl<S: EventSink + ?Sized, const STREAMS: usize> EventSink for Counting<'_, S, 
         self.counters.each(source, |counts| {
             add(&mut counts.vsmmu);
             if !taken {
-                add(&mut counts.untaken);
+                add(&mut counts.unhandled);
             }
         });
         self.counters.stream(stream);
@@ -173,9 +176,9 @@ mod tests {
         let none = SourceCounts::default();
         assert_eq!(counters.source(Source::Gerror), SourceCounts { errors: 1, ..none });
         assert_eq!(counters.source(Source::Eventq), SourceCounts { psmmu: 2, ..none });
-        let priq = SourceCounts { vsmmu: 2, untaken: 1, ..none };
+        let priq = SourceCounts { vsmmu: 2, unhandled: 1, ..none };
         assert_eq!(counters.source(Source::Priq), priq);
-        assert_eq!(priq.to_string(), "errors 0, events 0, for virtual SMMUs 2, untaken 1");
+        assert_eq!(priq.to_string(), "errors 0, events 0, for virtual SMMUs 2, unhandled 1");
     }
 
     #[test]

@@ -29,7 +29,7 @@ pub enum Interrupts {
         /// PRI queue.
         priq: Option<IntId>,
     },
-    /// By messages that the host allocates and passes on at activation; see
+    /// By MSIs that the host allocates and passes on at activation; see
     /// [`Vectors`](crate::Vectors).
     Msi,
 }
@@ -42,7 +42,7 @@ impl Interrupts {
         matches!(self, Self::Polled)
     }
 
-    const fn wire(&self, source: Source) -> Option<IntId> {
+    const fn wired_irq(&self, source: Source) -> Option<IntId> {
         match self {
             Self::Wired { gerror, eventq, priq } => match source {
                 Source::Eventq => *eventq,
@@ -54,8 +54,8 @@ impl Interrupts {
     }
 
     /// Returns the wires to connect, of an SMMU with page requests if `pri`.
-    pub fn wires(&self, pri: bool) -> impl Iterator<Item = (Source, IntId)> {
-        let all = Source::of(pri).filter_map(|source| Some((source, self.wire(source)?)));
+    pub fn wired_irqs(&self, pri: bool) -> impl Iterator<Item = (Source, IntId)> {
+        let all = Source::of(pri).filter_map(|source| Some((source, self.wired_irq(source)?)));
         all.filter(|(_, intid)| intid.is_shared())
     }
 
@@ -65,7 +65,7 @@ impl Interrupts {
         Source::of(pri).filter(|&source| match self {
             Self::Absent | Self::Msi => false,
             Self::Polled => true,
-            Self::Wired { .. } => !self.wire(source).is_some_and(IntId::is_shared),
+            Self::Wired { .. } => !self.wired_irq(source).is_some_and(IntId::is_shared),
         })
     }
 
@@ -74,7 +74,7 @@ impl Interrupts {
     /// [`Vectors::parameters_or_polled`](crate::Vectors::parameters_or_polled) finds out.
     pub fn warnings(&self, pri: bool) -> impl Iterator<Item = Warning> {
         let wired = matches!(self, Self::Wired { .. });
-        Source::of(pri).filter(move |_| wired).filter_map(|source| match self.wire(source) {
+        Source::of(pri).filter(move |_| wired).filter_map(|source| match self.wired_irq(source) {
             None => Some(Warning::Missing(source)),
             Some(intid) if !intid.is_shared() => Some(Warning::NotShared(source, intid)),
             Some(_) => None,
@@ -89,12 +89,12 @@ impl fmt::Display for Interrupts {
             Self::Polled => f.write_str("no interrupts, must be polled"),
             Self::Wired { .. } => {
                 f.write_str("wired")?;
-                Source::ALL.iter().try_for_each(|&source| match self.wire(source) {
+                Source::ALL.iter().try_for_each(|&source| match self.wired_irq(source) {
                     Some(intid) => write!(f, ", {source} {intid}"),
                     None => write!(f, ", {source} none"),
                 })
             }
-            Self::Msi => f.write_str("messages"),
+            Self::Msi => f.write_str("msis"),
         }
     }
 }
@@ -266,7 +266,7 @@ mod tests {
         let found = topology(0, IDR0_RME_IMPL, [0, 109, 106, 107, 108]);
         assert!(found.rme && found.interrupts.must_be_polled());
         assert!(found.interrupts.polled(true).eq(Source::ALL));
-        assert_eq!(found.interrupts.wires(true).count(), 0);
+        assert_eq!(found.interrupts.wired_irqs(true).count(), 0);
         assert_eq!(found.interrupts.warnings(true).count(), 0);
         assert_eq!(found.interrupts.to_string(), "no interrupts, must be polled");
     }
@@ -275,8 +275,8 @@ mod tests {
     fn the_wires_to_connect_include_the_pri_queue_only_with_pri() {
         let found = topology(0, IDR0_RME_IMPL, [1, 109, 106, 107, 0]).interrupts;
         let (eventq, gerror) = ((Source::Eventq, IntId(106)), (Source::Gerror, IntId(109)));
-        assert!(found.wires(false).eq([eventq, gerror]));
-        assert!(found.wires(true).eq([eventq, gerror, (Source::Priq, IntId(107))]));
+        assert!(found.wired_irqs(false).eq([eventq, gerror]));
+        assert!(found.wired_irqs(true).eq([eventq, gerror, (Source::Priq, IntId(107))]));
         assert_eq!(found.warnings(true).count(), 0);
         assert_eq!(found.polled(true).count(), 0);
         assert_eq!(found.to_string(), "wired, EVENTQ 106, GERROR 109, PRIQ 107");
@@ -296,7 +296,7 @@ mod tests {
         assert!(texts(true).eq([eventq, gerror, priq]));
         assert!(found.polled(false).eq([Source::Eventq, Source::Gerror]));
         assert!(found.polled(true).eq(Source::ALL));
-        assert_eq!(found.wires(true).count(), 0);
+        assert_eq!(found.wired_irqs(true).count(), 0);
     }
 
     #[test]

@@ -16,7 +16,7 @@ use core::fmt;
 
 use psmmu_abi::{Function, GRANULE_SIZE, MemoryTransfer, Status, Unknown};
 
-use crate::rmi::{Answer, Conduit, Meaning, Patience, Rmi, RmiError};
+use crate::rmi::{Answer, Conduit, Meaning, RetryBudget, Rmi, RmiError};
 
 /// Bytes in a granule.
 const GRANULE: u64 = GRANULE_SIZE as u64;
@@ -25,11 +25,11 @@ const PA_END: u64 = 1 << 52;
 
 /// What became of granules.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fate {
+pub enum UndelegateOutcome {
     /// They are the host's.
     Undelegated,
     /// The RMM did not let them go: never touch them again.
-    Lost,
+    Leaked,
 }
 
 /// A range was not delegated or undelegated as a whole.
@@ -39,15 +39,15 @@ pub struct RangeError {
     pub at: u64,
     /// Why.
     pub error: RmiError,
-    /// Granules of the range that are lost.
-    pub lost: u64,
+    /// Granules of the range that are leaked.
+    pub leaked: u64,
 }
 
 impl fmt::Display for RangeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} for the granule at {:#x}", self.error, self.at)?;
-        if self.lost != 0 {
-            write!(f, "; {} granules are lost and must not be used again", self.lost)?;
+        if self.leaked != 0 {
+            write!(f, "; {} granules are leaked and must not be used again", self.leaked)?;
         }
         Ok(())
     }
@@ -67,9 +67,9 @@ enum Step {
 
 /// Delegates `granules` granules from PA `base` on.
 ///
-/// On failure `fate` is told of each granule of the range whether it is the host's, and the range as a
-/// whole is no longer in the Realm world but for what is lost. Takes at most 2 calls for each granule and
-/// what `patience` allows; on failure twice that.
+/// On failure `outcome` is notified of each granule of the range whether it is the host's, and the range as a
+/// whole is no longer in the Realm world but for what is leaked. Takes at most 2 calls for each granule and
+/// what `retry_budget` allows; on failure twice that.
 ///
 /// # Errors
 /// The first granule that failed, and why: `ErrorInput` without a call for a range that is not aligned
@@ -78,19 +78,19 @@ pub fn delegate<C: Conduit>(
     rmi: &Rmi<C>,
     base: u64,
     granules: u64,
-    patience: &mut Patience,
-    fate: &mut impl FnMut(u64, u64, Fate),
+    retry_budget: &mut RetryBudget,
+    outcome: &mut impl FnMut(u64, u64, UndelegateOutcome),
 ) -> Result<(), RangeError> {
     let function = Function::GranuleRangeDelegate;
     let Some(top) = top(base, granules) else {
-        fate(base, granules, Fate::Undelegated);
+        outcome(base, granules, UndelegateOutcome::Undelegated);
         return Err(bad_range(function, base));
     };
     // An RMM that is too busy to go on must not keep what it has.
-    let mut reserve = *patience;
+    let mut reserve = *retry_budget;
     let mut at = base;
     while at < top {
-        let (error, doubtful_to) = match step(rmi, function, at, top, patience) {
+        let (error, doubtful_to) = match step(rmi, function, at, top, retry_budget) {
             Step::UpTo(end) => {
                 at = end;
                 continue;
@@ -98,46 +98,50 @@ pub fn delegate<C: Conduit>(
             Step::Nothing(error) => (error, at),
             Step::Doubt(error) => (error, top),
         };
-        let back = undelegate(rmi, base, (doubtful_to - base) / GRANULE, &mut reserve, fate);
+        let back = undelegate(rmi, base, (doubtful_to - base) / GRANULE, &mut reserve, outcome);
         if doubtful_to < top {
-            fate(doubtful_to, (top - doubtful_to) / GRANULE, Fate::Undelegated);
+            outcome(doubtful_to, (top - doubtful_to) / GRANULE, UndelegateOutcome::Undelegated);
         }
-        return Err(RangeError { at, error, lost: back.map_or_else(|error| error.lost, |()| 0) });
+        return Err(RangeError {
+            at,
+            error,
+            leaked: back.map_or_else(|error| error.leaked, |()| 0),
+        });
     }
     Ok(())
 }
 
 /// Undelegates `granules` granules from PA `base` on, each that the RMM lets go.
 ///
-/// `fate` is told of each granule of the range whether it is the host's. Takes at most 2 calls for each
-/// granule, and what `patience` allows.
+/// `outcome` is notified of each granule of the range whether it is the host's. Takes at most 2 calls for each
+/// granule, and what `retry_budget` allows.
 ///
 /// # Errors
-/// The first granule that failed, why, and how many are lost. `ErrorInput` without a call for a range
-/// that is not aligned or ends above 2^52; it is lost as a whole.
+/// The first granule that failed, why, and how many are leaked. `ErrorInput` without a call for a range
+/// that is not aligned or ends above 2^52; it is leaked as a whole.
 pub fn undelegate<C: Conduit>(
     rmi: &Rmi<C>,
     base: u64,
     granules: u64,
-    patience: &mut Patience,
-    fate: &mut impl FnMut(u64, u64, Fate),
+    retry_budget: &mut RetryBudget,
+    outcome: &mut impl FnMut(u64, u64, UndelegateOutcome),
 ) -> Result<(), RangeError> {
     let function = Function::GranuleRangeUndelegate;
     let Some(top) = top(base, granules) else {
-        fate(base, granules, Fate::Lost);
-        return Err(RangeError { lost: granules, ..bad_range(function, base) });
+        outcome(base, granules, UndelegateOutcome::Leaked);
+        return Err(RangeError { leaked: granules, ..bad_range(function, base) });
     };
     let mut failure: Option<RangeError> = None;
     let mut at = base;
     while at < top {
-        match step(rmi, function, at, top, patience) {
+        match step(rmi, function, at, top, retry_budget) {
             Step::UpTo(end) => {
-                fate(at, (end - at) / GRANULE, Fate::Undelegated);
+                outcome(at, (end - at) / GRANULE, UndelegateOutcome::Undelegated);
                 at = end;
             }
             Step::Nothing(error) | Step::Doubt(error) => {
-                fate(at, 1, Fate::Lost);
-                failure.get_or_insert(RangeError { at, error, lost: 0 }).lost += 1;
+                outcome(at, 1, UndelegateOutcome::Leaked);
+                failure.get_or_insert(RangeError { at, error, leaked: 0 }).leaked += 1;
                 at += GRANULE;
             }
         }
@@ -152,7 +156,7 @@ fn top(base: u64, granules: u64) -> Option<u64> {
 }
 
 const fn bad_range(function: Function, base: u64) -> RangeError {
-    RangeError { at: base, error: RmiError::Status(function, Status::ErrorInput), lost: 0 }
+    RangeError { at: base, error: RmiError::Status(function, Status::ErrorInput), leaked: 0 }
 }
 
 /// Makes one call, and what follows it if the RMM makes a stateful operation of it. One that wants
@@ -162,9 +166,9 @@ fn step<C: Conduit>(
     function: Function,
     at: u64,
     top: u64,
-    patience: &mut Patience,
+    retry_budget: &mut RetryBudget,
 ) -> Step {
-    let mut answer = rmi.patiently(patience, true, |rmi| match function {
+    let mut answer = rmi.with_retries(retry_budget, true, |rmi| match function {
         Function::GranuleRangeDelegate => rmi.granule_range_delegate(at, top),
         _ => rmi.granule_range_undelegate(at, top),
     });
@@ -177,8 +181,10 @@ fn step<C: Conduit>(
                 return Step::Nothing(error);
             }
             Meaning::Failure(error) => return Step::Doubt(error),
-            Meaning::Incomplete { wants: Some(MemoryTransfer::None), .. } if patience.spend() => {
-                rmi.patiently(patience, false, |rmi| rmi.op_continue(handle, false))
+            Meaning::Incomplete { wants: Some(MemoryTransfer::None), .. }
+                if retry_budget.spend() =>
+            {
+                rmi.with_retries(retry_budget, false, |rmi| rmi.op_continue(handle, false))
             }
             Meaning::Incomplete { can_cancel, .. } => {
                 if can_cancel {
@@ -228,26 +234,28 @@ mod tests {
         }
     }
 
-    type Fates = Vec<(u64, u64, Fate)>;
+    type UndelegateOutcomes = Vec<(u64, u64, UndelegateOutcome)>;
 
     struct Outcome {
         result: Result<(), RangeError>,
-        fates: Fates,
+        outcomes: UndelegateOutcomes,
         calls: Vec<(Function, u64, u64)>,
     }
 
     fn run(function: Function, granules: u64, answers: &[(u64, u64)]) -> Outcome {
         let answers = RefCell::new(answers.iter().copied().collect());
         let script = Script { answers, calls: RefCell::default() };
-        let (rmi, mut fates) = (Rmi::new(&script), Fates::new());
-        let mut fate = |address, granules, fate| fates.push((address, granules, fate));
-        let mut patience = Patience::new(TRIES);
+        let (rmi, mut outcomes) = (Rmi::new(&script), UndelegateOutcomes::new());
+        let mut outcome = |address, granules, outcome| outcomes.push((address, granules, outcome));
+        let mut retry_budget = RetryBudget::new(TRIES);
         let result = match function {
-            Function::GranuleRangeDelegate => delegate(&rmi, A, granules, &mut patience, &mut fate),
-            _ => undelegate(&rmi, A, granules, &mut patience, &mut fate),
+            Function::GranuleRangeDelegate => {
+                delegate(&rmi, A, granules, &mut retry_budget, &mut outcome)
+            }
+            _ => undelegate(&rmi, A, granules, &mut retry_budget, &mut outcome),
         };
         assert_eq!(script.answers.borrow().len(), 0, "answers nobody asked for");
-        Outcome { result, fates, calls: script.calls.into_inner() }
+        Outcome { result, outcomes, calls: script.calls.into_inner() }
     }
 
     const IN: Function = Function::GranuleRangeDelegate;
@@ -260,18 +268,22 @@ mod tests {
     #[test]
     fn a_range_is_done_in_as_many_steps_as_the_rmm_likes() {
         let run = run(IN, 5, &[(0, at(1)), (0, at(4)), (0, at(5))]);
-        assert_eq!((run.result, run.fates), (Ok(()), Fates::new()));
+        assert_eq!((run.result, run.outcomes), (Ok(()), UndelegateOutcomes::new()));
         assert_eq!(run.calls, [(IN, at(0), at(5)), (IN, at(1), at(5)), (IN, at(4), at(5))]);
     }
 
     #[test]
-    fn a_failure_midway_undoes_what_was_done_and_tells_of_each_granule() {
+    fn a_failure_midway_undoes_what_was_done_and_reports_of_each_granule() {
         let run = run(IN, 4, &[(0, at(2)), (1, 0), (0, at(1)), (1, 0)]);
         let error = RmiError::Status(IN, Status::ErrorInput);
-        assert_eq!(run.result, Err(RangeError { at: at(2), error, lost: 1 }));
+        assert_eq!(run.result, Err(RangeError { at: at(2), error, leaked: 1 }));
         assert_eq!(
-            run.fates,
-            [(at(0), 1, Fate::Undelegated), (at(1), 1, Fate::Lost), (at(2), 2, Fate::Undelegated)]
+            run.outcomes,
+            [
+                (at(0), 1, UndelegateOutcome::Undelegated),
+                (at(1), 1, UndelegateOutcome::Leaked),
+                (at(2), 2, UndelegateOutcome::Undelegated)
+            ]
         );
     }
 
@@ -280,8 +292,11 @@ mod tests {
         for end in [0, at(0), at(0) + 1, at(3), u64::MAX] {
             let run = run(IN, 2, &[(0, end), (0, at(1)), (1, 0)]);
             let error = RmiError::Malformed(IN, Unknown(end));
-            assert_eq!(run.result, Err(RangeError { at: at(0), error, lost: 1 }));
-            assert_eq!(run.fates, [(at(0), 1, Fate::Undelegated), (at(1), 1, Fate::Lost)]);
+            assert_eq!(run.result, Err(RangeError { at: at(0), error, leaked: 1 }));
+            assert_eq!(
+                run.outcomes,
+                [(at(0), 1, UndelegateOutcome::Undelegated), (at(1), 1, UndelegateOutcome::Leaked)]
+            );
         }
     }
 
@@ -293,8 +308,12 @@ mod tests {
         assert_eq!(run_1.result, Ok(()));
         let run_2 = run(IN, 1, &[(busy, 0); 4]);
         let error = RmiError::Status(IN, Status::Busy);
-        assert_eq!(run_2.result, Err(RangeError { at: at(0), error, lost: 0 }));
-        assert_eq!(run_2.fates, [(at(0), 1, Fate::Undelegated)], "it never was in the Realm world");
+        assert_eq!(run_2.result, Err(RangeError { at: at(0), error, leaked: 0 }));
+        assert_eq!(
+            run_2.outcomes,
+            [(at(0), 1, UndelegateOutcome::Undelegated)],
+            "it never was in the Realm world"
+        );
     }
 
     #[test]
@@ -307,17 +326,23 @@ mod tests {
         answers.push((0, at(1)));
         let run = run(IN, 2, &answers);
         let error = RmiError::Status(IN, Status::Busy);
-        assert_eq!(run.result, Err(RangeError { at: at(1), error, lost: 0 }));
-        assert_eq!(run.fates, [(at(0), 1, Fate::Undelegated), (at(1), 1, Fate::Undelegated)]);
+        assert_eq!(run.result, Err(RangeError { at: at(1), error, leaked: 0 }));
+        assert_eq!(
+            run.outcomes,
+            [
+                (at(0), 1, UndelegateOutcome::Undelegated),
+                (at(1), 1, UndelegateOutcome::Undelegated)
+            ]
+        );
     }
 
     #[test]
     fn a_granule_that_does_not_come_back_is_lost_and_the_others_are_not() {
         let run = run(OUT, 3, &[(0, at(1)), (16, 0), (0, at(3))]);
         let error = RmiError::Status(OUT, Status::ErrorGranule);
-        assert_eq!(run.result, Err(RangeError { at: at(1), error, lost: 1 }));
-        let [back, lost] = [Fate::Undelegated, Fate::Lost];
-        assert_eq!(run.fates, [(at(0), 1, back), (at(1), 1, lost), (at(2), 1, back)]);
+        assert_eq!(run.result, Err(RangeError { at: at(1), error, leaked: 1 }));
+        let [back, leaked] = [UndelegateOutcome::Undelegated, UndelegateOutcome::Leaked];
+        assert_eq!(run.outcomes, [(at(0), 1, back), (at(1), 1, leaked), (at(2), 1, back)]);
     }
 
     #[test]
@@ -333,7 +358,7 @@ mod tests {
     fn a_change_that_takes_calls_without_end_is_left_when_patience_ends() {
         let run = run(OUT, 1, &[(0xD, 5); 1 + TRIES as usize]);
         let error = RmiError::Status(OUT, Status::Incomplete);
-        assert_eq!(run.result, Err(RangeError { at: at(0), error, lost: 1 }));
+        assert_eq!(run.result, Err(RangeError { at: at(0), error, leaked: 1 }));
     }
 
     #[test]
@@ -344,21 +369,28 @@ mod tests {
             answers.push((0, at(1)));
             let run = run(IN, 1, &answers);
             let error = RmiError::Status(IN, Status::Incomplete);
-            assert_eq!(run.result, Err(RangeError { at: at(0), error, lost: 0 }));
-            assert_eq!(run.fates, [(at(0), 1, Fate::Undelegated)]);
+            assert_eq!(run.result, Err(RangeError { at: at(0), error, leaked: 0 }));
+            assert_eq!(run.outcomes, [(at(0), 1, UndelegateOutcome::Undelegated)]);
         }
     }
 
     #[test]
     fn a_range_that_cannot_be_is_refused_without_a_call() {
         let rmi = Rmi::new(Script { answers: RefCell::default(), calls: RefCell::default() });
-        let mut patience = Patience::new(0);
+        let mut retry_budget = RetryBudget::new(0);
         for (base, granules) in [(A + 1, 1), (PA_END, 1), (A, u64::MAX), (u64::MAX - 0xFFF, 1)] {
-            let mut fates = Fates::new();
-            let mut fate = |address, granules, fate| fates.push((address, granules, fate));
-            assert!(delegate(&rmi, base, granules, &mut patience, &mut fate).is_err());
-            assert!(undelegate(&rmi, base, granules, &mut patience, &mut fate).is_err());
-            assert_eq!(fates, [(base, granules, Fate::Undelegated), (base, granules, Fate::Lost)]);
+            let mut outcomes = UndelegateOutcomes::new();
+            let mut outcome =
+                |address, granules, outcome| outcomes.push((address, granules, outcome));
+            assert!(delegate(&rmi, base, granules, &mut retry_budget, &mut outcome).is_err());
+            assert!(undelegate(&rmi, base, granules, &mut retry_budget, &mut outcome).is_err());
+            assert_eq!(
+                outcomes,
+                [
+                    (base, granules, UndelegateOutcome::Undelegated),
+                    (base, granules, UndelegateOutcome::Leaked)
+                ]
+            );
         }
     }
 }

@@ -4,7 +4,7 @@
 //!
 //! The interrupt of a Realm event reaches the host, which may not look into the Realm's queues: it
 //! asks the RMM what happened and says when it is done. Before that it starts the RMM and the Realm
-//! half, and lends them memory. This crate does the asking and the lending, and nothing that a kernel
+//! half, and donates them memory. This crate does the asking and the lending, and nothing that a kernel
 //! does itself: no interrupt controller, no allocation, no printing.
 //!
 //! The numbers of the calls are those of [`psmmu_abi`]; who answers them in the RMM is
@@ -16,12 +16,12 @@
 //! | module | what it does |
 //! |---|---|
 //! | [`rmi`] | makes the calls, one method each, over a [`Conduit`] |
-//! | [`memory`] | what a kernel lends: a [`Page`] to talk through, [`Memory`] to hand over |
+//! | [`memory`] | what a kernel donates: a [`Page`] to talk through, [`Memory`] to hand over |
 //! | [`rmm`] | checks version and features, makes the RMM active |
 //! | [`mod@discover`] | finds out whether an SMMU has a Realm side and how it interrupts |
-//! | [`source`], [`msi`] | the interrupts: wires, or which message is whose and what the RMM is told of it |
+//! | [`source`], [`msi`] | the interrupts: wires, or which MSI is whose and what the RMM is notified of it |
 //! | [`psmmu`] | activates it, adds and removes stream tables, deactivates it |
-//! | [`lender`], [`operation`] | the one loop for all commands that take more than one call, and the account of what the RMM holds |
+//! | [`donor`], [`operation`] | the one loop for all commands that take more than one call, and the account of what the RMM holds |
 //! | [`granules`] | ranges of granules into the Realm world and back |
 //! | [`service`](mod@service) | answers one interrupt |
 //! | [`describe`], [`limiter`], [`counters`] | make events readable, not too many, and counted |
@@ -40,7 +40,7 @@
 //! # impl Memory for Allocator {
 //! #     fn allocate(&mut self, _: u64) -> Option<u64> { None }
 //! #     fn free(&mut self, _: u64, _: u64) {}
-//! #     fn lose(&mut self, _: u64, _: u64) {}
+//! #     fn leak(&mut self, _: u64, _: u64) {}
 //! # }
 //! # struct SharedPage;
 //! # impl Page for SharedPage {
@@ -55,30 +55,30 @@
 //! # fn uptime() -> u64 { 0 }
 //! # fn main() -> Result<(), Box<dyn core::error::Error>> {
 //! use psmmu_abi::{Event, IrqSet};
-//! use psmmu_host::{Described, Lender, Limiter, Rmi, Source, Verdict};
+//! use psmmu_host::{Described, MemoryDonor, Limiter, Rmi, Source, Verdict};
 //! use psmmu_host::{discover, psmmu, rmm, service};
 //!
 //! let rmi = Rmi::new(Smc);
-//! let mut lender = Lender::<_, _>::new(Allocator, SharedPage);
+//! let mut donor = MemoryDonor::<_, _>::new(Allocator, SharedPage);
 //! let mut page = SharedPage;
-//! rmm::start(&rmi, &mut lender, &mut page)?;
+//! rmm::start(&rmi, &mut donor, &mut page)?;
 //!
 //! let topology = discover(&rmi, SMMU, idr0(), &mut page);
 //! for warning in topology.interrupts.warnings(false) {
 //!     println!("{warning}");
 //! }
-//! for (source, intid) in topology.interrupts.wires(false) {
+//! for (source, intid) in topology.interrupts.wired_irqs(false) {
 //!     println!("connect {intid} to the handler of {source}");
 //! }
 //!
-//! psmmu::activate(&rmi, &mut lender, SMMU, &mut page, &psmmu::QUIET)?;
-//! psmmu::create_table(&rmi, &mut lender, SMMU, 8)?;
+//! psmmu::activate(&rmi, &mut donor, SMMU, &mut page, &psmmu::PARAMS_NO_MSI)?;
+//! psmmu::st_l2_create(&rmi, &mut donor, SMMU, 8)?;
 //!
 //! // At each interrupt, and once for each source now.
 //! let mut limiter = Limiter::new(10, 1_000_000);
 //! let mut print = |_: IrqSet, event: &Event| {
-//!     if let Verdict::Pass { held_back } = limiter.ask(uptime()) {
-//!         println!("{} ({held_back} more before it)", Described(event));
+//!     if let Verdict::Pass { suppressed } = limiter.ask(uptime()) {
+//!         println!("{} ({suppressed} more before it)", Described(event));
 //!     }
 //! };
 //! for source in Source::of(false) {
@@ -87,9 +87,9 @@
 //!     }
 //! }
 //!
-//! psmmu::destroy_table(&rmi, &mut lender, SMMU, 8)?;
-//! psmmu::deactivate(&rmi, &mut lender, SMMU)?;
-//! assert_eq!(lender.held_for(SMMU), 0);
+//! psmmu::st_l2_destroy(&rmi, &mut donor, SMMU, 8)?;
+//! psmmu::deactivate(&rmi, &mut donor, SMMU)?;
+//! assert_eq!(donor.held_for(SMMU), 0);
 //! # Ok(())
 //! # }
 //! ```
@@ -100,9 +100,9 @@
 pub mod counters;
 pub mod describe;
 pub mod discover;
+mod donated_ranges;
+pub mod donor;
 pub mod granules;
-mod ledger;
-pub mod lender;
 pub mod limiter;
 pub mod memory;
 pub mod msi;
@@ -116,11 +116,11 @@ pub mod source;
 pub use counters::Counters;
 pub use describe::{Described, EventLine};
 pub use discover::{Interrupts, Topology, discover};
-pub use lender::Lender;
+pub use donor::MemoryDonor;
 pub use limiter::{Limiter, Verdict};
 pub use memory::{Memory, Page};
-pub use msi::{MessageError, Vector, Vectors, World};
-pub use operation::{Cause, Limits, OperationError, Traffic};
-pub use rmi::{Answer, Command, Conduit, Meaning, Patience, Rmi, RmiError};
+pub use msi::{MsiError, SecurityState, Vector, Vectors};
+pub use operation::{Cause, Limits, OperationError, TransferStats};
+pub use rmi::{Answer, Command, Conduit, Meaning, RetryBudget, Rmi, RmiError};
 pub use service::{EventSink, ServiceError, Serviced, service};
 pub use source::{IntId, Source, Warning};

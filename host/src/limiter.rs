@@ -12,7 +12,7 @@ pub struct Limiter {
     interval: u64,
     start: u64,
     passed: u32,
-    held_back: u64,
+    suppressed: u64,
 }
 
 /// Whether to print.
@@ -21,7 +21,7 @@ pub enum Verdict {
     /// Yes, and say how many were held back since the last yes.
     Pass {
         /// How many.
-        held_back: u64,
+        suppressed: u64,
     },
     /// No.
     Hold,
@@ -31,32 +31,32 @@ impl Limiter {
     /// Lets `burst` through in each `interval` microseconds, from the first one on.
     #[must_use]
     pub const fn new(burst: u32, interval: u64) -> Self {
-        Self { burst, interval, start: 0, passed: 0, held_back: 0 }
+        Self { burst, interval, start: 0, passed: 0, suppressed: 0 }
     }
 
     /// Decides for one thing that came at `now` microseconds.
     pub const fn ask(&mut self, now: u64) -> Verdict {
-        let fresh = self.passed == 0 && self.held_back == 0;
+        let fresh = self.passed == 0 && self.suppressed == 0;
         if fresh || now.saturating_sub(self.start) >= self.interval {
             self.start = now;
             self.passed = 0;
         }
         if self.passed >= self.burst {
-            self.held_back = self.held_back.saturating_add(1);
+            self.suppressed = self.suppressed.saturating_add(1);
             return Verdict::Hold;
         }
         self.passed += 1;
-        let held_back = self.held_back;
-        self.held_back = 0;
-        Verdict::Pass { held_back }
+        let suppressed = self.suppressed;
+        self.suppressed = 0;
+        Verdict::Pass { suppressed }
     }
 
-    /// Returns how many are held back and not told yet, and forgets them: for the end of a burst that
+    /// Returns how many are held back and not reported yet, and forgets them: for the end of a burst that
     /// nothing follows.
-    pub const fn take_held_back(&mut self) -> u64 {
-        let held_back = self.held_back;
-        self.held_back = 0;
-        held_back
+    pub const fn take_suppressed(&mut self) -> u64 {
+        let suppressed = self.suppressed;
+        self.suppressed = 0;
+        suppressed
     }
 }
 
@@ -64,16 +64,16 @@ impl Limiter {
 mod tests {
     use super::*;
 
-    const PASS: Verdict = Verdict::Pass { held_back: 0 };
+    const PASS: Verdict = Verdict::Pass { suppressed: 0 };
 
     #[test]
-    fn a_burst_passes_the_rest_is_counted_and_told_with_the_next_that_passes() {
+    fn a_burst_passes_the_rest_is_counted_and_reported_with_the_next_that_passes() {
         let mut limiter = Limiter::new(2, 1000);
         assert_eq!([5000, 5001, 5002].map(|now| limiter.ask(now)), [PASS, PASS, Verdict::Hold]);
         assert_eq!(limiter.ask(5999), Verdict::Hold);
-        assert_eq!(limiter.ask(6000), Verdict::Pass { held_back: 2 });
+        assert_eq!(limiter.ask(6000), Verdict::Pass { suppressed: 2 });
         assert_eq!([6001, 6002].map(|now| limiter.ask(now)), [PASS, Verdict::Hold]);
-        assert_eq!((limiter.take_held_back(), limiter.take_held_back()), (1, 0));
+        assert_eq!((limiter.take_suppressed(), limiter.take_suppressed()), (1, 0));
     }
 
     #[test]
@@ -81,13 +81,13 @@ mod tests {
         let mut limiter = Limiter::new(1, 1000);
         assert_eq!(limiter.ask(10_000), PASS);
         assert_eq!([9_000, 0, 10_999].map(|now| limiter.ask(now)), [Verdict::Hold; 3]);
-        assert_eq!(limiter.ask(11_000), Verdict::Pass { held_back: 3 });
+        assert_eq!(limiter.ask(11_000), Verdict::Pass { suppressed: 3 });
     }
 
     #[test]
     fn a_limit_of_none_passes_none() {
         let mut limiter = Limiter::new(0, 0);
         assert_eq!([0, 1].map(|now| limiter.ask(now)), [Verdict::Hold; 2]);
-        assert_eq!(limiter.take_held_back(), 2);
+        assert_eq!(limiter.take_suppressed(), 2);
     }
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! What a kernel lends to the driver: pages to talk through, and memory to hand over.
+//! What a kernel donates to the driver: pages to talk through, and memory to hand over.
 
 /// A granule of the host that the RMM may read and write, in words of eight bytes.
 ///
@@ -52,10 +52,10 @@ pub trait Memory {
     /// take it granule by granule. No granule comes twice. What it contains is arbitrary.
     fn free(&mut self, address: u64, granules: u64);
 
-    /// Is told that `granules` granules from PA `address` on are lost: the RMM did not give them back
+    /// Is reported that `granules` granules from PA `address` on are lost: the RMM did not give them back
     /// or did not let them out of the Realm world. They must never be used again; an access may
     /// fault.
-    fn lose(&mut self, address: u64, granules: u64);
+    fn leak(&mut self, address: u64, granules: u64);
 }
 
 impl<M: Memory + ?Sized> Memory for &mut M {
@@ -67,7 +67,7 @@ impl<M: Memory + ?Sized> Memory for &mut M {
         (**self).free(address, granules);
     }
 
-    fn lose(&mut self, address: u64, granules: u64) {
-        (**self).lose(address, granules);
+    fn leak(&mut self, address: u64, granules: u64) {
+        (**self).leak(address, granules);
     }
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Interrupts by messages: which vector is whose, and what the RMM is told of them.
+//! Interrupts by MSIs: which vector is whose, and what the RMM is notified of them.
 //!
 //! The host allocates the vectors of the Realm side behind its own, in the same order:
 //!
@@ -28,7 +28,7 @@ const ADDRESS: u64 = 0x000F_FFFF_FFFF_FFFC;
 
 /// Whose queues and errors a vector is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum World {
+pub enum SecurityState {
     /// The host's own: it may be programmed into the Non-secure registers.
     NonSecure,
     /// The Realm side's: it is described to the RMM and programmed by it.
@@ -39,7 +39,7 @@ pub enum World {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Vector {
     /// Whose.
-    pub world: World,
+    pub world: SecurityState,
     /// Which.
     pub source: Source,
 }
@@ -51,9 +51,9 @@ pub struct Vectors {
     realm: bool,
 }
 
-/// A message that cannot be described to the RMM.
+/// An MSI that cannot be described to the RMM.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum MessageError {
+pub enum MsiError {
     /// There is none for this source of the Realm side.
     Missing(Source),
     /// Its address is zero, not a multiple of 4 or not below 2^52.
@@ -64,7 +64,7 @@ pub enum MessageError {
     NoPri,
 }
 
-impl MessageError {
+impl MsiError {
     /// Returns the source that it is about.
     #[must_use]
     pub const fn source(self) -> Source {
@@ -75,18 +75,18 @@ impl MessageError {
     }
 }
 
-impl fmt::Display for MessageError {
+impl fmt::Display for MsiError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Missing(source) => write!(f, "no message for {source} of the Realm side"),
+            Self::Missing(source) => write!(f, "no msi for {source} of the Realm side"),
             Self::Address(source, address) => write!(
                 f,
-                "the message for {source} of the Realm side goes to {address:#x}, a multiple of 4 \
+                "the msi for {source} of the Realm side goes to {address:#x}, a multiple of 4 \
                  below 2^52 is needed"
             ),
             Self::Data(source, data) => write!(
                 f,
-                "the message for {source} of the Realm side is {data:#x}, 32 bits are what the SMMU \
+                "the msi for {source} of the Realm side is {data:#x}, 32 bits are what the SMMU \
                  writes"
             ),
             Self::NoPri => f.write_str("page requests need vectors for PRIQ in the plan"),
@@ -94,7 +94,7 @@ impl fmt::Display for MessageError {
     }
 }
 
-impl core::error::Error for MessageError {}
+impl core::error::Error for MsiError {}
 
 impl Vectors {
     /// Plans the vectors of an SMMU with page requests if `pri`, whose Realm side interrupts as
@@ -120,8 +120,8 @@ impl Vectors {
     pub fn vector(self, index: usize) -> Option<Vector> {
         let each = self.each();
         let (world, place) = match index.checked_sub(each) {
-            None => (World::NonSecure, index),
-            Some(place) => (World::Realm, place),
+            None => (SecurityState::NonSecure, index),
+            Some(place) => (SecurityState::Realm, place),
         };
         let source = Source::of(self.pri).nth(place).filter(|_| index < self.count())?;
         Some(Vector { world, source })
@@ -138,49 +138,49 @@ impl Vectors {
         self.all().find_map(|(index, planned)| (planned == vector).then_some(index))
     }
 
-    /// Returns whether the message of vector `index` may be written to the Non-secure registers. Those
+    /// Returns whether the MSI of vector `index` may be written to the Non-secure registers. Those
     /// of the Realm side, and indexes that do not exist, may not.
     #[must_use]
     pub fn may_be_programmed(self, index: usize) -> bool {
-        self.vector(index).is_some_and(|vector| vector.world == World::NonSecure)
+        self.vector(index).is_some_and(|vector| vector.world == SecurityState::NonSecure)
     }
 
-    /// Builds the parameters of `PSMMU_ACTIVATE` from the message of each vector, by index.
+    /// Builds the parameters of `PSMMU_ACTIVATE` from the MSI of each vector, by index.
     ///
     /// Of `flags`, ATS and PRI are what is asked for; MSI is added if the Realm side interrupts by
-    /// messages. The message of PRIQ is only told with PRI, which an RMM may refuse even if the SMMU
+    /// MSIs. The MSI of PRIQ is only reported with PRI, which an RMM may refuse even if the SMMU
     /// has it.
     ///
     /// # Errors
-    /// [`MessageError`], which names the source.
+    /// [`MsiError`], which names the source.
     pub fn parameters(
         self,
-        messages: impl Fn(usize) -> Option<MsiMessage>,
+        msis: impl Fn(usize) -> Option<MsiMessage>,
         flags: PsmmuParamsFlags,
-    ) -> Result<PsmmuParamsFields, MessageError> {
-        let mut params = PsmmuParamsFields { flags, ..crate::psmmu::QUIET };
+    ) -> Result<PsmmuParamsFields, MsiError> {
+        let mut params = PsmmuParamsFields { flags, ..crate::psmmu::PARAMS_NO_MSI };
         params.flags.set(PsmmuParamsFlags::MSI, self.realm);
         if !self.realm {
             return Ok(params);
         }
         let pri = flags.contains(PsmmuParamsFlags::PRI);
         if pri && !self.pri {
-            return Err(MessageError::NoPri);
+            return Err(MsiError::NoPri);
         }
         for source in Source::of(pri) {
-            let index = self.index(Vector { world: World::Realm, source });
-            let message = index.and_then(&messages).ok_or(MessageError::Missing(source))?;
-            if message.address == 0 || message.address & !ADDRESS != 0 {
-                return Err(MessageError::Address(source, message.address));
+            let index = self.index(Vector { world: SecurityState::Realm, source });
+            let msi = index.and_then(&msis).ok_or(MsiError::Missing(source))?;
+            if msi.address == 0 || msi.address & !ADDRESS != 0 {
+                return Err(MsiError::Address(source, msi.address));
             }
-            if message.data > u32::MAX.into() {
-                return Err(MessageError::Data(source, message.data));
+            if msi.data > u32::MAX.into() {
+                return Err(MsiError::Data(source, msi.data));
             }
             *match source {
                 Source::Eventq => &mut params.eventq,
                 Source::Gerror => &mut params.gerror,
                 Source::Priq => &mut params.priq,
-            } = message;
+            } = msi;
         }
         Ok(params)
     }
@@ -192,15 +192,15 @@ impl Vectors {
     pub fn parameters_or_polled(
         self,
         interrupts: &mut Interrupts,
-        messages: impl Fn(usize) -> Option<MsiMessage>,
+        msis: impl Fn(usize) -> Option<MsiMessage>,
         flags: PsmmuParamsFlags,
     ) -> (PsmmuParamsFields, Option<Warning>) {
-        match self.parameters(messages, flags) {
+        match self.parameters(msis, flags) {
             Ok(params) => (params, None),
             Err(error) => {
                 *interrupts = Interrupts::Polled;
                 let flags = flags - PsmmuParamsFlags::MSI;
-                let params = PsmmuParamsFields { flags, ..crate::psmmu::QUIET };
+                let params = PsmmuParamsFields { flags, ..crate::psmmu::PARAMS_NO_MSI };
                 (params, Some(Warning::NoMsi(error)))
             }
         }
@@ -215,11 +215,11 @@ mod tests {
 
     use super::*;
 
-    const fn message(index: usize) -> MsiMessage {
+    const fn msi(index: usize) -> MsiMessage {
         MsiMessage { address: 0x0808_0040, data: 0x20 + index as u64 }
     }
 
-    fn plan(pri: bool, interrupts: Interrupts) -> Vec<(World, Source)> {
+    fn plan(pri: bool, interrupts: Interrupts) -> Vec<(SecurityState, Source)> {
         let vectors = Vectors::new(pri, &interrupts);
         let all: Vec<_> = vectors.all().map(|(_, v)| (v.world, v.source)).collect();
         assert_eq!(all.len(), vectors.count());
@@ -231,8 +231,8 @@ mod tests {
 
     #[test]
     fn the_vectors_of_the_realm_side_follow_those_of_the_host_in_the_same_order() {
+        use SecurityState::{NonSecure, Realm};
         use Source::{Eventq, Gerror, Priq};
-        use World::{NonSecure, Realm};
         assert_eq!(
             plan(false, Interrupts::Msi),
             [(NonSecure, Eventq), (NonSecure, Gerror), (Realm, Eventq), (Realm, Gerror)]
@@ -251,7 +251,7 @@ mod tests {
     }
 
     #[test]
-    fn without_messages_of_the_realm_side_no_vector_is_doubled() {
+    fn without_msis_of_the_realm_side_no_vector_is_doubled() {
         assert_eq!(plan(false, Interrupts::Polled).len(), 2);
         assert_eq!(plan(true, Interrupts::Absent).len(), 3);
     }
@@ -267,75 +267,75 @@ mod tests {
     }
 
     #[test]
-    fn the_parameters_describe_the_messages_of_the_realm_side_and_no_others() {
+    fn the_parameters_describe_the_msis_of_the_realm_side_and_no_others() {
         let vectors = Vectors::new(true, &Interrupts::Msi);
-        let with = |flags| vectors.parameters(|index| Some(message(index)), flags).unwrap();
+        let with = |flags| vectors.parameters(|index| Some(msi(index)), flags).unwrap();
         let plain = with(PsmmuParamsFlags::empty());
         assert_eq!(plain.flags, PsmmuParamsFlags::MSI);
-        assert_eq!((plain.eventq, plain.gerror), (message(3), message(4)));
+        assert_eq!((plain.eventq, plain.gerror), (msi(3), msi(4)));
         assert_eq!(plain.priq, MsiMessage::default(), "without PRI");
         let pri = with(PsmmuParamsFlags::PRI);
         assert_eq!(pri.flags, PsmmuParamsFlags::MSI | PsmmuParamsFlags::PRI);
-        assert_eq!(pri.priq, message(5));
+        assert_eq!(pri.priq, msi(5));
     }
 
     #[test]
-    fn without_messages_the_parameters_describe_none() {
+    fn without_msis_the_parameters_describe_none() {
         let vectors = Vectors::new(true, &Interrupts::Polled);
         let params = vectors.parameters(|_| None, PsmmuParamsFlags::MSI).unwrap();
-        assert_eq!(params, crate::psmmu::QUIET);
+        assert_eq!(params, crate::psmmu::PARAMS_NO_MSI);
     }
 
     #[test]
     fn without_fit_msis_there_is_a_warning_and_all_is_polled() {
         let asked = PsmmuParamsFlags::PRI | PsmmuParamsFlags::MSI;
-        let only = |wanted: usize| move |index| (index == wanted).then(|| message(index));
+        let only = |wanted: usize| move |index| (index == wanted).then(|| msi(index));
         let unfit = |_| Some(MsiMessage { address: 2, data: 0 });
         let cases: [(&dyn Fn(usize) -> Option<MsiMessage>, _); 3] = [
-            (&|_| None, MessageError::Missing(Source::Eventq)),
-            (&only(3), MessageError::Missing(Source::Gerror)),
-            (&unfit, MessageError::Address(Source::Eventq, 2)),
+            (&|_| None, MsiError::Missing(Source::Eventq)),
+            (&only(3), MsiError::Missing(Source::Gerror)),
+            (&unfit, MsiError::Address(Source::Eventq, 2)),
         ];
-        for (messages, error) in cases {
+        for (msis, error) in cases {
             let mut interrupts = Interrupts::Msi;
             let vectors = Vectors::new(true, &interrupts);
-            let (params, warning) = vectors.parameters_or_polled(&mut interrupts, messages, asked);
+            let (params, warning) = vectors.parameters_or_polled(&mut interrupts, msis, asked);
             assert_eq!(warning, Some(Warning::NoMsi(error)));
             let flags = PsmmuParamsFlags::PRI;
-            assert_eq!(params, PsmmuParamsFields { flags, ..crate::psmmu::QUIET });
+            assert_eq!(params, PsmmuParamsFields { flags, ..crate::psmmu::PARAMS_NO_MSI });
             assert!(interrupts.polled(true).eq(Source::ALL));
         }
         assert_eq!(
-            Warning::NoMsi(MessageError::Missing(Source::Eventq)).to_string(),
-            "no message for EVENTQ of the Realm side: nothing is reported of it unless all sources are \
+            Warning::NoMsi(MsiError::Missing(Source::Eventq)).to_string(),
+            "no msi for EVENTQ of the Realm side: nothing is reported of it unless all sources are \
              polled"
         );
         let mut interrupts = Interrupts::Msi;
         let vectors = Vectors::new(true, &interrupts);
-        let all = |index| Some(message(index));
+        let all = |index| Some(msi(index));
         let (params, warning) = vectors.parameters_or_polled(&mut interrupts, all, asked);
         assert_eq!((params.flags, warning, interrupts), (asked, None, Interrupts::Msi));
         assert_eq!(interrupts.polled(true).count(), 0);
     }
 
     #[test]
-    fn a_message_that_cannot_work_is_an_error_that_names_its_source() {
+    fn a_msi_that_cannot_work_is_an_error_that_names_its_source() {
         let vectors = Vectors::new(false, &Interrupts::Msi);
         let with = |changed: usize, to: Option<MsiMessage>| {
-            let messages = |index| if index == changed { to } else { Some(message(index)) };
-            vectors.parameters(messages, PsmmuParamsFlags::empty()).unwrap_err()
+            let msis = |index| if index == changed { to } else { Some(msi(index)) };
+            vectors.parameters(msis, PsmmuParamsFlags::empty()).unwrap_err()
         };
         let address = |address| Some(MsiMessage { address, data: 0 });
-        assert_eq!(with(2, None), MessageError::Missing(Source::Eventq));
-        assert_eq!(with(2, address(0)), MessageError::Address(Source::Eventq, 0));
-        assert_eq!(with(3, address(6)), MessageError::Address(Source::Gerror, 6));
-        assert_eq!(with(3, address(1 << 52)), MessageError::Address(Source::Gerror, 1 << 52));
+        assert_eq!(with(2, None), MsiError::Missing(Source::Eventq));
+        assert_eq!(with(2, address(0)), MsiError::Address(Source::Eventq, 0));
+        assert_eq!(with(3, address(6)), MsiError::Address(Source::Gerror, 6));
+        assert_eq!(with(3, address(1 << 52)), MsiError::Address(Source::Gerror, 1 << 52));
         let wide = Some(MsiMessage { address: 4, data: 1 << 32 });
         let error = with(3, wide);
         assert_eq!(
             error.to_string(),
-            "the message for GERROR of the Realm side is 0x100000000, 32 bits are what the SMMU writes"
+            "the msi for GERROR of the Realm side is 0x100000000, 32 bits are what the SMMU writes"
         );
-        assert_eq!(vectors.parameters(|_| None, PsmmuParamsFlags::PRI), Err(MessageError::NoPri));
+        assert_eq!(vectors.parameters(|_| None, PsmmuParamsFlags::PRI), Err(MsiError::NoPri));
     }
 }

@@ -2,7 +2,7 @@
 
 //! What a stateful operation may cost, what it did, and why it failed.
 //!
-//! The loop itself is [`Lender::run`](crate::Lender::run).
+//! The loop itself is [`MemoryDonor::run`](crate::MemoryDonor::run).
 
 use core::fmt;
 
@@ -48,20 +48,20 @@ impl Default for Limits {
 
 /// Memory that changed hands in one operation.
 ///
-/// `lost` and `refused` are 0 with an RMM in order, whether the operation succeeds or not: print them if
+/// `leaked` and `refused` are 0 with an RMM in order, whether the operation succeeds or not: print them if
 /// they are not.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Traffic {
+pub struct TransferStats {
     /// Granules that the RMM took.
     pub donated: u64,
     /// Granules that came back from it, of this operation or of earlier ones.
     pub returned: u64,
     /// Granules of an operation on a PSMMU that failed, which the RMM did not let go, as when a device
-    /// does not answer and may still use them. They stay lent until that PSMMU is deactivated.
+    /// does not answer and may still use them. They stay donated until that PSMMU is deactivated.
     pub kept: u64,
     /// Granules that the RMM neither holds by its own word nor let go;
-    /// [`Memory::lose`](crate::Memory::lose) was told which.
-    pub lost: u64,
+    /// [`Memory::leak`](crate::Memory::leak) was reported which.
+    pub leaked: u64,
     /// Entries of the RMM's lists that make no sense or name memory that it was not given, or that it
     /// gave back already. Such memory was not touched.
     pub refused: u32,
@@ -78,7 +78,7 @@ pub enum Cause {
     Delegate(RangeError),
     /// The RMM asks for memory in a form that this driver does not know: the word that asks.
     Request(Unknown),
-    /// There is no room to note one more region; see [`Lender`](crate::Lender).
+    /// There is no room to note one more region; see [`MemoryDonor`](crate::MemoryDonor).
     NoRoom,
     /// The RMM asked for so many granules more than [`Limits::granules`] allows.
     TooMuch(u64),
@@ -103,7 +103,9 @@ impl fmt::Display for Cause {
             Self::Request(Unknown(word)) => {
                 write!(f, "the RMM asks for memory by {word:#x}, which this driver does not know")
             }
-            Self::NoRoom => f.write_str("no room to note one more region: make the Lender larger"),
+            Self::NoRoom => {
+                f.write_str("no room to note one more region: make the MemoryDonor larger")
+            }
             Self::TooMuch(granules) => {
                 write!(f, "the RMM asks for {granules} granules more, which is above the limit")
             }
@@ -113,7 +115,7 @@ impl fmt::Display for Cause {
 }
 
 /// An operation failed. The memory that it was given is the host's again, but for what the RMM keeps
-/// and what is lost.
+/// and what is leaked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct OperationError {
     /// What was to be done.
@@ -123,7 +125,7 @@ pub struct OperationError {
     /// The RMM may still be at it, and what the command is about stays blocked.
     pub alive: bool,
     /// The memory that changed hands.
-    pub traffic: Traffic,
+    pub stats: TransferStats,
 }
 
 impl fmt::Display for OperationError {
@@ -135,15 +137,15 @@ impl fmt::Display for OperationError {
         if self.alive {
             f.write_str("; the RMM may still be at it, only a reset helps")?;
         }
-        if self.traffic.kept != 0 {
-            write!(f, "; {} granules stay lent until deactivation", self.traffic.kept)?;
+        if self.stats.kept != 0 {
+            write!(f, "; {} granules stay donated until deactivation", self.stats.kept)?;
         }
-        if self.traffic.lost != 0 {
-            let lost = self.traffic.lost;
-            write!(f, "; {lost} granules are lost and must not be used again")?;
+        if self.stats.leaked != 0 {
+            let leaked = self.stats.leaked;
+            write!(f, "; {leaked} granules are leaked and must not be used again")?;
         }
-        if self.traffic.refused != 0 {
-            write!(f, "; {} impossible entries in the RMM's lists", self.traffic.refused)?;
+        if self.stats.refused != 0 {
+            write!(f, "; {} impossible entries in the RMM's lists", self.stats.refused)?;
         }
         Ok(())
     }
@@ -167,23 +169,23 @@ mod tests {
             command: Command::PsmmuDeactivate { psmmu: 0 },
             cause: Cause::Rmi(status),
             alive: true,
-            traffic: Traffic { lost: 2, ..Traffic::default() },
+            stats: TransferStats { leaked: 2, ..TransferStats::default() },
         };
         assert_eq!(
             error.to_string(),
             "PsmmuDeactivate answered ErrorInput: wrong argument, or wrong state of what it names; the \
-             RMM may still be at it, only a reset helps; 2 granules are lost and must not be used again"
+             RMM may still be at it, only a reset helps; 2 granules are leaked and must not be used again"
         );
         let error = OperationError {
             cause: Cause::NoRoom,
             alive: false,
-            traffic: Traffic { kept: 4, refused: 3, ..Traffic::default() },
+            stats: TransferStats { kept: 4, refused: 3, ..TransferStats::default() },
             ..error
         };
         assert_eq!(
             error.to_string(),
-            "PsmmuDeactivate: no room to note one more region: make the Lender larger; 4 granules stay \
-             lent until deactivation; 3 impossible entries in the RMM's lists"
+            "PsmmuDeactivate: no room to note one more region: make the MemoryDonor larger; 4 granules stay \
+             donated until deactivation; 3 impossible entries in the RMM's lists"
         );
         assert_eq!(
             Cause::NoMemory(4).to_string(),

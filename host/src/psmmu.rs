@@ -6,7 +6,7 @@
 //!
 //! 1. [`activate`], then [`service`](crate::service()) once for each source, since nothing interrupts
 //!    for what was there before.
-//! 2. [`create_table`] for each device that is assigned, [`destroy_table`] when it is not any more.
+//! 2. [`st_l2_create`] for each device that is assigned, [`st_l2_destroy`] when it is not any more.
 //! 3. [`deactivate`], once no table is left.
 //!
 //! Each may make the RMM take memory or give it back. Only one at a time for one PSMMU.
@@ -15,9 +15,9 @@ use core::fmt;
 
 use psmmu_abi::{MsiMessage, PsmmuParamsFields, Status};
 
-use crate::lender::Lender;
+use crate::donor::MemoryDonor;
 use crate::memory::{Memory, Page};
-use crate::operation::{Cause, OperationError, Traffic};
+use crate::operation::{Cause, OperationError, TransferStats};
 use crate::rmi::{Command, Conduit, Rmi, RmiError};
 
 /// StreamIDs that one level-2 table is for, 64 entries of 64 bytes in a granule.
@@ -29,7 +29,7 @@ const LEVEL_2: u8 = 2;
 /// Starts the Realm side of the PSMMU whose Non-secure register page 0 lies at PA `psmmu`.
 ///
 /// `params` says how it interrupts and what it serves: [`Vectors::parameters`](crate::Vectors::parameters) builds it
-/// for messages, [`QUIET`] is for wires and for none. It is passed through `page`, which is the caller's
+/// for MSIs, [`PARAMS_NO_MSI`] is for wires and for none. It is passed through `page`, which is the caller's
 /// again on return.
 ///
 /// # Errors
@@ -38,20 +38,20 @@ const LEVEL_2: u8 = 2;
 /// answer. It is inactive then.
 pub fn activate<C: Conduit, M: Memory, P: Page, const RANGES: usize>(
     rmi: &Rmi<C>,
-    lender: &mut Lender<M, P, RANGES>,
+    donor: &mut MemoryDonor<M, P, RANGES>,
     psmmu: u64,
     page: &mut impl Page,
     params: &PsmmuParamsFields,
-) -> Result<Traffic, OperationError> {
+) -> Result<TransferStats, OperationError> {
     page.clear();
     for (index, word) in words(params).into_iter().enumerate() {
         page.set_word(index, word);
     }
-    lender.run(rmi, Command::PsmmuActivate { psmmu, params: page.address() })
+    donor.run(rmi, Command::PsmmuActivate { psmmu, params: page.address() })
 }
 
-/// Parameters without messages, address translation services and page requests.
-pub const QUIET: PsmmuParamsFields = PsmmuParamsFields {
+/// Parameters without MSIs, address translation services and page requests.
+pub const PARAMS_NO_MSI: PsmmuParamsFields = PsmmuParamsFields {
     flags: psmmu_abi::PsmmuParamsFlags::empty(),
     gerror: MsiMessage { address: 0, data: 0 },
     eventq: MsiMessage { address: 0, data: 0 },
@@ -78,13 +78,13 @@ const fn words(params: &PsmmuParamsFields) -> [u64; PsmmuParamsFields::WORDS] {
 /// level-2 tables.
 pub fn deactivate<C: Conduit, M: Memory, P: Page, const RANGES: usize>(
     rmi: &Rmi<C>,
-    lender: &mut Lender<M, P, RANGES>,
+    donor: &mut MemoryDonor<M, P, RANGES>,
     psmmu: u64,
-) -> Result<Traffic, OperationError> {
-    lender.run(rmi, Command::PsmmuDeactivate { psmmu })
+) -> Result<TransferStats, OperationError> {
+    donor.run(rmi, Command::PsmmuDeactivate { psmmu })
 }
 
-/// Whether [`create_table`] made a table.
+/// Whether [`st_l2_create`] made a table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Table {
     /// It did.
@@ -98,20 +98,20 @@ pub enum Table {
 /// # Errors
 /// [`OperationError`]: `ErrorInput` for an unknown PSMMU, for one that is not active and for a StreamID
 /// that it does not have.
-pub fn create_table<C: Conduit, M: Memory, P: Page, const RANGES: usize>(
+pub fn st_l2_create<C: Conduit, M: Memory, P: Page, const RANGES: usize>(
     rmi: &Rmi<C>,
-    lender: &mut Lender<M, P, RANGES>,
+    donor: &mut MemoryDonor<M, P, RANGES>,
     psmmu: u64,
     stream: u32,
 ) -> Result<Table, OperationError> {
-    match lender.run(rmi, Command::CreateTable { psmmu, stream: first(stream) }) {
+    match donor.run(rmi, Command::CreateTable { psmmu, stream: first(stream) }) {
         Ok(_) => Ok(Table::Created),
         Err(error) if met_table(&error) => Ok(Table::Exists),
         Err(error) => Err(error),
     }
 }
 
-/// Why [`destroy_table`] did not remove a table.
+/// Why [`st_l2_destroy`] did not remove a table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DestroyError {
     /// A device beside this one still uses it. Whoever removes the last one comes again.
@@ -136,15 +136,15 @@ impl core::error::Error for DestroyError {}
 /// Removes the level-2 stream table of `stream`.
 ///
 /// # Errors
-/// [`DestroyError::InUse`] while an entry of it belongs to a device; else as [`create_table`], and
+/// [`DestroyError::InUse`] while an entry of it belongs to a device; else as [`st_l2_create`], and
 /// `ErrorInput` when there is no such table.
-pub fn destroy_table<C: Conduit, M: Memory, P: Page, const RANGES: usize>(
+pub fn st_l2_destroy<C: Conduit, M: Memory, P: Page, const RANGES: usize>(
     rmi: &Rmi<C>,
-    lender: &mut Lender<M, P, RANGES>,
+    donor: &mut MemoryDonor<M, P, RANGES>,
     psmmu: u64,
     stream: u32,
-) -> Result<Traffic, DestroyError> {
-    lender.run(rmi, Command::DestroyTable { psmmu, stream: first(stream) }).map_err(|error| {
+) -> Result<TransferStats, DestroyError> {
+    donor.run(rmi, Command::DestroyTable { psmmu, stream: first(stream) }).map_err(|error| {
         if met_table(&error) { DestroyError::InUse } else { DestroyError::Failed(error) }
     })
 }

@@ -3,7 +3,7 @@
 //! Calls to the RMM, one method each.
 //!
 //! What may take more than one call is begun by [`Rmi::begin`] and led on by `op_continue` and its
-//! kin; [`Lender::run`](crate::Lender::run) is the loop around them. The other methods are done when
+//! kin; [`MemoryDonor::run`](crate::MemoryDonor::run) is the loop around them. The other methods are done when
 //! they return.
 
 mod answer;
@@ -123,9 +123,9 @@ pub struct Tracking {
 
 /// How many calls may be repeated that the RMM was too busy for.
 #[derive(Clone, Copy, Debug)]
-pub struct Patience(u32);
+pub struct RetryBudget(u32);
 
-impl Patience {
+impl RetryBudget {
     /// Allows `retries` repetitions in all.
     #[must_use]
     pub const fn new(retries: u32) -> Self {
@@ -166,11 +166,11 @@ impl<C: Conduit> Rmi<C> {
         self.ask(function, arguments).plain_success().map(|(outputs, _)| outputs)
     }
 
-    /// Repeats `call` while it answers "busy", or "blocked" if `blocked`, as often as `patience`
+    /// Repeats `call` while it answers "busy", or "blocked" if `blocked`, as often as `retry_budget`
     /// allows. Neither changes anything.
-    pub(crate) fn patiently(
+    pub(crate) fn with_retries(
         &self,
-        patience: &mut Patience,
+        retry_budget: &mut RetryBudget,
         blocked: bool,
         mut call: impl FnMut(&Self) -> Answer,
     ) -> Answer {
@@ -178,7 +178,7 @@ impl<C: Conduit> Rmi<C> {
             let answer = call(self);
             match answer.meaning() {
                 Meaning::Failure(error) if error.is_busy() || blocked && error.is_blocked() => {
-                    if !patience.spend() {
+                    if !retry_budget.spend() {
                         return answer;
                     }
                     self.conduit.pause();

@@ -8,9 +8,9 @@ use core::fmt;
 use psmmu_abi::features::{Register1, Register2};
 use psmmu_abi::{Status, Version};
 
-use crate::lender::Lender;
+use crate::donor::MemoryDonor;
 use crate::memory::{Memory, Page};
-use crate::operation::{OperationError, Traffic};
+use crate::operation::{OperationError, TransferStats};
 use crate::rmi::{Command, Conduit, Rmi, RmiError};
 
 /// Index of the feature register of granule sizes.
@@ -29,7 +29,7 @@ pub struct Capabilities {
 
 /// Why the RMM cannot serve a physical SMMU.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Unfit {
+pub enum StartError {
     /// It has another version, or is not there, or answered what it should not.
     Rmi(RmiError),
     /// Its granules are of another size: feature register 1.
@@ -43,13 +43,13 @@ pub enum Unfit {
     Activation(OperationError),
 }
 
-impl From<RmiError> for Unfit {
+impl From<RmiError> for StartError {
     fn from(error: RmiError) -> Self {
         Self::Rmi(error)
     }
 }
 
-impl fmt::Display for Unfit {
+impl fmt::Display for StartError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Rmi(error) => error.fmt(f),
@@ -73,13 +73,13 @@ impl fmt::Display for Unfit {
     }
 }
 
-impl core::error::Error for Unfit {}
+impl core::error::Error for StartError {}
 
 /// Finds out whether the RMM can serve a physical SMMU. Changes nothing.
 ///
 /// # Errors
-/// [`Unfit`], which says what was found and what is needed.
-pub fn examine<C: Conduit>(rmi: &Rmi<C>) -> Result<Capabilities, Unfit> {
+/// [`StartError`], which says what was found and what is needed.
+pub fn probe<C: Conduit>(rmi: &Rmi<C>) -> Result<Capabilities, StartError> {
     let version = rmi.version()?;
     if version < Version::RMI_2_0 {
         // It agreed and says in the same breath that it has nothing of the kind.
@@ -87,11 +87,11 @@ pub fn examine<C: Conduit>(rmi: &Rmi<C>) -> Result<Capabilities, Unfit> {
     }
     let granules = Register1::from_bits_retain(rmi.features(GRANULES)?);
     if !granules.contains(Register1::GRANULE_4K) {
-        return Err(Unfit::Granules(granules));
+        return Err(StartError::Granules(granules));
     }
     let devices = Register2::from_bits_retain(rmi.features(DEVICES)?);
     if !devices.contains(Register2::DEVICE_ASSIGNMENT) {
-        return Err(Unfit::Devices(devices));
+        return Err(StartError::Devices(devices));
     }
     Ok(Capabilities { version, devices })
 }
@@ -104,7 +104,7 @@ pub struct Started {
     /// It was active already, as after a `kexec`.
     pub was_active: bool,
     /// The memory that it took.
-    pub traffic: Traffic,
+    pub stats: TransferStats,
 }
 
 /// Examines the RMM, configures it for granules of 4 KiB and tracking regions of 1 GiB, and makes it
@@ -113,13 +113,13 @@ pub struct Started {
 /// The configuration is passed through `page`, which is the caller's again on return.
 ///
 /// # Errors
-/// [`Unfit`], which says what was found and what is needed.
+/// [`StartError`], which says what was found and what is needed.
 pub fn start<C: Conduit, M: Memory, P: Page, const RANGES: usize>(
     rmi: &Rmi<C>,
-    lender: &mut Lender<M, P, RANGES>,
+    donor: &mut MemoryDonor<M, P, RANGES>,
     page: &mut impl Page,
-) -> Result<Started, Unfit> {
-    let capabilities = examine(rmi)?;
+) -> Result<Started, StartError> {
+    let capabilities = probe(rmi)?;
     // Both fields zero: 1 GiB and 4 KiB.
     page.clear();
     match rmi.rmm_config_set(page.address()) {
@@ -130,12 +130,12 @@ pub fn start<C: Conduit, M: Memory, P: Page, const RANGES: usize>(
             let [region, granule] = [page.word(0), page.word(1)];
             // One byte by the specification, eight by all hosts.
             if granule as u8 != 0 {
-                return Err(Unfit::Configured([region, granule]));
+                return Err(StartError::Configured([region, granule]));
             }
-            return Ok(Started { capabilities, was_active: true, traffic: Traffic::default() });
+            return Ok(Started { capabilities, was_active: true, stats: TransferStats::default() });
         }
         Err(error) => return Err(error.into()),
     }
-    let traffic = lender.run(rmi, Command::RmmActivate).map_err(Unfit::Activation)?;
-    Ok(Started { capabilities, was_active: false, traffic })
+    let stats = donor.run(rmi, Command::RmmActivate).map_err(StartError::Activation)?;
+    Ok(Started { capabilities, was_active: false, stats })
 }

@@ -35,7 +35,7 @@ pub struct Serviced {
     /// Events handed to the sink and consumed.
     pub events: u32,
     /// Those of them that are for a virtual SMMU and that nobody took.
-    pub untaken: u32,
+    pub unhandled: u32,
     /// The budget ran out with more waiting: call again soon, no interrupt will remind you.
     pub more: bool,
     /// One register of an answer that had reserved bits set, of the last such answer. They were ignored.
@@ -98,7 +98,7 @@ pub fn service<C: Conduit>(
     let source = source.into();
     let mut serviced = Serviced {
         events: 0,
-        untaken: 0,
+        unhandled: 0,
         more: false,
         reserved: None,
         unserviced: IrqSet::empty(),
@@ -148,7 +148,7 @@ fn service_set<C: Conduit>(
             (Event::None, false) => return Ok(false),
             (Event::None, true) => return Err(ServiceError::PendingWithoutEvent),
             (Event::Vsmmu { stream_id }, _) => {
-                serviced.untaken += u32::from(!sink.vsmmu(source, *stream_id));
+                serviced.unhandled += u32::from(!sink.vsmmu(source, *stream_id));
             }
             (event, _) => {
                 serviced.unserviced |= lost_msis(event) - source;
@@ -205,8 +205,8 @@ mod tests {
         }
     }
 
-    const fn serviced(events: u32, untaken: u32, more: bool) -> Serviced {
-        Serviced { events, untaken, more, reserved: None, unserviced: IrqSet::empty() }
+    const fn serviced(events: u32, unhandled: u32, more: bool) -> Serviced {
+        Serviced { events, unhandled, more, reserved: None, unserviced: IrqSet::empty() }
     }
 
     fn stream(stream_id: u32, pending: bool) -> (u64, Notification) {

@@ -6,7 +6,7 @@ use core::fmt;
 
 use psmmu_abi::IrqSet;
 
-use crate::msi::MessageError;
+use crate::msi::MsiError;
 
 /// A source of interrupts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -100,7 +100,7 @@ pub enum Warning {
     NotShared(Source, IntId),
     /// The Realm side interrupts by MSIs, and the kernel has none that can be described to the RMM. Then
     /// no source interrupts, as the RMM takes the MSIs of all sources or of none.
-    NoMsi(MessageError),
+    NoMsi(MsiError),
 }
 
 impl Warning {

@@ -283,7 +283,7 @@ fn the_recipe_for_c_uses_what_the_header_declares() {
     for word in code(&page).into_iter().flat_map(|it| it.split(|c| !is_word(c))) {
         // What the page defines itself, the functions of the RMM that takes the library, and of the model.
         let ours = ["psmmu_events", "PSMMU_IRQ_NOTIFY", "PSMMU_EVENT_CONSUME", "PSMMU_ACTIVATE"];
-        let theirs = ["PSMMU_INFO", "PSMMU_DEACTIVATE", "psmmu_abi"];
+        let theirs = ["PSMMU_INFO", "PSMMU_DEACTIVATE", "psmmu_abi", "psmmu_ptr"];
         if !word.starts_with("psmmu_") && !word.starts_with("PSMMU_")
             || ours.iter().any(|own| word.starts_with(own))
             || theirs.contains(&word)

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The driver lends to the project's own RMM, with a device that is a model: on each path every granule
+//! The driver donates to the project's own RMM, with a device that is a model: on each path every granule
 //! comes home. What the driver does with RMMs of other kinds is in `lending`; what the RMM does with
 //! hosts of other kinds is in `tests/responder`.
 
@@ -9,8 +9,10 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use psmmu_abi::{Function, IrqSet, PsmmuParamsFields, PsmmuParamsFlags, Status};
 use psmmu_host::psmmu::{self, DestroyError, Table};
-use psmmu_host::{Cause, Command, Conduit, Lender, Limits, Memory, OperationError, Rmi, RmiError};
-use psmmu_host::{Traffic, rmm};
+use psmmu_host::{
+    Cause, Command, Conduit, Limits, Memory, MemoryDonor, OperationError, Rmi, RmiError,
+};
+use psmmu_host::{TransferStats, rmm};
 use responder_tests::{HOST_PAGE, Heap, LIST_PAGE, Machine, NO_MEMORY, Options, PSMMU};
 use responder_tests::{PSMMU_STEP, RamPage, STREAM};
 use smmu_model::Register;
@@ -37,13 +39,13 @@ impl Conduit for Cpu<'_> {
 }
 
 /// A heap that is empty after some allocations, or gives what is no memory.
-struct Purse<'a> {
+struct FakeAllocator<'a> {
     heap: Heap,
     left: &'a Cell<u32>,
     last_is_bad: bool,
 }
 
-impl Memory for Purse<'_> {
+impl Memory for FakeAllocator<'_> {
     fn allocate(&mut self, granules: u64) -> Option<u64> {
         let left = self.left.get().checked_sub(1);
         self.left.set(left.unwrap_or(0));
@@ -59,8 +61,8 @@ impl Memory for Purse<'_> {
         }
     }
 
-    fn lose(&mut self, address: u64, granules: u64) {
-        self.heap.lose(address, granules);
+    fn leak(&mut self, address: u64, granules: u64) {
+        self.heap.leak(address, granules);
     }
 }
 
@@ -68,7 +70,7 @@ impl Memory for Purse<'_> {
 struct Host<'a> {
     machine: &'a Machine,
     rmi: Rmi<Cpu<'a>>,
-    lender: Lender<Purse<'a>, RamPage>,
+    donor: MemoryDonor<FakeAllocator<'a>, RamPage>,
     page: RamPage,
 }
 
@@ -83,49 +85,53 @@ impl<'a> Host<'a> {
         last_is_bad: bool,
         meanwhile: Box<dyn Fn() + 'a>,
     ) -> Self {
-        let purse = Purse { heap: machine.heap.clone(), left, last_is_bad };
-        let lender = Lender::with_limits(purse, RamPage(machine.host.clone(), LIST_PAGE), LIMITS);
+        let allocator = FakeAllocator { heap: machine.heap.clone(), left, last_is_bad };
+        let donor =
+            MemoryDonor::with_limits(allocator, RamPage(machine.host.clone(), LIST_PAGE), LIMITS);
         let page = RamPage(machine.host.clone(), HOST_PAGE);
-        let mut host = Self { machine, rmi: Rmi::new(Cpu { machine, meanwhile }), lender, page };
-        rmm::start(&host.rmi, &mut host.lender, &mut host.page).expect("a fresh RMM");
+        let mut host = Self { machine, rmi: Rmi::new(Cpu { machine, meanwhile }), donor, page };
+        rmm::start(&host.rmi, &mut host.donor, &mut host.page).expect("a fresh RMM");
         host
     }
 
-    fn activate(&mut self) -> Result<Traffic, OperationError> {
-        self.activate_with(&psmmu::QUIET)
+    fn activate(&mut self) -> Result<TransferStats, OperationError> {
+        self.activate_with(&psmmu::PARAMS_NO_MSI)
     }
 
-    fn activate_with(&mut self, params: &PsmmuParamsFields) -> Result<Traffic, OperationError> {
-        psmmu::activate(&self.rmi, &mut self.lender, PSMMU, &mut self.page, params)
+    fn activate_with(
+        &mut self,
+        params: &PsmmuParamsFields,
+    ) -> Result<TransferStats, OperationError> {
+        psmmu::activate(&self.rmi, &mut self.donor, PSMMU, &mut self.page, params)
     }
 
-    fn deactivate(&mut self) -> Result<Traffic, OperationError> {
-        psmmu::deactivate(&self.rmi, &mut self.lender, PSMMU)
+    fn deactivate(&mut self) -> Result<TransferStats, OperationError> {
+        psmmu::deactivate(&self.rmi, &mut self.donor, PSMMU)
     }
 
-    fn create_table(&mut self, stream: u32) -> Result<Table, OperationError> {
-        psmmu::create_table(&self.rmi, &mut self.lender, PSMMU, stream)
+    fn st_l2_create(&mut self, stream: u32) -> Result<Table, OperationError> {
+        psmmu::st_l2_create(&self.rmi, &mut self.donor, PSMMU, stream)
     }
 
-    fn destroy_table(&mut self, stream: u32) -> Result<Traffic, DestroyError> {
-        psmmu::destroy_table(&self.rmi, &mut self.lender, PSMMU, stream)
+    fn st_l2_destroy(&mut self, stream: u32) -> Result<TransferStats, DestroyError> {
+        psmmu::st_l2_destroy(&self.rmi, &mut self.donor, PSMMU, stream)
     }
 
     /// Checks that the RMM holds so much, by its own word, by the driver's and by the allocator's, and
     /// that nothing was lost.
     fn check(&self, held: u64) {
-        assert_eq!(self.lender.held_for(PSMMU), held, "by the driver's word");
+        assert_eq!(self.donor.held_for(PSMMU), held, "by the driver's word");
         assert_eq!(self.machine.heap.used() as u64, held, "by the allocator's");
         assert_eq!(self.machine.host.realm().len() as u64, held, "by EL3's");
-        assert_eq!((self.lender.lost(), self.machine.heap.lost()), (0, Vec::new()));
+        assert_eq!((self.donor.leaked(), self.machine.heap.lost()), (0, Vec::new()));
     }
 
     /// Leads a whole life, in which nothing goes wrong.
     fn live(&mut self) {
         self.activate().expect("an inactive PSMMU");
-        assert_eq!(self.create_table(STREAM), Ok(Table::Created));
+        assert_eq!(self.st_l2_create(STREAM), Ok(Table::Created));
         self.check(NEEDS + 1);
-        self.destroy_table(STREAM).expect("a table that nobody uses");
+        self.st_l2_destroy(STREAM).expect("a table that nobody uses");
         self.deactivate().expect("an active PSMMU");
         self.check(0);
     }
@@ -138,7 +144,7 @@ fn refused(function: Function, status: Status) -> Cause {
 /// Returns why an operation failed that is over and after which nothing is amiss.
 fn cause<T: std::fmt::Debug>(result: Result<T, OperationError>) -> Cause {
     let error = result.expect_err("it cannot succeed");
-    assert_eq!((error.alive, error.traffic.lost, error.traffic.refused), (false, 0, 0), "{error}");
+    assert_eq!((error.alive, error.stats.leaked, error.stats.refused), (false, 0, 0), "{error}");
     error.cause
 }
 
@@ -162,7 +168,7 @@ fn a_host_that_runs_out_of_memory_gets_back_what_it_lent_and_can_try_again() {
         left.set(u32::MAX);
         host.activate().expect("memory is there again");
         left.set(0);
-        assert_eq!(cause(host.create_table(STREAM)), Cause::NoMemory(1));
+        assert_eq!(cause(host.st_l2_create(STREAM)), Cause::NoMemory(1));
         host.check(NEEDS);
         host.deactivate().expect("an active PSMMU");
         left.set(u32::MAX);
@@ -176,7 +182,7 @@ fn memory_that_cannot_be_delegated_ends_the_operation_and_the_rest_comes_back() 
         let (machine, left) = (Machine::new(Options::default()), Cell::new(allocations));
         let mut host = Host::new(&machine, &left, true);
         match cause(host.activate()) {
-            Cause::Delegate(error) => assert_eq!((error.at, error.lost), (NO_MEMORY, 0)),
+            Cause::Delegate(error) => assert_eq!((error.at, error.leaked), (NO_MEMORY, 0)),
             other => panic!("{other:?}"),
         }
         host.check(0);
@@ -189,22 +195,22 @@ fn memory_that_cannot_be_delegated_ends_the_operation_and_the_rest_comes_back() 
 fn what_the_rmm_refuses_costs_nothing() {
     let (machine, left) = (Machine::new(Options::default()), Cell::new(u32::MAX));
     let mut host = Host::new(&machine, &left, false);
-    let ats = PsmmuParamsFields { flags: PsmmuParamsFlags::ATS, ..psmmu::QUIET };
+    let ats = PsmmuParamsFields { flags: PsmmuParamsFlags::ATS, ..psmmu::PARAMS_NO_MSI };
     let activate = refused(Function::PsmmuActivate, Status::ErrorInput);
     assert_eq!(cause(host.activate_with(&ats)), activate);
     let create = refused(Function::PsmmuStL2Create, Status::ErrorInput);
-    assert_eq!(cause(host.create_table(STREAM)), create, "not active");
+    assert_eq!(cause(host.st_l2_create(STREAM)), create, "not active");
     host.check(0);
 
     host.activate().expect("an inactive PSMMU");
     assert_eq!(cause(host.activate()), activate, "twice");
-    assert_eq!(cause(host.create_table(1 << 16)), create, "no such stream");
-    assert_eq!(host.create_table(STREAM), Ok(Table::Created));
-    assert_eq!(host.create_table(STREAM + 1), Ok(Table::Exists));
+    assert_eq!(cause(host.st_l2_create(1 << 16)), create, "no such stream");
+    assert_eq!(host.st_l2_create(STREAM), Ok(Table::Created));
+    assert_eq!(host.st_l2_create(STREAM + 1), Ok(Table::Exists));
     let deactivate = refused(Function::PsmmuDeactivate, Status::ErrorInput);
     assert_eq!(cause(host.deactivate()), deactivate, "with a table");
     host.check(NEEDS + 1);
-    host.destroy_table(STREAM).expect("a table that nobody uses");
+    host.st_l2_destroy(STREAM).expect("a table that nobody uses");
     host.deactivate().expect("an active PSMMU");
     host.check(0);
 }
@@ -253,17 +259,20 @@ fn memory_that_a_deaf_device_may_still_use_stays_lent_until_it_hears_again() {
     let mut host = Host::new(&machine, &left, false);
     // It acknowledges the queue and then goes deaf.
     machine.device().before_write(Register::CmdqProd, |_| ());
-    machine.device().before_write(Register::CmdqProd, |device| device.set_deaf(true));
+    machine.device().before_write(Register::CmdqProd, |device| device.set_not_responding(true));
     let error = host.activate().expect_err("a deaf device");
     assert_eq!(error.cause, refused(Function::OpContinue, Status::ErrorDevice));
-    assert_eq!(error.traffic, Traffic { donated: NEEDS, kept: NEEDS, ..Traffic::default() });
+    assert_eq!(
+        error.stats,
+        TransferStats { donated: NEEDS, kept: NEEDS, ..TransferStats::default() }
+    );
     host.check(NEEDS);
     assert_eq!(cause(host.deactivate()), refused(Function::PsmmuDeactivate, Status::ErrorDevice));
     host.check(NEEDS);
 
-    machine.device().set_deaf(false);
-    let traffic = host.deactivate().expect("it hears again");
-    assert_eq!(traffic, Traffic { returned: NEEDS, ..Traffic::default() });
+    machine.device().set_not_responding(false);
+    let stats = host.deactivate().expect("it hears again");
+    assert_eq!(stats, TransferStats { returned: NEEDS, ..TransferStats::default() });
     host.check(0);
     host.live();
 }
@@ -276,8 +285,8 @@ fn events_that_nobody_took_keep_no_memory() {
     for address in 0..200 {
         machine.device().record(smmu_model::Record::stage_2_write(STREAM, address << 12));
     }
-    let told = machine.rmi().irq_notify(PSMMU, IrqSet::EVENTQ).expect("active");
-    assert!(told.pending);
+    let reported = machine.rmi().irq_notify(PSMMU, IrqSet::EVENTQ).expect("active");
+    assert!(reported.pending);
     host.deactivate().expect("an active PSMMU");
     host.check(0);
 }

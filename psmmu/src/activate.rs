@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Bring-up, in two steps, as memory is found in between: [`Psmmu::begin_activation`] claims the PSMMU
+//! Bring-up, in two steps, as memory is found in between: [`Psmmu::activate_begin`] claims the PSMMU
 //! and says what it needs, [`Psmmu::activate`] takes that and starts it: disable, program, enable,
 //! acknowledge, interrupts on, then translation.
 //!
-//! Interrupts are on before translation is, so that nothing is recorded while nobody would be told.
+//! Interrupts are on before translation is, so that nothing is recorded while nobody would be reported.
 //! What is recorded before is found by the first NOTIFY, which always looks.
 
 #![forbid(unsafe_code)]
@@ -24,9 +24,9 @@ use crate::registers::{
 use crate::smmu::{Delivery, Interface, Psmmu, Sizes, State};
 use crate::stream_table::{self, StreamTables};
 
-/// Where the interrupts of the Realm side go as messages.
+/// Where the interrupts of the Realm side go as MSIs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Messages {
+pub struct MsiConfig {
     /// Global errors.
     pub gerror: MsiMessage,
     /// Event queue.
@@ -37,11 +37,11 @@ pub struct Messages {
 
 /// What a PSMMU is to do once it is active.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Wanted {
+pub struct ActivateParams {
     /// Take page requests.
     pub page_requests: bool,
-    /// Interrupt by messages.
-    pub messages: Option<Messages>,
+    /// Interrupt by MSIs.
+    pub msis: Option<MsiConfig>,
 }
 
 /// What a PSMMU runs on: memory that is its own until it is at rest again.
@@ -72,7 +72,7 @@ pub struct Memory<M> {
 /// The memory that an activation asks for, each part as a number of granules: a power of two, at most
 /// 4096, in one piece that is aligned to its size.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Needs {
+pub struct MemoryRequirements {
     /// Level-1 stream table.
     pub stream_table: u16,
     /// Command queue.
@@ -93,15 +93,15 @@ pub enum ActivateError {
     Memory,
     /// Page requests are wanted, and the device has none.
     PageRequests,
-    /// Messages are wanted, and device or platform have none, or one of them is no 32-bit write to an
+    /// MSIs are wanted, and device or platform have none, or one of them is no 32-bit write to an
     /// aligned address of the device's address space.
-    Messages,
+    Msi,
     /// The device lacks something: a Realm side, coherent access, stage 2 of translation with
     /// little-endian AArch64 tables of 4 KiB granules, two-level stream tables, or bases that can be
     /// chosen.
     Unsupported,
     /// The device refused a command of the bring-up.
-    Refused,
+    Rejected,
     /// The device does not answer. It has failed and stays so.
     TimedOut,
 }
@@ -128,7 +128,7 @@ impl From<CommandError> for ActivateError {
     fn from(error: CommandError) -> Self {
         match error {
             CommandError::TimedOut => Self::TimedOut,
-            CommandError::Refused => Self::Refused,
+            CommandError::Rejected => Self::Rejected,
             CommandError::TooMany | CommandError::NotActive | CommandError::Busy => Self::Memory,
         }
     }
@@ -146,11 +146,11 @@ struct Device {
 }
 
 /// The claim to a PSMMU that is being activated. Whoever has it ends it by [`Psmmu::activate`] or
-/// [`Psmmu::abandon_activation`].
+/// [`Psmmu::activate_cancel`].
 #[derive(Debug)]
 #[must_use = "the PSMMU is in nobody's hands otherwise"]
 pub struct Activation {
-    wanted: Wanted,
+    wanted: ActivateParams,
     device: Device,
 }
 
@@ -158,14 +158,14 @@ impl Activation {
     /// Returns what memory is needed.
     #[must_use]
     #[cfg_attr(core_from_source, optimize(size))]
-    pub fn needs(&self) -> Needs {
+    pub fn needs(&self) -> MemoryRequirements {
         let Sizes { streams, commands, events, requests } = self.device.sizes;
         let granules = |log2: u8, entry_words: usize| {
             let bytes = (entry_words * 8).wrapping_shl(log2.into());
             (bytes / GRANULE_SIZE).max(1) as u16
         };
         let tables = streams.saturating_sub(stream_table::SPLIT as u8);
-        Needs {
+        MemoryRequirements {
             stream_table: granules(tables, 1),
             command_queue: granules(commands, command::WORDS),
             event_queue: granules(events, Record::WORDS),
@@ -175,7 +175,7 @@ impl Activation {
 }
 
 /// Sizes that fit both device and memory.
-struct Chosen {
+struct QueueSizes {
     commands: Log2Size,
     events: Log2Size,
     requests: Option<Log2Size>,
@@ -189,7 +189,7 @@ impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
     /// # Errors
     /// [`ActivateError`]; the PSMMU is as before. The device was only read.
     #[cfg_attr(core_from_source, optimize(size))]
-    pub fn begin_activation(&self, wanted: Wanted) -> Result<Activation, ActivateError> {
+    pub fn activate_begin(&self, wanted: ActivateParams) -> Result<Activation, ActivateError> {
         self.claim(State::Inactive, State::Activating).map_err(ActivateError::State)?;
         let device = self.device().and_then(|device| {
             self.check(&wanted, &device)?;
@@ -203,7 +203,7 @@ impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
 
     /// Gives the claim up.
     #[cfg_attr(core_from_source, optimize(size))]
-    pub fn abandon_activation(&self, _: Activation) {
+    pub fn activate_cancel(&self, _: Activation) {
         self.set_state(State::Inactive);
     }
 
@@ -224,12 +224,12 @@ impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
         memory: Memory<M>,
         clock: &impl Clock,
     ) -> Result<(), NotActivated<M>> {
-        let Some(sizes) = Chosen::choose(&memory, &activation) else {
-            self.abandon_activation(activation);
+        let Some(sizes) = QueueSizes::choose(&memory, &activation) else {
+            self.activate_cancel(activation);
             return Err(NotActivated { error: ActivateError::Memory, memory: Some(memory) });
         };
         // No holder waits for the device of a PSMMU that is claimed here.
-        let _issue = self.turn.lock();
+        let _issue = self.cmdq_lock.lock();
         // Before the device is at rest it must not even see the addresses.
         if self.quiesce(clock).is_err() {
             self.fail_claimed();
@@ -238,7 +238,7 @@ impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
         }
         let Err(error) = self.bring_up(&activation, memory, &sizes, clock) else {
             self.set_state(State::Active);
-            self.look_unasked();
+            self.poll_unsolicited();
             return Ok(());
         };
         let is_quiesced = error != ActivateError::TimedOut && {
@@ -259,13 +259,13 @@ impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
         &self,
         activation: &Activation,
         memory: Memory<M>,
-        sizes: &Chosen,
+        sizes: &QueueSizes,
         clock: &impl Clock,
     ) -> Result<(), ActivateError> {
         let Activation { wanted, device } = activation;
         self.errors.lock().reset(&self.registers);
         self.program(&memory, sizes, device);
-        self.program_messages(device.has_msi, device.has_pri, wanted);
+        self.program_msis(device.has_msi, device.has_pri, wanted);
 
         let Memory { stream_table, command_queue, event_queue, pri_queue, completion } = memory;
         let tables = StreamTables::new(stream_table, sizes.sid_bits, device.limits);
@@ -289,7 +289,7 @@ impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
         self.set_cr0(enables, clock)?;
         let invalidate = [Command::CFGI_ALL, Command::TLBI_NSNH_ALL, Command::TLBI_EL2_ALL];
         let count = if device.has_el2 { 3 } else { 2 };
-        self.run_in_turn(clock, &invalidate[..count])?;
+        self.run_locked(clock, &invalidate[..count])?;
 
         let mut interrupts = IrqCtrl::GERROR | IrqCtrl::EVENTQ;
         if sizes.requests.is_some() {
@@ -304,11 +304,11 @@ impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
     }
 
     /// Returns whether the device is to interrupt.
-    pub(crate) const fn interrupts(&self, wanted: &Wanted) -> bool {
+    pub(crate) const fn interrupts(&self, wanted: &ActivateParams) -> bool {
         match self.config.delivery {
             Delivery::Disabled => false,
             Delivery::Wired { .. } => true,
-            Delivery::Messages => wanted.messages.is_some(),
+            Delivery::Msi => wanted.msis.is_some(),
         }
     }
 
@@ -320,7 +320,7 @@ impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
         let idr1 = Idr1::new(read(Register32::NS_IDR1));
         let has_realm_side = match self.config.interface {
             Interface::Realm => RealmIdr1::new(read(Register32::IDR1)).has_realm_side(),
-            Interface::StandIn => true,
+            Interface::NonSecureOnly => true,
         };
         let idr5 = Idr5::new(read(Register32::NS_IDR5));
         let translates = idr0.has_stage_2()
@@ -354,32 +354,32 @@ impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
 
     /// Checks that the device can do what is wanted.
     #[cfg_attr(core_from_source, optimize(size))]
-    fn check(&self, wanted: &Wanted, device: &Device) -> Result<(), ActivateError> {
+    fn check(&self, wanted: &ActivateParams, device: &Device) -> Result<(), ActivateError> {
         if wanted.page_requests && !device.has_pri {
             return Err(ActivateError::PageRequests);
         }
         if self.can_send(wanted, device.has_msi, &device.limits) {
             Ok(())
         } else {
-            Err(ActivateError::Messages)
+            Err(ActivateError::Msi)
         }
     }
 
-    /// Returns whether the device can send the messages that are wanted, which may be none.
+    /// Returns whether the device can send the MSIs that are wanted, which may be none.
     #[cfg_attr(core_from_source, optimize(size))]
-    pub(crate) fn can_send(&self, wanted: &Wanted, has_msi: bool, limits: &Limits) -> bool {
-        let Some(messages) = &wanted.messages else {
+    pub(crate) fn can_send(&self, wanted: &ActivateParams, has_msi: bool, limits: &Limits) -> bool {
+        let Some(msis) = &wanted.msis else {
             return true;
         };
-        let is_good = |message: &MsiMessage| {
-            IrqCfg0::can_hold(message.address)
-                && limits.reach(message.address, 4)
-                && u32::try_from(message.data).is_ok()
+        let is_good = |msi: &MsiMessage| {
+            IrqCfg0::can_hold(msi.address)
+                && limits.reach(msi.address, 4)
+                && u32::try_from(msi.data).is_ok()
         };
-        let all_good = is_good(&messages.gerror)
-            && is_good(&messages.eventq)
-            && (!wanted.page_requests || is_good(&messages.priq));
-        has_msi && self.config.delivery == Delivery::Messages && all_good
+        let all_good = is_good(&msis.gerror)
+            && is_good(&msis.eventq)
+            && (!wanted.page_requests || is_good(&msis.priq));
+        has_msi && self.config.delivery == Delivery::Msi && all_good
     }
 
     /// Stops translation, interrupts and queues, in this order, each acknowledged.
@@ -432,7 +432,7 @@ impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
 
     /// Writes everything that must be in place before the enables.
     #[cfg_attr(core_from_source, optimize(size))]
-    fn program(&self, memory: &Memory<M>, sizes: &Chosen, device: &Device) {
+    fn program(&self, memory: &Memory<M>, sizes: &QueueSizes, device: &Device) {
         let registers = &self.registers;
         let base =
             |memory: &M, size: Log2Size| QueueBase::new(memory.address(), size.log2()).bits();
@@ -463,18 +463,18 @@ impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
         }
     }
 
-    /// Says where interrupts go. Without messages these registers do not exist; with them they hold
+    /// Says where interrupts go. Without MSIs these registers do not exist; with them they hold
     /// anything after reset.
     #[cfg_attr(core_from_source, optimize(size))]
-    pub(crate) fn program_messages(&self, has_msi: bool, has_pri: bool, wanted: &Wanted) {
+    pub(crate) fn program_msis(&self, has_msi: bool, has_pri: bool, wanted: &ActivateParams) {
         if !has_msi {
             return;
         }
         let registers = &self.registers;
         let put = |[cfg1, cfg2]: [Register32<ReadWrite>; 2],
                    cfg0: Register64,
-                   message: Option<MsiMessage>| {
-            let doorbell = match message {
+                   msi: Option<MsiMessage>| {
+            let doorbell = match msi {
                 Some(MsiMessage { address, data }) => {
                     registers.write32(cfg1, data as u32);
                     IrqCfg0::non_secure(address)
@@ -484,23 +484,23 @@ impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
             registers.write64(cfg0, doorbell.bits());
             registers.write32(cfg2, IRQ_CFG2_DEVICE);
         };
-        let messages = wanted.messages.as_ref();
+        let msis = wanted.msis.as_ref();
         put(
             [Register32::GERROR_IRQ_CFG1, Register32::GERROR_IRQ_CFG2],
             Register64::GERROR_IRQ_CFG0,
-            messages.map(|messages| messages.gerror),
+            msis.map(|msis| msis.gerror),
         );
         put(
             [Register32::EVENTQ_IRQ_CFG1, Register32::EVENTQ_IRQ_CFG2],
             Register64::EVENTQ_IRQ_CFG0,
-            messages.map(|messages| messages.eventq),
+            msis.map(|msis| msis.eventq),
         );
         if has_pri {
             // Its CFG2 also says when the wire is pulsed.
             put(
                 [Register32::PRIQ_IRQ_CFG1, Register32::PRIQ_IRQ_CFG2],
                 Register64::PRIQ_IRQ_CFG0,
-                messages.filter(|_| wanted.page_requests).map(|messages| messages.priq),
+                msis.filter(|_| wanted.page_requests).map(|msis| msis.priq),
             );
         }
     }
@@ -535,7 +535,7 @@ impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
     }
 }
 
-impl Chosen {
+impl QueueSizes {
     #[cfg_attr(core_from_source, optimize(size))]
     fn choose<M: DeviceMemory>(memory: &Memory<M>, activation: &Activation) -> Option<Self> {
         let Activation { wanted, device: Device { sizes, limits, .. } } = activation;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
 //! Taking over a PSMMU that runs already, for an RMM that brings its SMMUs up by itself and only wants
-//! events told: [`Psmmu::attach`] goes on where the queues stand, [`Psmmu::detach`] lets them go.
+//! events reported: [`Psmmu::attach`] goes on where the queues stand, [`Psmmu::detach`] lets them go.
 //!
 //! From one to the other the event queue, the PRI queue if given, GERRORN, IRQ_CTRL and the IRQ_CFG
 //! registers are this module's, and CR0, stream tables and translation the embedder's. The command queue
@@ -10,7 +10,7 @@
 
 #![forbid(unsafe_code)]
 
-use crate::activate::{Messages, Wanted};
+use crate::activate::{ActivateParams, MsiConfig};
 use crate::command::{self, Command, CommandError};
 use crate::limits::Limits;
 use crate::page_request::PageRequest;
@@ -23,7 +23,7 @@ use crate::smmu::{Busy, Psmmu, State};
 
 /// The queues of a PSMMU that runs, each exactly as large as its base register says.
 #[derive(Clone, Copy, Debug)]
-pub struct Running<M> {
+pub struct LiveQueues<M> {
     /// Event queue.
     pub event_queue: M,
     /// PRI queue, if the module is to serve it; it then needs the command queue for its answers.
@@ -46,8 +46,8 @@ pub enum AttachError {
     Memory,
     /// A PRI queue was given without the command queue, or to a device without page requests.
     PageRequests,
-    /// Messages are wanted, and device or platform have none, or one of them is bad.
-    Messages,
+    /// MSIs are wanted, and device or platform have none, or one of them is bad.
+    Msi,
     /// The device does not acknowledge that its interrupts are off or on.
     TimedOut,
     /// Another CPU waits for the device. Nothing has changed, and it is to be tried again.
@@ -79,7 +79,7 @@ impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
     /// Takes over the queues of a PSMMU that runs, programs how it interrupts and lets it.
     ///
     /// Records and page requests that wait, an overflow that is announced and errors that are active
-    /// are told like those that follow. Nothing interrupts for them: each source is to be asked about
+    /// are reported like those that follow. Nothing interrupts for them: each source is to be asked about
     /// once after this, as after an activation.
     ///
     /// # Errors
@@ -91,15 +91,15 @@ impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
     #[cfg_attr(core_from_source, optimize(size))]
     pub fn attach(
         &self,
-        running: Running<M>,
-        messages: Option<Messages>,
+        running: LiveQueues<M>,
+        msis: Option<MsiConfig>,
         clock: &impl Clock,
     ) -> Result<(), AttachError> {
         self.claim(State::Inactive, State::Activating).map_err(AttachError::State)?;
         // To the end: what claims the active PSMMU meanwhile waits until its interrupts are on.
-        let _turn = self.turn.lock();
-        let wanted = Wanted { page_requests: running.pri_queue.is_some(), messages };
-        if let Err(error) = self.take_over(running, &wanted, clock) {
+        let _issue = self.cmdq_lock.lock();
+        let wanted = ActivateParams { page_requests: running.pri_queue.is_some(), msis };
+        if let Err(error) = self.adopt_queues(running, &wanted, clock) {
             self.set_state(State::Inactive);
             return Err(error);
         }
@@ -113,28 +113,28 @@ impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
                 return Err(timed_out.into());
             }
         }
-        self.look_unasked();
+        self.poll_unsolicited();
         Ok(())
     }
 
     #[cfg_attr(core_from_source, optimize(size))]
-    fn take_over(
+    fn adopt_queues(
         &self,
-        running: Running<M>,
-        wanted: &Wanted,
+        running: LiveQueues<M>,
+        wanted: &ActivateParams,
         clock: &impl Clock,
     ) -> Result<(), AttachError> {
         let registers = &self.registers;
         let idr0 = Idr0::new(registers.read32(Register32::IDR0));
         let (has_msi, has_pri) = (idr0.has_msi(), idr0.has_pri());
-        let Running { event_queue, pri_queue, command_queue } = running;
+        let LiveQueues { event_queue, pri_queue, command_queue } = running;
 
         if wanted.page_requests && !(has_pri && command_queue.is_some()) {
             return Err(AttachError::PageRequests);
         }
         let limits = Limits::read(registers);
         if !self.can_send(wanted, has_msi, &limits) {
-            return Err(AttachError::Messages);
+            return Err(AttachError::Msi);
         }
         let mut needed = Cr0::EVENTQEN;
         needed.set(Cr0::PRIQEN, pri_queue.is_some());
@@ -164,7 +164,7 @@ impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
         }
 
         self.stop_interrupts(clock)?;
-        self.program_messages(has_msi, has_pri, wanted);
+        self.program_msis(has_msi, has_pri, wanted);
         // Under this lock detach and deactivation find out whose the PSMMU is.
         let _tables = self.tables.lock();
         self.errors.lock().resume(registers);
@@ -228,17 +228,17 @@ impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
         // Counted and stopped under one lock: a NOTIFY that began earlier may stage up to this moment.
         {
             let mut events = self.events.lock();
-            self.counters.events.dropped(events.held());
+            self.counters.events.dropped(events.staged_len());
             events.stop();
         }
         {
             let mut requests = self.requests.lock();
             if requests.as_ref().is_some() {
-                self.counters.page_requests.dropped(requests.held());
+                self.counters.page_requests.dropped(requests.staged_len());
             }
             requests.stop();
         }
-        self.errors.lock().forget();
+        self.errors.lock().clear();
         self.set_state(State::Inactive);
         Ok(())
     }
@@ -260,7 +260,7 @@ impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
 
     /// Acknowledges the command error that is active, and says whether one is: called by an embedder
     /// that has kept the command queue, once it has put something harmless in the place of the command.
-    /// The device goes on with the queue; the host is told of the error if it has not been yet.
+    /// The device goes on with the queue; the host is notified of the error if it has not been yet.
     ///
     /// With a command queue of the module's own this does nothing.
     #[cfg_attr(core_from_source, optimize(size))]
@@ -286,7 +286,7 @@ impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
     ) -> Result<(), CommandError> {
         let _issue = self.issue_lock()?;
         match self.state() {
-            State::Active => self.run_in_turn(clock, commands),
+            State::Active => self.run_locked(clock, commands),
             _ => Err(CommandError::NotActive),
         }
     }

@@ -10,8 +10,8 @@
 
 use heapless::Deque;
 
-use crate::counters::Trouble;
-use crate::gerror::Gone;
+use crate::counters::TraceEvent;
+use crate::gerror::NotResponding;
 use crate::queue::{DeviceMemory, Log2Size};
 use crate::registers::{Clock, Gerror, Register32, Registers, wait};
 use crate::smmu::{Busy, Psmmu, State};
@@ -81,7 +81,7 @@ impl Command {
     /// CMD_SYNC with CS = 1: when it is done the device writes `data` to the word at PA `address` of
     /// Realm memory, a multiple of 4, as inner shareable write-back memory.
     #[must_use]
-    pub const fn sync_with_message(address: u64, data: u32) -> Self {
+    pub const fn sync_msi(address: u64, data: u32) -> Self {
         const INTERRUPT: u64 = 1 << 12;
         const INNER_SHAREABLE: u64 = 3 << 22;
         const WRITE_BACK: u64 = 0xF << 24;
@@ -121,7 +121,7 @@ pub enum CommandError {
     /// There is no command queue.
     NotActive,
     /// The device refused one of them; the others have run.
-    Refused,
+    Rejected,
     /// The device does not get through them in time, and is given up.
     TimedOut,
     /// There are more of them than the queue has places.
@@ -137,7 +137,7 @@ impl From<Busy> for CommandError {
     }
 }
 
-/// Looks at memory for each look at the registers while a message is awaited, should it get lost.
+/// Looks at memory for each look at the registers while an MSI is awaited, should it get lost.
 const LOOKS_AT_MEMORY: u32 = 8;
 
 /// There are fewer free places than commands.
@@ -149,11 +149,11 @@ pub(crate) enum Repair {
     /// It can, once the error is acknowledged.
     Done,
     /// It can, without an answer to a page request, which it has refused.
-    Refused,
+    Rejected,
     /// It can, and has got through all commands before the [wake-up](CommandQueue::put_wake_up).
     WokenUp,
     /// It fails to fetch the same command again and again.
-    Hopeless,
+    Fatal,
 }
 
 /// The command queue of one PSMMU.
@@ -350,7 +350,7 @@ impl<M: DeviceMemory> CommandQueue<M> {
         let completion = self.completion.as_ref().filter(|_| self.by_msi);
         let sync = match completion {
             None => Command::SYNC,
-            Some(memory) => Command::sync_with_message(memory.address(), data),
+            Some(memory) => Command::sync_msi(memory.address(), data),
         };
         let mut batch =
             heapless::Vec::<_, { MIN_ENTRIES as usize }>::from_slice(commands).map_err(|_| Full)?;
@@ -399,7 +399,7 @@ impl<M: DeviceMemory> CommandQueue<M> {
 
     /// Puts a command into the last free place of the queue that the device refuses, unless one is there
     /// already. The error interrupts once the device has got through the queue: what else would bring the
-    /// host here to post the answers that wait, when it has been told that nothing is left?
+    /// host here to post the answers that wait, when it has been notified that nothing is left?
     #[cfg_attr(core_from_source, optimize(size))]
     pub(crate) fn put_wake_up(&mut self, registers: &impl Registers) {
         let is_there = self.wake_up.is_some_and(|at| self.is_waiting(at));
@@ -424,7 +424,7 @@ impl<M: DeviceMemory> CommandQueue<M> {
         dropped
     }
 
-    /// Returns whether it is time to look at the registers. While a message is awaited that is now and
+    /// Returns whether it is time to look at the registers. While an MSI is awaited that is now and
     /// then; without, always.
     #[cfg_attr(core_from_source, optimize(size))]
     fn is_time_for_registers(&mut self) -> bool {
@@ -432,10 +432,10 @@ impl<M: DeviceMemory> CommandQueue<M> {
         !self.by_msi || self.looks.is_multiple_of(LOOKS_AT_MEMORY)
     }
 
-    /// Returns how the commands that are waited for have ended, if the device has sent the message of
+    /// Returns how the commands that are waited for have ended, if the device has sent the MSI of
     /// their SYNC. No register access.
     #[cfg_attr(core_from_source, optimize(size))]
-    fn ended_by_message(&mut self, registers: &impl Registers) -> Option<Result<(), CommandError>> {
+    fn ended_by_msi(&mut self, registers: &impl Registers) -> Option<Result<(), CommandError>> {
         let (_, end) = self.waited?;
         if !self.by_msi || !self.has_msi_come() {
             return None;
@@ -463,10 +463,10 @@ impl<M: DeviceMemory> CommandQueue<M> {
     fn end(&mut self, registers: &impl Registers) -> Result<(), CommandError> {
         registers.read_barrier();
         self.waited = None;
-        if self.refused { Err(CommandError::Refused) } else { Ok(()) }
+        if self.refused { Err(CommandError::Rejected) } else { Ok(()) }
     }
 
-    /// Prepares the device to go on behind the command that failed, and tells whoever waits for it.
+    /// Prepares the device to go on behind the command that failed, and reports whoever waits for it.
     /// Unless the device is to try it again, a SYNC takes its place. One register read.
     #[cfg_attr(core_from_source, optimize(size))]
     pub(crate) fn repair(&mut self, registers: &impl Registers) -> (Repair, u32) {
@@ -481,7 +481,7 @@ impl<M: DeviceMemory> CommandQueue<M> {
             let times = if unfetched == number { times.saturating_add(1) } else { 1 };
             self.unfetched = (number, times);
             let hopeless = times > FETCH_RETRIES;
-            return (if hopeless { Repair::Hopeless } else { Repair::Done }, word);
+            return (if hopeless { Repair::Fatal } else { Repair::Done }, word);
         }
         let is_waited_for = self
             .waited
@@ -499,7 +499,7 @@ impl<M: DeviceMemory> CommandQueue<M> {
         // What nothing waits for was posted, unless it was in the queue when that was attached.
         let waiting = u64::from(self.size.used(self.prod, failed));
         let is_posted = !is_waited_for && (1..=self.issued).contains(&waiting);
-        (if is_posted { Repair::Refused } else { Repair::Done }, word)
+        (if is_posted { Repair::Rejected } else { Repair::Done }, word)
     }
 
     #[cfg_attr(core_from_source, optimize(size))]
@@ -520,7 +520,7 @@ impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
     /// # Errors
     /// [`CommandError`]. After a timeout the PSMMU has failed.
     #[cfg_attr(core_from_source, optimize(size))]
-    pub(crate) fn run_in_turn(
+    pub(crate) fn run_locked(
         &self,
         clock: &impl Clock,
         commands: &[Command],
@@ -545,13 +545,13 @@ impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
 
     /// Waits until the device is through with all of its commands, and with the MSIs of their SYNCs. A
     /// device that does not get through them may yet acknowledge that it is off, which is what counts for
-    /// all memory but the completion word. Called with the turn.
+    /// all memory but the completion word. Called with the lock of the command queue.
     #[cfg_attr(core_from_source, optimize(size))]
     pub(crate) fn finish_commands(&self, clock: &impl Clock) {
         if let Some(queue) = self.commands.lock().as_mut() {
             queue.stop_msis();
         }
-        let _ = self.run_in_turn(clock, &[]);
+        let _ = self.run_locked(clock, &[]);
     }
 
     /// Issues `commands` if there is room. Otherwise it repairs the queue if it stands still.
@@ -571,7 +571,7 @@ impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
     /// Repairs the command queue if it stands still, and returns whether it can run no more.
     #[cfg_attr(core_from_source, optimize(size))]
     fn is_hopeless(&self) -> bool {
-        self.repair_commands() == Some(Repair::Hopeless) || self.state() == State::Failed
+        self.repair_commands() == Some(Repair::Fatal) || self.state() == State::Failed
     }
 
     /// Returns how the commands that are waited for have ended, once they have, and repairs the queue if
@@ -581,7 +581,7 @@ impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
         let look_at_registers = match self.commands.lock().as_mut() {
             None => return Some(Err(CommandError::NotActive)),
             Some(queue) => {
-                if let Some(end) = queue.ended_by_message(&self.registers) {
+                if let Some(end) = queue.ended_by_msi(&self.registers) {
                     return Some(end);
                 }
                 queue.is_time_for_registers()
@@ -597,7 +597,7 @@ impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
     }
 
     /// Makes the command queue run again if it stands still because of an error, and keeps the error
-    /// to be told. One register read if it does not. If it is hopeless, the PSMMU is given up. `None`
+    /// to be reported. One register read if it does not. If it is hopeless, the PSMMU is given up. `None`
     /// without a command queue: of one that is somebody else's, the errors are his to repair.
     #[cfg_attr(core_from_source, optimize(size))]
     pub(crate) fn repair_commands(&self) -> Option<Repair> {
@@ -617,10 +617,10 @@ impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
         match errors.active(&self.registers) {
             Ok(active) if active.contains(Gerror::CMDQ_ERR) => {}
             Ok(_) => return Repair::Done,
-            Err(Gone) => {
+            Err(NotResponding) => {
                 drop(errors);
                 self.give_up(Gerror::CMDQ_ERR);
-                return Repair::Hopeless;
+                return Repair::Fatal;
             }
         }
         let (repair, cons) = commands.repair(&self.registers);
@@ -629,13 +629,13 @@ impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
             errors.acknowledge(&self.registers, Gerror::CMDQ_ERR);
             return repair;
         }
-        if repair == Repair::Refused {
+        if repair == Repair::Rejected {
             self.counters.pri_resp_refused.add(1);
         }
-        self.counters.trace.push(Trouble::CommandRefused(cons));
+        self.counters.trace.push(TraceEvent::CommandRejected(cons));
         errors.acknowledge_at_once(&self.registers, Gerror::CMDQ_ERR, &self.counters);
         drop(errors);
-        if repair == Repair::Hopeless {
+        if repair == Repair::Fatal {
             self.give_up(Gerror::CMDQ_ERR);
         }
         repair
@@ -661,7 +661,7 @@ impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
         if !commands.has_unposted() || post(commands) {
             return true;
         }
-        if self.repair(commands) != Repair::Hopeless && post(commands) {
+        if self.repair(commands) != Repair::Fatal && post(commands) {
             return true;
         }
         commands.put_wake_up(&self.registers);
@@ -678,7 +678,7 @@ mod tests {
         assert_eq!(Command::SYNC.words(), [0x46, 0]);
         assert_eq!(Command::CFGI_ALL.words(), [0x04, 0x1F]);
         assert_eq!(
-            Command::sync_with_message(0x8000_2000, 0xAB).words(),
+            Command::sync_msi(0x8000_2000, 0xAB).words(),
             [0x0000_00AB_0FC0_1046, 0x8000_2000]
         );
         let denied = Command::pri_invalid_request(8, Some(3), 0x1F);

@@ -1,41 +1,41 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Consuming: the host is done with the event that it was told.
+//! Consuming: the host is done with the event that it was reported.
 
 #![forbid(unsafe_code)]
 
 use psmmu_abi::IrqSet;
 
 use crate::command::CommandQueue;
-use crate::counters::{QueueCounters, Trouble};
+use crate::counters::{QueueCounters, TraceEvent};
 use crate::page_request::PageRequest;
 use crate::queue::DeviceMemory;
 use crate::record::Entry;
 use crate::registers::{Gerror, Register64, Registers, is_running};
-use crate::smmu::{AbortBehaviour, Psmmu, Refusal, State};
-use crate::staging::{Queue, Staged, Told};
+use crate::smmu::{NotServing, Psmmu, QueueAbortPolicy, State};
+use crate::staging::{Queue, Reported, Staged};
 use crate::sync::Lock;
 
 impl<M, E> Queue<M, E> {
-    /// Drops the first staged entry if it was told, and returns it with what it was told as.
+    /// Drops the first staged entry if it was reported, and returns it with what it was reported as.
     #[inline]
-    pub(crate) fn consume(&mut self) -> Option<(Staged<E>, Told)> {
-        match core::mem::replace(&mut self.told, Told::No) {
-            Told::No => None,
-            told => self.staged.pop_front().map(|entry| (entry, told)),
+    pub(crate) fn consume(&mut self) -> Option<(Staged<E>, Reported)> {
+        match core::mem::replace(&mut self.reported, Reported::No) {
+            Reported::No => None,
+            reported => self.staged.pop_front().map(|entry| (entry, reported)),
         }
     }
 }
 
 impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
-    /// Takes the told event off the first source in `set` that has one, in the order of
+    /// Takes the reported event off the first source in `set` that has one, in the order of
     /// [`notify`](Self::notify), queues without an interrupt of their own included. Without one nothing
     /// happens.
     ///
     /// # Errors
-    /// [`Refusal`] when the PSMMU is not active, or has failed and has no told event left.
+    /// [`NotServing`] when the PSMMU is not active, or has failed and has no reported event left.
     #[inline(always)]
-    pub fn consume(&self, set: IrqSet) -> Result<(), Refusal> {
+    pub fn consume(&self, set: IrqSet) -> Result<(), NotServing> {
         // What the events of a burst are consumed with: the rest is out of its way.
         if set == IrqSet::EVENTQ && self.state() == State::Active && self.consume_event(true) {
             return Ok(());
@@ -45,7 +45,7 @@ impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
 
     /// As [`consume`](Self::consume), for every set and state.
     #[inline(never)]
-    fn consume_any(&self, set: IrqSet) -> Result<(), Refusal> {
+    fn consume_any(&self, set: IrqSet) -> Result<(), NotServing> {
         let state = self.serving_state()?;
         let errors = set.contains(IrqSet::GERROR);
         let (events, requests) = (set.contains(IrqSet::EVENTQ), set.contains(IrqSet::PRIQ));
@@ -80,11 +80,11 @@ impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
             Some(requests) if named || requests.is_unannounced() => requests.consume(),
             _ => None,
         };
-        let Some((entry, told)) = consumed else {
+        let Some((entry, reported)) = consumed else {
             return false;
         };
         self.counters.page_requests.consumed.add(1);
-        if let (Staged::Record(request), Told::AsPsmmu) = (entry, told) {
+        if let (Staged::Record(request), Reported::AsPsmmu) = (entry, reported) {
             self.deny(&mut commands, &request);
         }
         true
@@ -100,17 +100,17 @@ impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
             Some(commands) => self.post_answer(commands, denial),
             None => {
                 self.counters.pri_resp_dropped.add(1);
-                self.counters.trace.push(Trouble::Unanswered(request.stream_id()));
+                self.counters.trace.push(TraceEvent::Unanswered(request.stream_id()));
             }
         }
     }
 
-    /// Repairs and acknowledges the told errors, and says whether there were any.
+    /// Repairs and acknowledges the reported errors, and says whether there were any.
     #[inline(never)]
     #[cfg_attr(core_from_source, optimize(size))]
     fn consume_errors(&self) -> bool {
         let mut errors = self.errors.lock();
-        if errors.told.is_empty() {
+        if errors.reported.is_empty() {
             return false;
         }
         let acknowledge = errors.consume();
@@ -141,7 +141,7 @@ impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
         queue: &Lock<Queue<M, E>>,
         counters: &QueueCounters,
     ) {
-        if self.config.abort == AbortBehaviour::SpoilsQueue
+        if self.config.abort == QueueAbortPolicy::Discard
             && errors.contains(E::WRITE_ABORT)
             && let Some(queue) = queue.lock().as_mut()
         {

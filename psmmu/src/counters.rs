@@ -142,24 +142,24 @@ impl Counters {
                 counter.add(1);
             }
         }
-        self.trace.push(Trouble::Errors(causes));
+        self.trace.push(TraceEvent::Errors(causes));
     }
 }
 
 /// Something worth knowing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Trouble {
+pub enum TraceEvent {
     /// These errors were found active.
     Errors(ErrorCause),
     /// The command at this CMDQ_CONS, with its error code, was refused.
-    CommandRefused(u32),
+    CommandRejected(u32),
     /// A page request of this stream was never answered.
     Unanswered(u32),
     /// The device was given up.
     Failed,
 }
 
-impl Trouble {
+impl TraceEvent {
     const ERRORS: u64 = 1;
     const COMMAND_REFUSED: u64 = 2;
     const UNANSWERED: u64 = 3;
@@ -169,7 +169,7 @@ impl Trouble {
     const fn pack(self) -> u64 {
         let (kind, value) = match self {
             Self::Errors(causes) => (Self::ERRORS, causes.bits()),
-            Self::CommandRefused(cons) => (Self::COMMAND_REFUSED, cons as u64),
+            Self::CommandRejected(cons) => (Self::COMMAND_REFUSED, cons as u64),
             Self::Unanswered(stream) => (Self::UNANSWERED, stream as u64),
             Self::Failed => (Self::FAILED, 0),
         };
@@ -180,7 +180,7 @@ impl Trouble {
         let value = word & ((1 << Self::KIND_SHIFT) - 1);
         match word >> Self::KIND_SHIFT {
             Self::ERRORS => Some(Self::Errors(ErrorCause::from_bits_retain(value))),
-            Self::COMMAND_REFUSED => Some(Self::CommandRefused(value as u32)),
+            Self::COMMAND_REFUSED => Some(Self::CommandRejected(value as u32)),
             Self::UNANSWERED => Some(Self::Unanswered(value as u32)),
             Self::FAILED => Some(Self::Failed),
             _ => None,
@@ -204,15 +204,15 @@ impl Trace {
     }
 
     /// Returns what is kept, oldest first. What is added meanwhile may be among it or not.
-    pub fn iter(&self) -> impl Iterator<Item = Trouble> {
+    pub fn iter(&self) -> impl Iterator<Item = TraceEvent> {
         let oldest = self.next.load(Ordering::Acquire) as usize;
         (0..Self::LENGTH).filter_map(move |offset| {
             let entry = self.entries.get(oldest.wrapping_add(offset) % Self::LENGTH)?;
-            Trouble::unpack(entry.load(Ordering::Relaxed))
+            TraceEvent::unpack(entry.load(Ordering::Relaxed))
         })
     }
 
-    pub(crate) fn push(&self, trouble: Trouble) {
+    pub(crate) fn push(&self, trouble: TraceEvent) {
         let place = self.next.fetch_add(1, Ordering::AcqRel) as usize % Self::LENGTH;
         if let Some(entry) = self.entries.get(place) {
             entry.store(trouble.pack(), Ordering::Relaxed);
@@ -232,28 +232,28 @@ mod tests {
         let trace = Trace::new();
         assert_eq!(trace.iter().count(), 0);
         for stream in 0..20 {
-            trace.push(Trouble::Unanswered(stream));
+            trace.push(TraceEvent::Unanswered(stream));
         }
-        let expected: Vec<_> = (4..20).map(Trouble::Unanswered).collect();
+        let expected: Vec<_> = (4..20).map(TraceEvent::Unanswered).collect();
         assert_eq!(trace.iter().collect::<Vec<_>>(), expected);
     }
 
     #[test]
     fn every_entry_reads_back_as_written() {
         for trouble in [
-            Trouble::Errors(ErrorCause::all()),
-            Trouble::CommandRefused(0x0100_0007),
-            Trouble::Unanswered(u32::MAX),
-            Trouble::Failed,
+            TraceEvent::Errors(ErrorCause::all()),
+            TraceEvent::CommandRejected(0x0100_0007),
+            TraceEvent::Unanswered(u32::MAX),
+            TraceEvent::Failed,
         ] {
             let packed = match trouble {
                 // Seven bytes hold every cause that exists.
-                Trouble::Errors(_) => Trouble::Errors(ErrorCause::PRIQ_OVERFLOW),
+                TraceEvent::Errors(_) => TraceEvent::Errors(ErrorCause::PRIQ_OVERFLOW),
                 other => other,
             };
-            assert_eq!(Trouble::unpack(packed.pack()), Some(packed));
+            assert_eq!(TraceEvent::unpack(packed.pack()), Some(packed));
         }
-        assert_eq!(Trouble::unpack(0), None);
+        assert_eq!(TraceEvent::unpack(0), None);
     }
 
     #[test]

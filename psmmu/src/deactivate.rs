@@ -61,13 +61,13 @@ impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
             self.events.lock().as_mut().into_iter().for_each(Queue::fail);
             self.requests.lock().as_mut().into_iter().for_each(Queue::fail);
         }
-        if self.bring_to_rest(was_active, clock).is_err() {
-            self.errors.lock().keep(Gerror::CMDQ_ERR, &self.counters);
+        if self.quiesce_device(was_active, clock).is_err() {
+            self.errors.lock().latch(Gerror::CMDQ_ERR, &self.counters);
             self.fail_claimed();
             return Err(DeactivateError::TimedOut);
         }
         let memory = self.take_memory();
-        self.errors.lock().forget();
+        self.errors.lock().clear();
         self.set_deactivated();
         Ok(memory)
     }
@@ -95,7 +95,7 @@ impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
     }
 
     #[cfg_attr(core_from_source, optimize(size))]
-    fn bring_to_rest(&self, was_active: bool, clock: &impl Clock) -> Result<(), TimedOut> {
+    fn quiesce_device(&self, was_active: bool, clock: &impl Clock) -> Result<(), TimedOut> {
         if was_active {
             self.close_requests(clock)?;
         }
@@ -124,8 +124,8 @@ impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
                 break;
             }
             if let Some(queue) = self.requests.lock().as_mut() {
-                queue.look(&self.registers, counters);
-                more = queue.held() != 0;
+                queue.poll(&self.registers, counters);
+                more = queue.staged_len() != 0;
             }
             if !more {
                 break;
@@ -135,7 +135,7 @@ impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
             self.deny_staged(clock);
         }
         // Before translation goes off.
-        let _ = self.run_in_turn(clock, &[]);
+        let _ = self.run_locked(clock, &[]);
         Ok(())
     }
 
@@ -191,7 +191,7 @@ impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
         counters: &QueueCounters,
     ) -> Option<M> {
         let mut queue = queue.lock();
-        counters.dropped(queue.as_ref()?.left(&self.registers));
+        counters.dropped(queue.as_ref()?.unconsumed(&self.registers));
         queue.stop()
     }
 }

@@ -25,22 +25,22 @@ const TRIES: u32 = 1 << 10;
 pub enum DirectoryError {
     /// There are more than [`MAX_PSMMUS`].
     TooMany,
-    /// Two have this name.
-    SameName(u64),
+    /// Two have this psmmu_ptr.
+    DuplicatePsmmuPtr(u64),
 }
 
 impl fmt::Display for DirectoryError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::TooMany => write!(f, "there are more than {MAX_PSMMUS} PSMMUs"),
-            Self::SameName(name) => write!(f, "two PSMMUs are at {name:#x}"),
+            Self::DuplicatePsmmuPtr(psmmu_ptr) => write!(f, "two PSMMUs are at {psmmu_ptr:#x}"),
         }
     }
 }
 
 impl core::error::Error for DirectoryError {}
 
-/// PSMMUs by name.
+/// PSMMUs by psmmu_ptr.
 #[derive(Debug)]
 pub struct Directory<'a, R, M> {
     places: [Option<&'a Psmmu<R, M>>; 1 << PLACES_LOG2],
@@ -58,9 +58,9 @@ impl<'a, R, M> Directory<'a, R, M> {
     pub fn new(psmmus: impl IntoIterator<Item = &'a Psmmu<R, M>>) -> Result<Self, DirectoryError> {
         let mut all = heapless::Vec::<&'a Psmmu<R, M>, MAX_PSMMUS>::new();
         for psmmu in psmmus {
-            let name = psmmu.config.name;
-            if all.iter().any(|other| other.config.name == name) {
-                return Err(DirectoryError::SameName(name));
+            let psmmu_ptr = psmmu.config.psmmu_ptr;
+            if all.iter().any(|other| other.config.psmmu_ptr == psmmu_ptr) {
+                return Err(DirectoryError::DuplicatePsmmuPtr(psmmu_ptr));
             }
             all.push(psmmu).map_err(|_| DirectoryError::TooMany)?;
         }
@@ -69,7 +69,7 @@ impl<'a, R, M> Directory<'a, R, M> {
             if directory.fill() {
                 return Ok(directory);
             }
-            // Knuth's generator of pseudo-random numbers; an odd one loses no bit of a name.
+            // Knuth's generator of pseudo-random numbers; an odd one loses no bit of a psmmu_ptr.
             let next = directory.multiplier.wrapping_mul(6_364_136_223_846_793_005);
             directory.multiplier = next.wrapping_add(1_442_695_040_888_963_407) | 1;
         }
@@ -81,16 +81,16 @@ impl<'a, R, M> Directory<'a, R, M> {
         self.places = [None; 1 << PLACES_LOG2];
         let multiplier = self.multiplier;
         self.all.iter().all(|psmmu| {
-            let place = self.places.get_mut(place(multiplier, psmmu.config.name));
+            let place = self.places.get_mut(place(multiplier, psmmu.config.psmmu_ptr));
             place.is_some_and(|place| place.replace(psmmu).is_none())
         })
     }
 
-    /// Finds a PSMMU by the name that the host uses, which is compared and nothing else.
+    /// Finds a PSMMU by the psmmu_ptr that the host uses, which is compared and nothing else.
     #[inline(always)]
-    pub fn find(&self, name: u64) -> Option<&'a Psmmu<R, M>> {
-        let psmmu = (*self.places.get(place(self.multiplier, name))?)?;
-        (psmmu.config.name == name).then_some(psmmu)
+    pub fn find(&self, psmmu_ptr: u64) -> Option<&'a Psmmu<R, M>> {
+        let psmmu = (*self.places.get(place(self.multiplier, psmmu_ptr))?)?;
+        (psmmu.config.psmmu_ptr == psmmu_ptr).then_some(psmmu)
     }
 
     /// Returns all of them, in the order in which they were given.
@@ -100,10 +100,10 @@ impl<'a, R, M> Directory<'a, R, M> {
     }
 }
 
-/// Returns the place of `name`.
+/// Returns the place of `psmmu_ptr`.
 #[inline(always)]
-const fn place(multiplier: u64, name: u64) -> usize {
-    (name.wrapping_mul(multiplier) >> (u64::BITS - PLACES_LOG2)) as usize
+const fn place(multiplier: u64, psmmu_ptr: u64) -> usize {
+    (psmmu_ptr.wrapping_mul(multiplier) >> (u64::BITS - PLACES_LOG2)) as usize
 }
 
 #[cfg(test)]
@@ -112,7 +112,7 @@ mod tests {
     use std::vec::Vec;
 
     use super::*;
-    use crate::smmu::{AbortBehaviour, Config, Delivery, Interface, Sizes};
+    use crate::smmu::{Config, Delivery, Interface, QueueAbortPolicy, Sizes};
     use crate::{Granules, registers};
 
     struct NoRegisters;
@@ -128,14 +128,14 @@ mod tests {
     }
 
     fn psmmus(names: impl Iterator<Item = u64>) -> Vec<Psmmu<NoRegisters, Granules<'static>>> {
-        let config = |name| Config {
-            name,
+        let config = |psmmu_ptr| Config {
+            psmmu_ptr,
             interface: Interface::Realm,
             delivery: Delivery::Disabled,
-            abort: AbortBehaviour::SpoilsQueue,
+            abort: QueueAbortPolicy::Discard,
             sizes: Sizes::DEFAULT,
         };
-        names.map(|name| Psmmu::new(config(name), NoRegisters)).collect()
+        names.map(|psmmu_ptr| Psmmu::new(config(psmmu_ptr), NoRegisters)).collect()
     }
 
     #[test]
@@ -152,9 +152,9 @@ mod tests {
             let psmmus = psmmus(names.iter().copied());
             let directory = Directory::new(&psmmus).unwrap();
             assert_eq!(directory.all().len(), 16);
-            for name in names {
-                assert_eq!(directory.find(name).unwrap().config.name, name);
-                for other in [name + 1, name ^ 1 << 63, name | 0xFFF] {
+            for psmmu_ptr in names {
+                assert_eq!(directory.find(psmmu_ptr).unwrap().config.psmmu_ptr, psmmu_ptr);
+                for other in [psmmu_ptr + 1, psmmu_ptr ^ 1 << 63, psmmu_ptr | 0xFFF] {
                     assert!(directory.find(other).is_none(), "{other:#x}");
                 }
             }
@@ -170,7 +170,7 @@ mod tests {
     #[test]
     fn a_name_twice_or_more_than_sixteen_are_refused() {
         let twice = psmmus([5, 7, 5].into_iter());
-        assert_eq!(Directory::new(&twice).err(), Some(DirectoryError::SameName(5)));
+        assert_eq!(Directory::new(&twice).err(), Some(DirectoryError::DuplicatePsmmuPtr(5)));
         let many = psmmus(0..17);
         assert_eq!(Directory::new(&many).err(), Some(DirectoryError::TooMany));
     }

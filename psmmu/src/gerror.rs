@@ -3,8 +3,8 @@
 //! Global errors: a bit of GERROR that differs from GERRORN is active until it is acknowledged.
 //!
 //! A command error stops the command queue, so it is repaired and acknowledged as soon as it is seen
-//! and only then told to the host. All others are told first; they are acknowledged when the host
-//! consumes them, exactly the bits that it was told.
+//! and only then asked to the host. All others are reported first; they are acknowledged when the host
+//! consumes them, exactly the bits that it was reported.
 
 #![forbid(unsafe_code)]
 
@@ -20,28 +20,34 @@ pub struct Errors {
     /// GERRORN as last written. Never read back.
     acknowledged: u32,
     /// Not active any more, and still to be reported.
-    kept: Gerror,
-    /// Told to the host.
-    pub(crate) told: Gerror,
-    /// Those of them that were not active any more when they were reported. What is kept besides has
+    latched: Gerror,
+    /// Reported to the host.
+    pub(crate) reported: Gerror,
+    /// Those of them that were not active any more when they were reported. What is latched besides has
     /// happened since, and is reported behind them.
-    told_kept: Gerror,
-    /// Told and consumed, but still active: a command error that somebody else is to repair.
+    reported_latched: Gerror,
+    /// Reported and consumed, but still active: a command error that somebody else is to repair.
     consumed: Gerror,
 }
 
 /// Says that there is no device behind the registers any more, or one that has lost its state.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Gone;
+pub(crate) struct NotResponding;
 
 impl Errors {
-    /// Starts with nothing active and nothing told.
+    /// Starts with nothing active and nothing reported.
     pub(crate) const fn new() -> Self {
         let none = Gerror::empty();
-        Self { acknowledged: 0, kept: none, told: none, told_kept: none, consumed: none }
+        Self {
+            acknowledged: 0,
+            latched: none,
+            reported: none,
+            reported_latched: none,
+            consumed: none,
+        }
     }
 
-    /// Goes on where somebody else has stopped: what he has not acknowledged is still to be told.
+    /// Goes on where somebody else has stopped: what he has not acknowledged is still to be reported.
     #[cfg_attr(core_from_source, optimize(size))]
     pub(crate) fn resume(&mut self, registers: &impl Registers) {
         let acknowledged = registers.read32(Register32::GERRORN);
@@ -56,12 +62,12 @@ impl Errors {
         *self = Self { acknowledged: left, ..Self::new() };
     }
 
-    /// Forgets what was told or kept. What is active in the device stays so.
+    /// Forgets what was reported or latched. What is active in the device stays so.
     #[cfg_attr(core_from_source, optimize(size))]
-    pub(crate) fn forget(&mut self) {
-        self.kept = Gerror::empty();
-        self.told = Gerror::empty();
-        self.told_kept = Gerror::empty();
+    pub(crate) fn clear(&mut self) {
+        self.latched = Gerror::empty();
+        self.reported = Gerror::empty();
+        self.reported_latched = Gerror::empty();
         self.consumed = Gerror::empty();
     }
 
@@ -69,19 +75,19 @@ impl Errors {
     /// if there are any.
     ///
     /// # Errors
-    /// [`Gone`] when the register reads all ones, most of which no device has; and when errors seem active
+    /// [`NotResponding`] when the register reads all ones, most of which no device has; and when errors seem active
     /// and the device is off: it was reset, and what was acknowledged before only looks like them.
-    pub(crate) fn active(&self, registers: &impl Registers) -> Result<Gerror, Gone> {
+    pub(crate) fn active(&self, registers: &impl Registers) -> Result<Gerror, NotResponding> {
         let gerror = registers.read32(Register32::GERROR);
         let active = Gerror::from_bits_truncate(gerror ^ self.acknowledged);
         if gerror == u32::MAX || !active.is_empty() && !is_running(registers) {
-            return Err(Gone);
+            return Err(NotResponding);
         }
         Ok(active - self.consumed)
     }
 
     /// Acknowledges a command error that somebody else has repaired, and says whether there is one. The
-    /// host is told of it if it was not.
+    /// host is notified of it if it was not.
     #[cfg_attr(core_from_source, optimize(size))]
     pub(crate) fn acknowledge_repaired(
         &mut self,
@@ -117,16 +123,16 @@ impl Errors {
         counters: &Counters,
     ) {
         self.acknowledge(registers, errors);
-        let told = errors & (self.told - self.told_kept);
-        self.told_kept |= told;
-        self.keep(errors - told, counters);
+        let reported = errors & (self.reported - self.reported_latched);
+        self.reported_latched |= reported;
+        self.latch(errors - reported, counters);
     }
 
     /// Keeps `errors`, which are not active, to be reported, and counts them: each time that they
-    /// occur, though all that is kept becomes one event.
+    /// occur, though all that is latched becomes one event.
     #[cfg_attr(core_from_source, optimize(size))]
-    pub(crate) fn keep(&mut self, errors: Gerror, counters: &Counters) {
-        self.kept |= errors;
+    pub(crate) fn latch(&mut self, errors: Gerror, counters: &Counters) {
+        self.latched |= errors;
         if !errors.is_empty() {
             counters.found_errors(cause(errors));
         }
@@ -135,34 +141,35 @@ impl Errors {
     /// Says what is waiting, `active` being what was just read. Behind those of `recovered` there may be
     /// more, whatever is known now: what their CONSUME finds in a queue.
     pub(crate) fn waiting(&self, active: Gerror, recovered: Gerror) -> Waiting {
-        let known = active | self.kept;
-        let (first, more) = if self.told.is_empty() {
+        let known = active | self.latched;
+        let (first, more) = if self.reported.is_empty() {
             (known, false)
         } else {
-            (self.told, !self.kept.is_empty() || !self.told.contains(active))
+            (self.reported, !self.latched.is_empty() || !self.reported.contains(active))
         };
         Waiting { any: !first.is_empty(), more: more || first.intersects(recovered) }
     }
 
     /// Reports the errors that were reported before, else all that are there, and counts the new ones.
-    pub(crate) fn tell(&mut self, active: Gerror, counters: &Counters) -> ErrorCause {
-        if self.told.is_empty() {
-            self.told_kept = self.kept - active;
-            self.told = active | self.kept;
-            self.kept = Gerror::empty();
+    pub(crate) fn report(&mut self, active: Gerror, counters: &Counters) -> ErrorCause {
+        if self.reported.is_empty() {
+            self.reported_latched = self.latched - active;
+            self.reported = active | self.latched;
+            self.latched = Gerror::empty();
             if !active.is_empty() {
                 counters.found_errors(cause(active));
             }
         }
-        cause(self.told)
+        cause(self.reported)
     }
 
-    /// Drops the told errors and returns those among them that are still to be acknowledged. A command
+    /// Drops the reported errors and returns those among them that are still to be acknowledged. A command
     /// error never is: it is acknowledged by its repair.
     #[cfg_attr(core_from_source, optimize(size))]
     pub(crate) fn consume(&mut self) -> Gerror {
-        let told = core::mem::replace(&mut self.told, Gerror::empty());
-        let unacknowledged = told - core::mem::replace(&mut self.told_kept, Gerror::empty());
+        let reported = core::mem::replace(&mut self.reported, Gerror::empty());
+        let unacknowledged =
+            reported - core::mem::replace(&mut self.reported_latched, Gerror::empty());
         self.consumed |= unacknowledged & Gerror::CMDQ_ERR;
         unacknowledged - Gerror::CMDQ_ERR
     }
@@ -173,7 +180,7 @@ const fn cause(errors: Gerror) -> ErrorCause {
     ErrorCause::from_bits_retain(errors.bits() as u64)
 }
 
-// The causes that the host is told are the bits of GERROR, but for the one that this side never sees.
+// The causes that the host is reported are the bits of GERROR, but for the one that this side never sees.
 static_assertions::const_assert_eq!(
     Gerror::all().bits() as u64,
     ErrorCause::CMDQ_ERR.bits()

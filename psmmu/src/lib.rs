@@ -15,7 +15,7 @@
 //! 2. [`queue`]: pointers with wrap and overflow bits, and the memory that is shared with the device.
 //! 3. [`record`]: what the hardware wrote, and how much of it a host may learn.
 //! 4. [`staging`]: records are copied to memory of the RMM and their hardware slots freed.
-//! 5. [`report`]: the event is told to the host, as often as it asks.
+//! 5. [`report`]: the event is asked to the host, as often as it asks.
 //! 6. [`consume`]: the host is done and the event is dropped.
 //!
 //! The numbers on both ends are those of [`psmmu_abi`]; a host's half is
@@ -27,7 +27,7 @@
 //! [`responder`] (the commands as the host sees them), [`directory`] (which PSMMU is meant) and
 //! [`counters`] (for the embedder to read).
 //!
-//! A PSMMU's life is told by [`activate`] (bring-up on memory that the host gave), [`tables`] (level-2
+//! A PSMMU's life is reported by [`activate`] (bring-up on memory that the host gave), [`tables`] (level-2
 //! stream tables come and go), [`streams`] (devices of Realms are configured, enabled, disabled,
 //! released), [`deactivate`] (to rest, and the memory back); [`stream_table`] is the layout of what
 //! the device reads, [`limits`] which addresses it has, [`tlb`] what is to be done when stage-2 tables
@@ -35,7 +35,7 @@
 //!
 //! # What the embedder gives
 //! [`Registers`] of each SMMU, [`DeviceMemory`] for its queues and tables, [`TableMemory`] for those of level 2, [`HostMemory`] as the door
-//! to the host's granules, [`StreamOwners`] who know the streams of virtual SMMUs, and a [`Clock`],
+//! to the host's granules, [`VsmmuLookup`] who know the streams of virtual SMMUs, and a [`Clock`],
 //! since no wait is without a bound. All dispatch is static.
 //!
 //! # Locks
@@ -77,19 +77,21 @@ pub mod tables;
 pub mod tlb;
 pub mod wait;
 
-pub use activate::{ActivateError, Activation, Memory, Messages, Needs, NotActivated, Wanted};
-pub use attach::{AttachError, Running};
+pub use activate::{
+    ActivateError, ActivateParams, Activation, Memory, MemoryRequirements, MsiConfig, NotActivated,
+};
+pub use attach::{AttachError, LiveQueues};
 pub use counters::Counters;
 pub use deactivate::DeactivateError;
 pub use directory::{Directory, DirectoryError};
 pub use host_memory::{HostFault, HostGranule, HostMemory};
 pub use limits::Limits;
 pub use mmio::MmioRegisters;
-pub use owner::{NoOwners, StreamOwners};
+pub use owner::{NoVsmmu, VsmmuLookup};
 pub use queue::{DeviceMemory, Granules};
 pub use registers::{Clock, Registers};
 pub use responder::{Notified, Responder};
-pub use smmu::{AbortBehaviour, Config, Delivery, Interface, Psmmu, Sizes, State};
+pub use smmu::{Config, Delivery, Interface, Psmmu, QueueAbortPolicy, Sizes, State};
 pub use stream_table::{Stage2, StreamTableEntry, TableMemory};
 pub use streams::StreamError;
-pub use tables::{NewTable, NotMade, TableError};
+pub use tables::{CreateError, L2TableToken, TableError};

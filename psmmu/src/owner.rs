@@ -5,17 +5,17 @@
 #![forbid(unsafe_code)]
 
 /// Knows the streams of virtual SMMUs.
-pub trait StreamOwners {
+pub trait VsmmuLookup {
     /// Returns whether a virtual SMMU owns `stream`. Asked once for each record, when it is first
-    /// told, with the lock of its queue held: the answer must come in a bounded number of steps.
+    /// reported, with the lock of its queue held: the answer must come in a bounded number of steps.
     fn is_owned(&self, stream: u32) -> bool;
 }
 
 /// An RMM without virtual SMMUs: nobody owns anything.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct NoOwners;
+pub struct NoVsmmu;
 
-impl StreamOwners for NoOwners {
+impl VsmmuLookup for NoVsmmu {
     fn is_owned(&self, _: u32) -> bool {
         false
     }

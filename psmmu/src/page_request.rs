@@ -103,7 +103,7 @@ mod tests {
     const WORKED: [u64; 2] = [0xF000_0003_0000_0008, 0x701F];
 
     #[test]
-    fn the_worked_request_is_told_as_its_page_and_nothing_else() {
+    fn the_worked_request_is_reported_as_its_page_and_nothing_else() {
         let request = PageRequest::new(WORKED);
         assert_eq!(request.stream_id(), 8);
         assert_eq!(

@@ -25,7 +25,7 @@ pub trait Entry: Copy + core::fmt::Debug + PartialEq {
     const PROD: Register32<ReadOnly>;
     /// The queue's consumer.
     const CONS: Register32<ReadWrite>;
-    /// What an overflow of the queue is told as.
+    /// What an overflow of the queue is reported as.
     const OVERFLOW: ErrorCause;
     /// What is reported where entries are missing: those of a queue that is inconsistent, and those that
     /// were never written.

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Reporting: NOTIFY tells the host the first event of the sources that it names.
+//! Reporting: NOTIFY reports the host the first event of the sources that it names.
 //!
-//! It only peeks. Repeated, it tells the same event until CONSUME has taken it; what may change is
+//! It only peeks. Repeated, it reports the same event until CONSUME has taken it; what may change is
 //! that more is found to be waiting.
 
 #![forbid(unsafe_code)]
@@ -10,36 +10,36 @@
 use psmmu_abi::{Event, IrqSet, Notification};
 
 use crate::counters::QueueCounters;
-use crate::gerror::{Errors, Gone};
-use crate::owner::StreamOwners;
+use crate::gerror::{Errors, NotResponding};
+use crate::owner::VsmmuLookup;
 use crate::page_request::PageRequest;
 use crate::queue::DeviceMemory;
 use crate::record::{Entry, Record};
 use crate::registers::{Gerror, Registers, is_running};
-use crate::smmu::{AbortBehaviour, Psmmu, Refusal, State};
-use crate::staging::{Queue, Staged, Told, Waiting};
+use crate::smmu::{NotServing, Psmmu, QueueAbortPolicy, State};
+use crate::staging::{Queue, Reported, Staged, Waiting};
 use crate::sync::Lock;
 
 impl<M: DeviceMemory, E: Entry> Queue<M, E> {
-    /// Tells the first staged entry and remembers as what.
+    /// Reports the first staged entry and remembers as what.
     #[inline(always)]
-    pub(crate) fn tell(&mut self, owners: &impl StreamOwners) -> Event {
+    pub(crate) fn report(&mut self, owners: &impl VsmmuLookup) -> Event {
         match self.staged.front() {
             None => Event::None,
             Some(Staged::Loss(cause)) => {
-                self.told = Told::AsPsmmu;
+                self.reported = Reported::AsPsmmu;
                 Event::Error(*cause)
             }
             Some(Staged::Record(record)) => {
-                let is_owned = match self.told {
-                    Told::No => owners.is_owned(record.stream_id()) && record.has_stream(),
-                    told => told == Told::AsVsmmu,
+                let is_owned = match self.reported {
+                    Reported::No => owners.is_owned(record.stream_id()) && record.has_stream(),
+                    reported => reported == Reported::AsVsmmu,
                 };
                 if is_owned {
-                    self.told = Told::AsVsmmu;
+                    self.reported = Reported::AsVsmmu;
                     Event::Vsmmu { stream_id: record.stream_id() }
                 } else {
-                    self.told = Told::AsPsmmu;
+                    self.reported = Reported::AsPsmmu;
                     record.event()
                 }
             }
@@ -48,22 +48,26 @@ impl<M: DeviceMemory, E: Entry> Queue<M, E> {
 }
 
 impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
-    /// Tells the first event of the sources in `set`, in the order global errors, event queue, PRI
+    /// Reports the first event of the sources in `set`, in the order global errors, event queue, PRI
     /// queue, and whether more is waiting on any of them. Events of streams that `owners` know are
-    /// told as theirs.
+    /// reported as theirs.
     ///
     /// "Nothing" always comes with nothing pending. Without a pending event whatever happens next
-    /// raises a new interrupt; a host that is told of one must ask again.
+    /// raises a new interrupt; a host that is notified of one must ask again.
     ///
     /// With the global errors go the queues that no interrupt announces, named or not: a host that
     /// serves the interrupt of the errors alone gets what the others would have brought.
     ///
     /// # Errors
-    /// [`Refusal`] when the PSMMU is not active, or has failed and all of its events are consumed.
+    /// [`NotServing`] when the PSMMU is not active, or has failed and all of its events are consumed.
     #[inline]
-    pub fn notify(&self, set: IrqSet, owners: &impl StreamOwners) -> Result<Notification, Refusal> {
+    pub fn notify(
+        &self,
+        set: IrqSet,
+        owners: &impl VsmmuLookup,
+    ) -> Result<Notification, NotServing> {
         match self.notify_staged(set, owners) {
-            Some(told) => Ok(told),
+            Some(reported) => Ok(reported),
             None => self.notify_sources(set, owners),
         }
     }
@@ -74,15 +78,15 @@ impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
     pub(crate) fn notify_staged(
         &self,
         set: IrqSet,
-        owners: &impl StreamOwners,
+        owners: &impl VsmmuLookup,
     ) -> Option<Notification> {
         if set != IrqSet::EVENTQ || self.state() != State::Active {
             return None;
         }
         let mut events = self.events.lock();
         let events = events.as_mut()?;
-        let waiting = events.waiting_without_a_look()?;
-        Some(Notification { pending: waiting.more, event: events.tell(owners) })
+        let waiting = events.pending_cached()?;
+        Some(Notification { pending: waiting.more, event: events.report(owners) })
     }
 
     /// As [`notify`](Self::notify), for everything.
@@ -90,34 +94,41 @@ impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
     pub(crate) fn notify_sources(
         &self,
         set: IrqSet,
-        owners: &impl StreamOwners,
-    ) -> Result<Notification, Refusal> {
+        owners: &impl VsmmuLookup,
+    ) -> Result<Notification, NotServing> {
         let state = self.serving_state()?;
-        let mut told = Notification::NONE;
+        let mut reported = Notification::NONE;
         let errors = set.contains(IrqSet::GERROR);
         if errors {
-            self.notify_errors(&mut told);
+            self.notify_errors(&mut reported);
         }
         if set.contains(IrqSet::EVENTQ) || errors {
             let named = set.contains(IrqSet::EVENTQ);
-            self.notify_queue(&mut told, named, &self.events, &self.counters.events, owners, true);
+            self.notify_queue(
+                &mut reported,
+                named,
+                &self.events,
+                &self.counters.events,
+                owners,
+                true,
+            );
         }
         if set.contains(IrqSet::PRIQ) || errors {
-            self.notify_requests(&mut told, set.contains(IrqSet::PRIQ), owners);
+            self.notify_requests(&mut reported, set.contains(IrqSet::PRIQ), owners);
         }
-        if state == State::Failed && told.event == Event::None {
-            return Err(Refusal::Failed);
+        if state == State::Failed && reported.event == Event::None {
+            return Err(NotServing::Failed);
         }
-        Ok(told)
+        Ok(reported)
     }
 
-    /// Tells the global errors. A command error is repaired at once, since the command queue stands
-    /// still until it is; one of a queue that is somebody else's is told as it is.
+    /// Reports the global errors. A command error is repaired at once, since the command queue stands
+    /// still until it is; one of a queue that is somebody else's is reported as it is.
     #[cfg_attr(core_from_source, optimize(size))]
-    fn notify_errors(&self, told: &mut Notification) {
+    fn notify_errors(&self, reported: &mut Notification) {
         // What a failed device shows means nothing any more.
         let read = |errors: &mut Errors| match self.state() {
-            State::Active => errors.active(&self.registers).unwrap_or_else(|Gone| {
+            State::Active => errors.active(&self.registers).unwrap_or_else(|NotResponding| {
                 self.give_up_with(errors, Gerror::CMDQ_ERR);
                 Gerror::empty()
             }),
@@ -141,15 +152,15 @@ impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
             self.give_up_with(&mut errors, Gerror::CMDQ_ERR);
             waiting = errors.waiting(active, recovered);
         }
-        tell(told, waiting, || Event::Error(errors.tell(active, &self.counters)));
+        report(reported, waiting, || Event::Error(errors.report(active, &self.counters)));
     }
 
     /// Returns the errors whose CONSUME does something about a queue, so that there may be more to report
     /// than was known when the error was: its MSI was aborted, or it is discarded.
     fn recovered<E: Entry>(&self) -> Gerror {
         match self.config.abort {
-            AbortBehaviour::SpoilsQueue => E::MSI_ABORT | E::WRITE_ABORT,
-            AbortBehaviour::KeepsQueue => E::MSI_ABORT,
+            QueueAbortPolicy::Discard => E::MSI_ABORT | E::WRITE_ABORT,
+            QueueAbortPolicy::Preserve => E::MSI_ABORT,
         }
     }
 
@@ -157,7 +168,7 @@ impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
     /// earlier ones wait for room in the command queue, no further ones are staged: so those that wait are
     /// bounded, and the device answers for itself when its queue overflows.
     #[cfg_attr(core_from_source, optimize(size))]
-    fn notify_requests(&self, told: &mut Notification, named: bool, owners: &impl StreamOwners) {
+    fn notify_requests(&self, reported: &mut Notification, named: bool, owners: &impl VsmmuLookup) {
         // Held to the end, or another CPU could add an answer before this one stages requests.
         let mut commands = self.commands.lock();
         let may_stage = match (self.state(), commands.as_mut()) {
@@ -165,18 +176,18 @@ impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
             _ => true,
         };
         let counters = &self.counters.page_requests;
-        self.notify_queue(told, named, &self.requests, counters, owners, may_stage);
+        self.notify_queue(reported, named, &self.requests, counters, owners, may_stage);
     }
 
     /// Reports a queue that is `named` or that no interrupt announces. Nothing is staged first unless it
     /// `may_stage`.
     fn notify_queue<E: Entry>(
         &self,
-        told: &mut Notification,
+        reported: &mut Notification,
         named: bool,
         queue: &Lock<Queue<M, E>>,
         counters: &QueueCounters,
-        owners: &impl StreamOwners,
+        owners: &impl VsmmuLookup,
         may_stage: bool,
     ) {
         if let Some(queue) = queue.lock().as_mut()
@@ -185,38 +196,38 @@ impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
             if self.state() != State::Active {
                 // What the device shows means nothing.
             } else if may_stage {
-                queue.look(&self.registers, counters);
+                queue.poll(&self.registers, counters);
                 self.fail_with(queue);
             } else {
                 queue.unannounce();
             }
-            tell(told, queue.waiting(), || queue.tell(owners));
+            report(reported, queue.waiting(), || queue.report(owners));
         }
     }
 
     /// Stages what was recorded before the PSMMU became active, so that the next record interrupts.
-    pub(crate) fn look_unasked(&self) {
-        fn look<R: Registers, M: DeviceMemory, E: Entry>(
+    pub(crate) fn poll_unsolicited(&self) {
+        fn poll<R: Registers, M: DeviceMemory, E: Entry>(
             psmmu: &Psmmu<R, M>,
             queue: &Lock<Queue<M, E>>,
             counters: &QueueCounters,
         ) {
             if let Some(queue) = queue.lock().as_mut() {
-                queue.look_unasked(&psmmu.registers, counters);
+                queue.poll_unsolicited(&psmmu.registers, counters);
                 psmmu.fail_with(queue);
             }
         }
-        look(self, &self.events, &self.counters.events);
-        look(self, &self.requests, &self.counters.page_requests);
+        poll(self, &self.events, &self.counters.events);
+        poll(self, &self.requests, &self.counters.page_requests);
     }
 }
 
-/// Adds what one source has to say: its event if none is told yet, else only that more is waiting.
+/// Adds what one source has to say: its event if none is reported yet, else only that more is waiting.
 #[inline]
-fn tell(told: &mut Notification, waiting: Waiting, event: impl FnOnce() -> Event) {
-    if told.event != Event::None {
-        told.pending |= waiting.any;
+fn report(reported: &mut Notification, waiting: Waiting, event: impl FnOnce() -> Event) {
+    if reported.event != Event::None {
+        reported.pending |= waiting.any;
     } else if waiting.any {
-        *told = Notification { pending: waiting.more, event: event() };
+        *reported = Notification { pending: waiting.more, event: event() };
     }
 }

@@ -11,16 +11,16 @@
 
 use psmmu_abi::{IrqSet, Notification, PsmmuParamsFields, PsmmuParamsFlags, ResultWord, Status};
 
-use crate::activate::{ActivateError, Activation, Memory, Messages, Wanted};
+use crate::activate::{ActivateError, ActivateParams, Activation, Memory, MsiConfig};
 use crate::deactivate::DeactivateError;
 use crate::directory::Directory;
 use crate::host_memory::{HostFault, HostGranule, HostMemory};
-use crate::owner::StreamOwners;
+use crate::owner::VsmmuLookup;
 use crate::queue::DeviceMemory;
 use crate::registers::{Clock, Registers};
-use crate::smmu::{Psmmu, Refusal, State};
+use crate::smmu::{NotServing, Psmmu, State};
 use crate::stream_table::TableMemory;
-use crate::tables::{NewTable, TableError};
+use crate::tables::{L2TableToken, TableError};
 
 /// Answer of `RMI_PSMMU_IRQ_NOTIFY`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,13 +32,13 @@ pub struct Notified {
 }
 
 impl Notified {
-    /// The answer that tells `notification`.
+    /// The answer that reports `notification`.
     #[inline(always)]
-    const fn told(notification: &Notification) -> Self {
+    const fn reported(notification: &Notification) -> Self {
         Self { result: ResultWord::SUCCESS, outputs: notification.registers() }
     }
 
-    /// The answer that tells nothing but `status`.
+    /// The answer that reports nothing but `status`.
     #[must_use]
     pub const fn failed(status: Status) -> Self {
         Self { result: ResultWord::of(status), outputs: Notification::NONE.registers() }
@@ -46,7 +46,7 @@ impl Notified {
 }
 
 /// A PSMMU that was brought to rest, and what it ran on; nothing if it failed before it ran.
-pub type AtRest<'a, R, M> = (&'a Psmmu<R, M>, Option<Memory<M>>);
+pub type Deactivated<'a, R, M> = (&'a Psmmu<R, M>, Option<Memory<M>>);
 
 /// Answers the host for a set of PSMMUs.
 #[derive(Debug)]
@@ -61,7 +61,7 @@ where
     R: Registers,
     M: DeviceMemory,
     H: HostMemory,
-    O: StreamOwners,
+    O: VsmmuLookup,
 {
     /// Answers for the PSMMUs of `directory`, which may be none, through the door `host`; `owners` know
     /// the streams of virtual SMMUs.
@@ -89,14 +89,14 @@ where
     /// `RMI_PSMMU_INFO`: writes how the host will be interrupted to its granule at PA `page`.
     ///
     /// It says nothing of sizes: tables and queues are as large as IDR1 and the platform's
-    /// [`Sizes`](crate::Sizes) allow, whichever is less, and the requests of ACTIVATE tell the host how
+    /// [`Sizes`](crate::Sizes) allow, whichever is less, and the requests of ACTIVATE report the host how
     /// much memory that is.
     ///
     /// In every state of the PSMMU: success, or without changing anything `ErrorNotSupported` when
-    /// there are no PSMMUs, `ErrorInput` when `name` is none of them or `page` is not a granule of the
+    /// there are no PSMMUs, `ErrorInput` when `psmmu_ptr` is none of them or `page` is not a granule of the
     /// host. Should the host take the granule away while it is written, part of it may be written.
-    pub fn info(&self, name: u64, page: u64) -> ResultWord {
-        self.find(name)
+    pub fn info(&self, psmmu_ptr: u64, page: u64) -> ResultWord {
+        self.find(psmmu_ptr)
             .and_then(|psmmu| {
                 let page = HostGranule::new(page).ok_or(Status::ErrorInput)?;
                 self.host.replace(page, &psmmu.info().words()).map_err(host_fault)
@@ -104,24 +104,24 @@ where
             .into_result()
     }
 
-    /// `RMI_PSMMU_IRQ_NOTIFY`: tells the first event of the sources in `set`; see
+    /// `RMI_PSMMU_IRQ_NOTIFY`: reports the first event of the sources in `set`; see
     /// [`Psmmu::notify`].
     ///
-    /// Success, or `ErrorNotSupported` when there are no PSMMUs, `ErrorInput` when `name` is none of
-    /// them or it is not active, `ErrorDevice` when it has failed and that was told and consumed.
+    /// Success, or `ErrorNotSupported` when there are no PSMMUs, `ErrorInput` when `psmmu_ptr` is none of
+    /// them or it is not active, `ErrorDevice` when it has failed and that was reported and consumed.
     /// Reserved bits of `set` are ignored.
     ///
     /// One event at most is reported for each source, not for each caller. Contexts of the host that serve
     /// sets which overlap are answered with the same event and consume each other's; different sources do not
     /// disturb each other.
     #[inline(always)]
-    pub fn irq_notify(&self, name: u64, set: u64) -> Notified {
+    pub fn irq_notify(&self, psmmu_ptr: u64, set: u64) -> Notified {
         let set = IrqSet::from_bits_truncate(set);
-        match self.find(name) {
+        match self.find(psmmu_ptr) {
             Err(status) => Notified::failed(status),
             Ok(psmmu) => match psmmu.notify_staged(set, &self.owners) {
-                Some(notification) => Notified::told(&notification),
-                None => self.look_and_notify(psmmu, set),
+                Some(notification) => Notified::reported(&notification),
+                None => self.poll_and_notify(psmmu, set),
             },
         }
     }
@@ -129,18 +129,18 @@ where
     /// The part of [`irq_notify`](Self::irq_notify) that may touch the device, out of the way of the
     /// part that does not.
     #[inline(never)]
-    fn look_and_notify(&self, psmmu: &Psmmu<R, M>, set: IrqSet) -> Notified {
+    fn poll_and_notify(&self, psmmu: &Psmmu<R, M>, set: IrqSet) -> Notified {
         match psmmu.notify_sources(set, &self.owners) {
-            Ok(notification) => Notified::told(&notification),
+            Ok(notification) => Notified::reported(&notification),
             Err(error) => Notified::failed(refusal(error)),
         }
     }
 
-    /// `RMI_PSMMU_EVENT_CONSUME`: takes the told event off the first source in `set` that has one;
+    /// `RMI_PSMMU_EVENT_CONSUME`: takes the reported event off the first source in `set` that has one;
     /// see [`Psmmu::consume`]. Statuses as of [`irq_notify`](Self::irq_notify).
     #[inline]
-    pub fn event_consume(&self, name: u64, set: u64) -> ResultWord {
-        self.find(name)
+    pub fn event_consume(&self, psmmu_ptr: u64, set: u64) -> ResultWord {
+        self.find(psmmu_ptr)
             .and_then(|psmmu| psmmu.consume(IrqSet::from_bits_truncate(set)).map_err(refusal))
             .into_result()
     }
@@ -149,16 +149,16 @@ where
     /// PSMMU, to be activated or abandoned when the memory that it needs has come or has not.
     ///
     /// # Errors
-    /// `ErrorNotSupported` when there are no PSMMUs; `ErrorInput` when `name` is none of them, when
-    /// `params` is not a granule of the host or asks for ATS, for page requests or messages that there
-    /// are not, or for messages that are no 32-bit write to an aligned address, or when the PSMMU is not
+    /// `ErrorNotSupported` when there are no PSMMUs; `ErrorInput` when `psmmu_ptr` is none of them, when
+    /// `params` is not a granule of the host or asks for ATS, for page requests or MSIs that there
+    /// are not, or for MSIs that are no 32-bit write to an aligned address, or when the PSMMU is not
     /// inactive; `ErrorDevice` when it has failed, or lacks what is needed. Nothing has changed.
-    pub fn begin_activation(
+    pub fn activate_begin(
         &self,
-        name: u64,
+        psmmu_ptr: u64,
         params: u64,
     ) -> Result<(&'a Psmmu<R, M>, Activation), Status> {
-        let psmmu = self.find(name)?;
+        let psmmu = self.find(psmmu_ptr)?;
         let params = HostGranule::new(params).ok_or(Status::ErrorInput)?;
         let mut words = [0; PsmmuParamsFields::WORDS];
         self.host.read(params, 0, &mut words).map_err(host_fault)?;
@@ -167,15 +167,15 @@ where
         if flags.contains(PsmmuParamsFlags::ATS) {
             return Err(Status::ErrorInput);
         }
-        let wanted = Wanted {
+        let wanted = ActivateParams {
             page_requests: flags.contains(PsmmuParamsFlags::PRI),
-            messages: flags.contains(PsmmuParamsFlags::MSI).then_some(Messages {
+            msis: flags.contains(PsmmuParamsFlags::MSI).then_some(MsiConfig {
                 gerror,
                 eventq,
                 priq,
             }),
         };
-        let activation = psmmu.begin_activation(wanted).map_err(Status::from)?;
+        let activation = psmmu.activate_begin(wanted).map_err(Status::from)?;
         Ok((psmmu, activation))
     }
 
@@ -183,18 +183,18 @@ where
     /// given back before the deactivation is finished.
     ///
     /// # Errors
-    /// `ErrorNotSupported` when there are no PSMMUs; `ErrorInput` when `name` is none of them, or it is
+    /// `ErrorNotSupported` when there are no PSMMUs; `ErrorInput` when `psmmu_ptr` is none of them, or it is
     /// not active, or has a level-2 table; `ErrorDevice` when it does not answer, and then it has
     /// failed; `Busy` while another CPU waits for it. Otherwise nothing has changed.
     ///
     /// # Waits
     /// As [`Psmmu::deactivate`].
-    pub fn begin_deactivation(
+    pub fn deactivate_begin(
         &self,
-        name: u64,
+        psmmu_ptr: u64,
         clock: &impl Clock,
-    ) -> Result<AtRest<'a, R, M>, Status> {
-        let psmmu = self.find(name)?;
+    ) -> Result<Deactivated<'a, R, M>, Status> {
+        let psmmu = self.find(psmmu_ptr)?;
         let memory = psmmu.deactivate(clock).map_err(|error| match error {
             DeactivateError::State(_) | DeactivateError::Attached | DeactivateError::TablesLive => {
                 Status::ErrorInput
@@ -209,17 +209,17 @@ where
     /// on, to be made or abandoned when its granule has come or has not.
     ///
     /// # Errors
-    /// `ErrorNotSupported` when there are no PSMMUs; `ErrorInput` when `name` is none of them, when
+    /// `ErrorNotSupported` when there are no PSMMUs; `ErrorInput` when `psmmu_ptr` is none of them, when
     /// `first_stream` is not the first of a table or too large, or the PSMMU is not active;
     /// `ErrorPsmmuSt` at level 2 when there is a table; `Blocked` while one is being made;
     /// `ErrorDevice` when the PSMMU has failed. Nothing has changed.
-    pub fn begin_table(
+    pub fn st_l2_create_begin(
         &self,
-        name: u64,
+        psmmu_ptr: u64,
         first_stream: u64,
-    ) -> Result<(&'a Psmmu<R, M>, NewTable), ResultWord> {
-        let psmmu = self.find(name)?;
-        let table = psmmu.begin_table(stream(first_stream)?)?;
+    ) -> Result<(&'a Psmmu<R, M>, L2TableToken), ResultWord> {
+        let psmmu = self.find(psmmu_ptr)?;
+        let table = psmmu.st_l2_create_begin(stream(first_stream)?)?;
         Ok((psmmu, table))
     }
 
@@ -227,29 +227,29 @@ where
     /// `first_stream` on, and returns the PA of the granule that is to be given back.
     ///
     /// # Errors
-    /// As [`begin_table`](Self::begin_table); but `ErrorInput` when there is no table, `ErrorPsmmuSt`
+    /// As [`st_l2_create_begin`](Self::st_l2_create_begin); but `ErrorInput` when there is no table, `ErrorPsmmuSt`
     /// at level 2 when a stream of it is configured, `Busy` while another CPU waits for the device or when
     /// `memory` cannot open the table now, and `ErrorDevice` when the device does not answer. The table is as
     /// before.
     ///
     /// # Waits
-    /// As [`Psmmu::destroy_table`].
-    pub fn destroy_table(
+    /// As [`Psmmu::st_l2_destroy`].
+    pub fn st_l2_destroy(
         &self,
-        name: u64,
+        psmmu_ptr: u64,
         first_stream: u64,
         memory: &impl TableMemory,
         clock: &impl Clock,
     ) -> Result<u64, ResultWord> {
-        let psmmu = self.find(name)?;
-        let address = psmmu.destroy_table(stream(first_stream)?, memory, clock)?;
+        let psmmu = self.find(psmmu_ptr)?;
+        let address = psmmu.st_l2_destroy(stream(first_stream)?, memory, clock)?;
         Ok(address)
     }
 
     /// Finds a PSMMU.
     #[inline(always)]
-    fn find(&self, name: u64) -> Result<&'a Psmmu<R, M>, Status> {
-        match self.directory.find(name) {
+    fn find(&self, psmmu_ptr: u64) -> Result<&'a Psmmu<R, M>, Status> {
+        match self.directory.find(psmmu_ptr) {
             Some(psmmu) => Ok(psmmu),
             None => Err(self.not_found()),
         }
@@ -271,10 +271,10 @@ const fn host_fault(_: HostFault) -> Status {
     Status::ErrorInput
 }
 
-const fn refusal(refusal: Refusal) -> Status {
+const fn refusal(refusal: NotServing) -> Status {
     match refusal {
-        Refusal::NotActive => Status::ErrorInput,
-        Refusal::Failed => Status::ErrorDevice,
+        NotServing::NotActive => Status::ErrorInput,
+        NotServing::Failed => Status::ErrorDevice,
     }
 }
 
@@ -283,11 +283,11 @@ impl From<ActivateError> for Status {
         match error {
             ActivateError::State(State::Failed)
             | ActivateError::Unsupported
-            | ActivateError::Refused
+            | ActivateError::Rejected
             | ActivateError::TimedOut => Self::ErrorDevice,
             ActivateError::State(_)
             | ActivateError::Memory
-            | ActivateError::Messages
+            | ActivateError::Msi
             | ActivateError::PageRequests => Self::ErrorInput,
         }
     }
@@ -299,13 +299,13 @@ impl From<TableError> for ResultWord {
         const LEVEL: u8 = 2;
         match error {
             TableError::Exists | TableError::InUse => Self::stream_table(LEVEL),
-            TableError::Refused(error) => Self::of(refusal(error)),
+            TableError::NotServing(error) => Self::of(refusal(error)),
             TableError::Stream | TableError::Missing | TableError::Memory => {
                 Self::of(Status::ErrorInput)
             }
             TableError::BeingMade => Self::of(Status::Blocked),
             TableError::Busy | TableError::NotOpened => Self::of(Status::Busy),
-            TableError::CommandRefused | TableError::TimedOut => Self::of(Status::ErrorDevice),
+            TableError::CommandRejected | TableError::TimedOut => Self::of(Status::ErrorDevice),
         }
     }
 }

@@ -9,7 +9,7 @@ use core::fmt;
 use psmmu_abi::{IrqDelivery, PsmmuInfoFields};
 
 use crate::command::CommandQueue;
-use crate::counters::{Counters, Trouble};
+use crate::counters::{Counters, TraceEvent};
 use crate::gerror::Errors;
 use crate::queue::DeviceMemory;
 use crate::record::Entry;
@@ -32,8 +32,8 @@ pub enum Delivery {
         /// PRI queue.
         priq: u32,
     },
-    /// By messages, to doorbells that the host gives at activation. A host that gives none polls.
-    Messages,
+    /// By MSIs, to doorbells that the host gives at activation. A host that gives none polls.
+    Msi,
 }
 
 impl fmt::Display for Delivery {
@@ -43,26 +43,26 @@ impl fmt::Display for Delivery {
             Self::Wired { gerror, eventq, priq } => {
                 write!(f, "wired, GERROR {gerror}, EVENTQ {eventq}, PRIQ {priq}")
             }
-            Self::Messages => f.write_str("interrupts by messages"),
+            Self::Msi => f.write_str("MSIs"),
         }
     }
 }
 
 /// What a write abort on a queue (EVENTQ_ABT_ERR, PRIQ_ABT_ERR) means for the records that are in it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum AbortBehaviour {
+pub enum QueueAbortPolicy {
     /// PROD may have moved over records that never arrived, so none can be trusted.
     #[default]
-    SpoilsQueue,
+    Discard,
     /// PROD never moves over a record that was not written.
-    KeepsQueue,
+    Preserve,
 }
 
-impl fmt::Display for AbortBehaviour {
+impl fmt::Display for QueueAbortPolicy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::SpoilsQueue => "an aborted write spoils the queue",
-            Self::KeepsQueue => "an aborted write keeps the queue",
+            Self::Discard => "an aborted write spoils the queue",
+            Self::Preserve => "an aborted write keeps the queue",
         })
     }
 }
@@ -99,20 +99,20 @@ pub enum Interface {
     Realm,
     /// The only one of an SMMU without Realms, standing in for it. Nothing isolates the host from it:
     /// for platforms that exist to run software, not to keep secrets.
-    StandIn,
+    NonSecureOnly,
 }
 
 /// What the platform says of one PSMMU.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Config {
-    /// PA of the Non-secure register page 0: the PSMMU's name on the wire. Only ever compared.
-    pub name: u64,
+    /// PA of the Non-secure register page 0: the PSMMU's psmmu_ptr on the wire. Only ever compared.
+    pub psmmu_ptr: u64,
     /// Which interface the registers are.
     pub interface: Interface,
     /// How interrupts are delivered.
     pub delivery: Delivery,
     /// What a write abort means.
-    pub abort: AbortBehaviour,
+    pub abort: QueueAbortPolicy,
     /// How large its tables and queues may be.
     pub sizes: Sizes,
 }
@@ -137,9 +137,9 @@ pub enum State {
 impl State {
     /// Refuses what a failed PSMMU cannot do.
     #[inline]
-    pub(crate) const fn refuse_if_failed(self) -> Result<(), Refusal> {
+    pub(crate) const fn refuse_if_failed(self) -> Result<(), NotServing> {
         match self {
-            Self::Failed => Err(Refusal::Failed),
+            Self::Failed => Err(NotServing::Failed),
             _ => Ok(()),
         }
     }
@@ -156,7 +156,7 @@ pub struct Busy;
 
 /// Why a PSMMU does not serve a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Refusal {
+pub enum NotServing {
     /// It is not active.
     NotActive,
     /// It has failed.
@@ -175,7 +175,7 @@ pub struct Psmmu<R, M> {
     /// NOTIFY and CONSUME never take it. Other calls that find it taken are answered with [`Busy`], but for
     /// those that have claimed the PSMMU: no holder waits for the device of a PSMMU that another has
     /// claimed.
-    pub(crate) turn: Lock<()>,
+    pub(crate) cmdq_lock: Lock<()>,
     pub(crate) tables: Lock<Option<StreamTables<M>>>,
     pub(crate) commands: Lock<CommandQueue<M>>,
     pub(crate) errors: Lock<Errors>,
@@ -193,7 +193,7 @@ impl<R: Registers, M> Psmmu<R, M> {
             config,
             registers,
             state: AtomicU8::new(State::Inactive as u8),
-            turn: Lock::new(()),
+            cmdq_lock: Lock::new(()),
             tables: Lock::new(None),
             commands: Lock::new(CommandQueue::new()),
             errors: Lock::new(Errors::new()),
@@ -288,7 +288,7 @@ impl<R: Registers, M> Psmmu<R, M> {
         self.state.store(state as u8, Ordering::Release);
     }
 
-    /// Gives the PSMMU up if it is active. What is staged can still be told.
+    /// Gives the PSMMU up if it is active. What is staged can still be reported.
     ///
     /// While it is brought up or to rest it is in the hands of who does that. He finds out himself, and
     /// nobody must be led to take it from him.
@@ -299,14 +299,14 @@ impl<R: Registers, M> Psmmu<R, M> {
     pub(crate) fn set_failed(&self) -> State {
         match self.claim(State::Active, State::Failed) {
             Ok(()) => {
-                self.counters.trace.push(Trouble::Failed);
+                self.counters.trace.push(TraceEvent::Failed);
                 State::Active
             }
             Err(state) => state,
         }
     }
 
-    /// As [`set_failed`](Self::set_failed), because of `error`, which is told once.
+    /// As [`set_failed`](Self::set_failed), because of `error`, which is reported once.
     #[cold]
     #[cfg_attr(core_from_source, optimize(size))]
     pub(crate) fn give_up(&self, error: Gerror) {
@@ -318,7 +318,7 @@ impl<R: Registers, M> Psmmu<R, M> {
     #[cfg_attr(core_from_source, optimize(size))]
     pub(crate) fn give_up_with(&self, errors: &mut Errors, error: Gerror) {
         if self.set_failed() != State::Failed {
-            errors.keep(error, &self.counters);
+            errors.latch(error, &self.counters);
         }
     }
 
@@ -339,7 +339,7 @@ impl<R: Registers, M> Psmmu<R, M> {
     #[cfg_attr(core_from_source, optimize(size))]
     pub(crate) fn fail_claimed(&self) {
         self.set_state(State::Failed);
-        self.counters.trace.push(Trouble::Failed);
+        self.counters.trace.push(TraceEvent::Failed);
     }
 
     /// Takes the lock under which commands are issued and waited for, until the result is dropped.
@@ -347,20 +347,20 @@ impl<R: Registers, M> Psmmu<R, M> {
     /// # Errors
     /// [`Busy`] while another CPU has it, which may be waiting for the device.
     pub(crate) fn issue_lock(&self) -> Result<impl Sized + '_, Busy> {
-        self.turn.try_lock().ok_or(Busy)
+        self.cmdq_lock.try_lock().ok_or(Busy)
     }
 
     /// Refuses what a failed PSMMU cannot do.
-    pub(crate) fn refuse_if_failed(&self) -> Result<(), Refusal> {
+    pub(crate) fn refuse_if_failed(&self) -> Result<(), NotServing> {
         self.state().refuse_if_failed()
     }
 
-    /// Returns the state if it is one in which events are told.
+    /// Returns the state if it is one in which events are reported.
     #[inline]
-    pub(crate) fn serving_state(&self) -> Result<State, Refusal> {
+    pub(crate) fn serving_state(&self) -> Result<State, NotServing> {
         match self.state() {
             state @ (State::Active | State::Failed) => Ok(state),
-            State::Inactive | State::Activating | State::Deactivating => Err(Refusal::NotActive),
+            State::Inactive | State::Activating | State::Deactivating => Err(NotServing::NotActive),
         }
     }
 
@@ -370,7 +370,7 @@ impl<R: Registers, M> Psmmu<R, M> {
         let (delivery, gerror, eventq, priq) = match self.config.delivery {
             Delivery::Disabled => (IrqDelivery::Disabled, 0, 0, 0),
             Delivery::Wired { gerror, eventq, priq } => (IrqDelivery::Wired, gerror, eventq, priq),
-            Delivery::Messages => (IrqDelivery::Msi, 0, 0, 0),
+            Delivery::Msi => (IrqDelivery::Msi, 0, 0, 0),
         };
         // Commands are completed by polling.
         PsmmuInfoFields { delivery, gerror, eventq, priq, cmdq_sync: 0 }

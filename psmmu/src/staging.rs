@@ -29,7 +29,7 @@ pub const BATCH: u32 = 32;
 /// one more when it is discarded, and nothing after that until the ring has been emptied.
 pub(crate) const CAPACITY: usize = 1 + BATCH as usize + 2 + 2 + 1;
 
-/// What waits to be told to the host.
+/// What waits to be asked to the host.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Staged<E> {
     /// A record.
@@ -41,7 +41,7 @@ pub(crate) enum Staged<E> {
 /// What a source has to say.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Waiting {
-    /// There is an event to tell.
+    /// There is an event to report.
     pub any: bool,
     /// There is, or may be, more behind it.
     pub more: bool,
@@ -73,10 +73,10 @@ impl Presence {
     }
 }
 
-/// Whether the first staged entry has been told to the host, and as what. That stays until it is
+/// Whether the first staged entry has been asked to the host, and as what. That stays until it is
 /// consumed, whoever owns the stream by then.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Told {
+pub(crate) enum Reported {
     /// It has not.
     No,
     /// As an event of the PSMMU, or an error.
@@ -103,12 +103,12 @@ pub struct Queue<M, E> {
     /// CONS as last written: pointer and acknowledged overflow flag. Never read back.
     cons: u32,
     pub(crate) staged: Deque<Staged<E>, CAPACITY>,
-    pub(crate) told: Told,
+    pub(crate) reported: Reported,
     /// A PROD read after the last CONS write showed nothing new, so that whatever comes later raises
     /// an interrupt.
     drained: bool,
     /// An acknowledged overflow whose place, behind the record before this pointer, is not yet staged.
-    loss: Option<u32>,
+    overflow: Option<u32>,
     /// No interrupt announces what is staged or in hardware, so that NOTIFY of the global errors
     /// reports it as well; see [`unannounce`](Self::unannounce).
     unannounced: bool,
@@ -124,9 +124,9 @@ impl<M, E> Queue<M, E> {
             size: Log2Size::MIN,
             cons: 0,
             staged: Deque::new(),
-            told: Told::No,
+            reported: Reported::No,
             drained: false,
-            loss: None,
+            overflow: None,
             unannounced: false,
             failed: false,
         }
@@ -152,9 +152,9 @@ impl<M: DeviceMemory, E: Entry> Queue<M, E> {
         self.size = size;
         self.cons = cons & OVERFLOW | size.pointer(cons);
         self.staged.clear();
-        self.told = Told::No;
+        self.reported = Reported::No;
         self.drained = false;
-        self.loss = None;
+        self.overflow = None;
         self.unannounced = false;
         self.failed = false;
     }
@@ -167,19 +167,19 @@ impl<M: DeviceMemory, E: Entry> Queue<M, E> {
     /// Returns how many entries are not consumed, in the ring and, unless it was given up, in a
     /// hardware queue that is off. One register read.
     #[cfg_attr(core_from_source, optimize(size))]
-    pub(crate) fn left(&self, registers: &impl Registers) -> u64 {
+    pub(crate) fn unconsumed(&self, registers: &impl Registers) -> u64 {
         if self.failed {
-            return self.held();
+            return self.staged_len();
         }
         let prod = registers.read32(E::PROD);
-        let shown = self.shown(prod).unwrap_or(0);
-        let announced = self.loss.is_none() && self.has_overflowed(prod);
-        self.held().saturating_add(shown.into()).saturating_add(announced.into())
+        let hw_len = self.hw_len(prod).unwrap_or(0);
+        let announced = self.overflow.is_none() && self.has_overflowed(prod);
+        self.staged_len().saturating_add(hw_len.into()).saturating_add(announced.into())
     }
 
     /// Returns how many entries of the ring nobody has consumed, with a loss that is to come into it.
-    pub(crate) fn held(&self) -> u64 {
-        (self.staged.len() as u64).saturating_add(self.loss.is_some().into())
+    pub(crate) fn staged_len(&self) -> u64 {
+        (self.staged.len() as u64).saturating_add(self.overflow.is_some().into())
     }
 
     /// Returns the size of the hardware queue.
@@ -189,7 +189,7 @@ impl<M: DeviceMemory, E: Entry> Queue<M, E> {
 
     /// Drops the first staged entry, reported or not, and returns it.
     pub(crate) fn drop_first(&mut self) -> Option<Staged<E>> {
-        self.told = Told::No;
+        self.reported = Reported::No;
         self.staged.pop_front()
     }
 
@@ -210,15 +210,15 @@ impl<M: DeviceMemory, E: Entry> Queue<M, E> {
     /// lost its state shows any PROD, any overflow flag, or nothing.
     ///
     /// The answer is never "nothing, but more".
-    pub(crate) fn look(&mut self, registers: &impl Registers, counters: &QueueCounters) -> Waiting {
+    pub(crate) fn poll(&mut self, registers: &impl Registers, counters: &QueueCounters) -> Waiting {
         self.unannounced = self.is_unannounced();
-        if self.has_reason_to_look()
-            && let Err(unusable) = self.take_over(registers, counters)
+        if self.needs_poll()
+            && let Err(unusable) = self.stage_batch(registers, counters)
         {
             // The announcement was acknowledged, so it is reported whatever came behind it.
             self.abandon_loss();
             match unusable {
-                Unusable::Inconsistent(prod) => self.start_over(registers, counters, prod),
+                Unusable::Inconsistent(prod) => self.resync(registers, counters, prod),
                 Unusable::Off => self.fail(),
             }
         }
@@ -227,8 +227,12 @@ impl<M: DeviceMemory, E: Entry> Queue<M, E> {
 
     /// Takes over what the hardware holds while nobody has asked. Whoever asks next must look again: he
     /// may do so because of what came since.
-    pub(crate) fn look_unasked(&mut self, registers: &impl Registers, counters: &QueueCounters) {
-        self.look(registers, counters);
+    pub(crate) fn poll_unsolicited(
+        &mut self,
+        registers: &impl Registers,
+        counters: &QueueCounters,
+    ) {
+        self.poll(registers, counters);
         if !self.is_spent() {
             self.unannounce();
         }
@@ -260,8 +264,8 @@ impl<M: DeviceMemory, E: Entry> Queue<M, E> {
 
     /// As [`look`](Self::look), or `None` if there is a reason to look.
     #[inline(always)]
-    pub(crate) fn waiting_without_a_look(&self) -> Option<Waiting> {
-        (!self.has_reason_to_look()).then(|| self.waiting())
+    pub(crate) fn pending_cached(&self) -> Option<Waiting> {
+        (!self.needs_poll()).then(|| self.waiting())
     }
 
     /// Says what is waiting without a look at the device.
@@ -271,20 +275,22 @@ impl<M: DeviceMemory, E: Entry> Queue<M, E> {
         Waiting { any: staged != 0, more: staged > 1 || !self.drained }
     }
 
-    /// One entry alone, fresh from a queue that was seen empty behind it, can be told as the last one:
-    /// what came since has raised an interrupt. Told again, it is asked for by that interrupt; and so it
+    /// One entry alone, fresh from a queue that was seen empty behind it, can be reported as the last one:
+    /// what came since has raised an interrupt. Reported again, it is asked for by that interrupt; and so it
     /// may be when it was staged for a host that serves the global errors.
     #[inline(always)]
-    fn has_reason_to_look(&self) -> bool {
+    fn needs_poll(&self) -> bool {
         match self.staged.len() {
             0 => !self.failed,
-            1 => !self.failed && (self.told != Told::No || !self.drained || self.unannounced),
+            1 => {
+                !self.failed && (self.reported != Reported::No || !self.drained || self.unannounced)
+            }
             _ => false,
         }
     }
 
     /// Stages what PROD shows, frees the slots, and looks again.
-    fn take_over(
+    fn stage_batch(
         &mut self,
         registers: &impl Registers,
         counters: &QueueCounters,
@@ -292,26 +298,26 @@ impl<M: DeviceMemory, E: Entry> Queue<M, E> {
         let mut prod = registers.read32(E::PROD);
         let mut device = Presence::default();
         for _ in 0..2 {
-            let shown = self.shown(prod)?;
+            let hw_len = self.hw_len(prod)?;
             let overflowed = self.has_overflowed(prod);
-            if shown == 0 && !overflowed {
+            if hw_len == 0 && !overflowed {
                 if self.staged.is_empty() {
                     device.check(registers)?;
                 }
                 self.drained = true;
                 return Ok(());
             }
-            if shown != 0 {
+            if hw_len != 0 {
                 registers.read_barrier();
-                let records = self.copy(shown.min(BATCH), &mut device, registers)?;
-                counters.staged(records, shown);
-                if records != shown.min(BATCH) {
+                let records = self.copy(hw_len.min(BATCH), &mut device, registers)?;
+                counters.staged(records, hw_len);
+                if records != hw_len.min(BATCH) {
                     counters.discarded();
                 }
             }
             // While the place of one loss is still ahead, the next is left unacknowledged: the device
             // holds it as one announcement until its own place can be found.
-            let acknowledge = overflowed && self.loss.is_none();
+            let acknowledge = overflowed && self.overflow.is_none();
             if acknowledge {
                 device.check(registers)?;
                 self.cons ^= OVERFLOW;
@@ -321,12 +327,13 @@ impl<M: DeviceMemory, E: Entry> Queue<M, E> {
             registers.write32(E::CONS, self.cons);
 
             prod = registers.read32(E::PROD);
-            let behind = self.shown(prod);
+            let behind = self.hw_len(prod);
             if acknowledge {
                 // What was lost between the first PROD read and the acknowledging write will not be
                 // announced again, so the loss goes behind all that this second read shows.
-                self.loss = Some(self.size.pointer(if behind.is_ok() { prod } else { self.cons }));
-                self.place_loss();
+                self.overflow =
+                    Some(self.size.pointer(if behind.is_ok() { prod } else { self.cons }));
+                self.stage_overflow();
             }
             self.drained = behind? == 0 && !self.has_overflowed(prod);
             if !self.staged.is_empty() {
@@ -360,7 +367,7 @@ impl<M: DeviceMemory, E: Entry> Queue<M, E> {
                 self.push_loss(E::ABORT);
             }
             self.cons = self.cons & OVERFLOW | self.size.advance(self.cons, 1);
-            self.place_loss();
+            self.stage_overflow();
         }
         Ok(records)
     }
@@ -379,16 +386,16 @@ impl<M: DeviceMemory, E: Entry> Queue<M, E> {
 
     /// Stages the outstanding loss if all records before it are staged.
     #[inline]
-    fn place_loss(&mut self) {
-        if self.loss == Some(self.size.pointer(self.cons)) {
-            self.loss = None;
+    fn stage_overflow(&mut self) {
+        if self.overflow == Some(self.size.pointer(self.cons)) {
+            self.overflow = None;
             self.push(Staged::Loss(E::OVERFLOW));
         }
     }
 
     /// Stages the outstanding loss, whose place is gone.
     fn abandon_loss(&mut self) {
-        if self.loss.take().is_some() {
+        if self.overflow.take().is_some() {
             self.push(Staged::Loss(E::OVERFLOW));
         }
     }
@@ -409,16 +416,16 @@ impl<M: DeviceMemory, E: Entry> Queue<M, E> {
         }
         self.unannounced = self.is_unannounced();
         let prod = registers.read32(E::PROD);
-        let shown = self.shown(prod);
+        let hw_len = self.hw_len(prod);
         self.abandon_loss();
-        match shown {
-            Ok(shown) => {
+        match hw_len {
+            Ok(hw_len) => {
                 counters.discarded();
-                self.drop_hardware(registers, prod, shown);
+                self.discard_hw(registers, prod, hw_len);
                 self.drained = false;
             }
             Err(_) => {
-                self.start_over(registers, counters, prod);
+                self.resync(registers, counters, prod);
                 self.unannounce();
             }
         }
@@ -429,17 +436,17 @@ impl<M: DeviceMemory, E: Entry> Queue<M, E> {
     /// off.
     #[cold]
     #[cfg_attr(core_from_source, optimize(size))]
-    fn start_over(&mut self, registers: &impl Registers, counters: &QueueCounters, prod: u32) {
+    fn resync(&mut self, registers: &impl Registers, counters: &QueueCounters, prod: u32) {
         if !is_running(registers) {
             return self.fail();
         }
         self.push_loss(E::ABORT);
         counters.discarded();
         // Where the device has written is not known.
-        self.drop_hardware(registers, prod, self.size.entries());
+        self.discard_hw(registers, prod, self.size.entries());
         let prod = registers.read32(E::PROD);
-        match self.shown(prod) {
-            Ok(shown) => self.drained = shown == 0 && !self.has_overflowed(prod),
+        match self.hw_len(prod) {
+            Ok(hw_len) => self.drained = hw_len == 0 && !self.has_overflowed(prod),
             Err(_) => self.fail(),
         }
     }
@@ -458,7 +465,7 @@ impl<M: DeviceMemory, E: Entry> Queue<M, E> {
 
     /// Moves CONS to `prod` over `count` slots without looking at what lies between. An overflow that
     /// `prod` announces stays announced.
-    fn drop_hardware(&mut self, registers: &impl Registers, prod: u32, count: u32) {
+    fn discard_hw(&mut self, registers: &impl Registers, prod: u32, count: u32) {
         self.clear(count);
         self.cons = self.cons & OVERFLOW | self.size.pointer(prod);
         registers.write_barrier();
@@ -466,15 +473,15 @@ impl<M: DeviceMemory, E: Entry> Queue<M, E> {
     }
 
     /// Returns how many records `prod` shows beyond CONS.
-    fn shown(&self, prod: u32) -> Result<u32, Unusable> {
-        let shown = self.size.used(prod, self.cons);
+    fn hw_len(&self, prod: u32) -> Result<u32, Unusable> {
+        let hw_len = self.size.used(prod, self.cons);
         let has_stray_bits = prod & !OVERFLOW != self.size.pointer(prod);
         let hides_the_loss =
-            self.loss.is_some_and(|place| self.size.used(place, self.cons) > shown);
-        if has_stray_bits || shown > self.size.entries() || hides_the_loss {
+            self.overflow.is_some_and(|place| self.size.used(place, self.cons) > hw_len);
+        if has_stray_bits || hw_len > self.size.entries() || hides_the_loss {
             return Err(Unusable::Inconsistent(prod));
         }
-        Ok(shown)
+        Ok(hw_len)
     }
 
     /// Returns whether `prod` announces a loss that is not acknowledged.
@@ -483,18 +490,18 @@ impl<M: DeviceMemory, E: Entry> Queue<M, E> {
     }
 
     /// Stages a loss that is not tied to a record; one with the same loss just before it, if that is
-    /// still to be told.
+    /// still to be reported.
     #[cfg_attr(core_from_source, optimize(size))]
     fn push_loss(&mut self, cause: ErrorCause) {
         let loss = Staged::Loss(cause);
-        if self.told_is_last() || self.staged.back() != Some(&loss) {
+        if self.reported_is_last() || self.staged.back() != Some(&loss) {
             self.push(loss);
         }
     }
 
     /// Returns whether the last entry is the one that is reported.
-    fn told_is_last(&self) -> bool {
-        self.told != Told::No && self.staged.len() == 1
+    fn reported_is_last(&self) -> bool {
+        self.reported != Reported::No && self.staged.len() == 1
     }
 
     /// Stages an entry; [`CAPACITY`] says why there is a place.

@@ -220,7 +220,7 @@ pub trait TableMemory {
     fn open(&self, address: u64) -> Option<Self::Memory>;
 
     /// Returns what `stream` does before it is configured and after it was released.
-    fn at_rest(&self, stream: u32) -> StreamTableEntry {
+    fn default_ste(&self, stream: u32) -> StreamTableEntry {
         let _ = stream;
         StreamTableEntry::ABORT
     }
@@ -230,7 +230,7 @@ pub trait TableMemory {
 /// of them. The table must not be linked yet.
 pub(crate) fn fill<T: TableMemory>(tables: &T, memory: &T::Memory, first_stream: u32) {
     for stream in first_stream..=first_stream | (STREAMS - 1) {
-        let entry = tables.at_rest(stream);
+        let entry = tables.default_ste(stream);
         entry.store_rest(memory, stream);
         entry.store_first(memory, stream);
     }
@@ -240,7 +240,7 @@ pub(crate) fn fill<T: TableMemory>(tables: &T, memory: &T::Memory, first_stream:
 pub(crate) fn is_configured<T: TableMemory>(tables: &T, memory: &T::Memory, stream: u32) -> bool {
     let control = memory.load(StreamTableEntry::first_word(stream).wrapping_add(2));
     control & StreamTableEntry::AA64 != 0
-        && StreamTableEntry::load(memory, stream) != tables.at_rest(stream)
+        && StreamTableEntry::load(memory, stream) != tables.default_ste(stream)
 }
 
 /// What a level-1 descriptor says.

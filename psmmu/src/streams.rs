@@ -19,14 +19,14 @@
 use crate::command::{Command, CommandError};
 use crate::queue::DeviceMemory;
 use crate::registers::{Clock, Registers};
-use crate::smmu::{Busy, Psmmu, Refusal, State};
+use crate::smmu::{Busy, NotServing, Psmmu, State};
 use crate::stream_table::{Descriptor, Stage2, StreamTableEntry, StreamTables, TableMemory};
 
 /// Why a step of a stream was not taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StreamError {
     /// The PSMMU is not active, or has failed.
-    Refused(Refusal),
+    NotServing(NotServing),
     /// The stream has no level-2 table.
     NoTable,
     /// [`TableMemory::open`] could not open its level-2 table. Nothing has changed, and the step may be
@@ -38,7 +38,7 @@ pub enum StreamError {
     Stage2,
     /// The device refused an invalidation: the stream aborts or translates as it did, and the step may
     /// be tried again.
-    CommandRefused,
+    CommandRejected,
     /// The device does not answer, and has failed.
     TimedOut,
     /// Another CPU waits for the device. Nothing has changed, and the step is to be tried again.
@@ -56,9 +56,11 @@ impl From<CommandError> for StreamError {
     #[cfg_attr(core_from_source, optimize(size))]
     fn from(error: CommandError) -> Self {
         match error {
-            CommandError::Refused => Self::CommandRefused,
+            CommandError::Rejected => Self::CommandRejected,
             CommandError::TimedOut => Self::TimedOut,
-            CommandError::NotActive | CommandError::TooMany => Self::Refused(Refusal::NotActive),
+            CommandError::NotActive | CommandError::TooMany => {
+                Self::NotServing(NotServing::NotActive)
+            }
             CommandError::Busy => Self::Busy,
         }
     }
@@ -88,7 +90,7 @@ impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
     ///
     /// # Errors
     /// [`StreamError`]; the stream is at rest, but after
-    /// [`CommandRefused`](StreamError::CommandRefused) or [`TimedOut`](StreamError::TimedOut) it may
+    /// [`CommandRejected`](StreamError::CommandRejected) or [`TimedOut`](StreamError::TimedOut) it may
     /// abort in silence where at rest it does something else.
     #[cfg_attr(core_from_source, optimize(size))]
     pub fn configure_stream<T: TableMemory>(
@@ -99,30 +101,30 @@ impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
         clock: &impl Clock,
     ) -> Result<(), StreamError> {
         let _issue = self.issue_lock()?;
-        self.refuse_if_failed().map_err(StreamError::Refused)?;
+        self.refuse_if_failed().map_err(StreamError::NotServing)?;
         let takes = |tables: &StreamTables<M>| stage_2.is_valid(tables.limits());
         let is_valid = self.tables.lock().as_ref().is_some_and(takes);
         let entry = self.entry(stream, memory)?;
         if !is_valid {
             return Err(StreamError::Stage2);
         }
-        let at_rest = memory.at_rest(stream);
-        if entry.now != at_rest && entry.now != at_rest.disabled() {
+        let default_ste = memory.default_ste(stream);
+        if entry.now != default_ste && entry.now != default_ste.disabled() {
             return Err(StreamError::State);
         }
         let forget = [Command::cfgi_ste(stream)];
         // The other words may only change while the device does not look at them. It reads the words
         // of an entry in any order, so it must know of these before the first one turns them on.
-        if entry.now.0[0] != at_rest.disabled().0[0] {
-            entry.store_first(at_rest.disabled());
+        if entry.now.0[0] != default_ste.disabled().0[0] {
+            entry.store_first(default_ste.disabled());
             self.registers.write_barrier();
-            self.run_in_turn(clock, &forget)?;
+            self.run_locked(clock, &forget)?;
         }
         entry.store_rest(StreamTableEntry::stage_2(stage_2));
         self.registers.write_barrier();
-        let result = self.run_in_turn(clock, &forget);
+        let result = self.run_locked(clock, &forget);
         if result.is_err() {
-            entry.store_rest(at_rest);
+            entry.store_rest(default_ste);
             self.registers.write_barrier();
         }
         result.map_err(Into::into)
@@ -140,19 +142,19 @@ impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
         clock: &impl Clock,
     ) -> Result<(), StreamError> {
         let _issue = self.issue_lock()?;
-        self.refuse_if_failed().map_err(StreamError::Refused)?;
+        self.refuse_if_failed().map_err(StreamError::NotServing)?;
         let entry = self.configured(stream, memory)?;
         entry.store_first(entry.now.enabled());
         self.registers.write_barrier();
-        let result = self.run_in_turn(clock, &[Command::cfgi_ste(stream)]);
+        let result = self.run_locked(clock, &[Command::cfgi_ste(stream)]);
         if result.is_err() {
             entry.store_first(entry.now);
             self.registers.write_barrier();
         }
-        if result == Err(CommandError::Refused) {
+        if result == Err(CommandError::Rejected) {
             // The device may have taken the entry up meanwhile. Should it refuse again, the stream may
             // translate until its next step, which does no harm: its tables are its own that long.
-            let _ = self.run_in_turn(clock, &[Command::cfgi_ste(stream)]);
+            let _ = self.run_locked(clock, &[Command::cfgi_ste(stream)]);
         }
         result.map_err(Into::into)
     }
@@ -175,7 +177,7 @@ impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
         let entry = self.configured_or_enabled(stream, memory)?;
         entry.store_first(entry.now.disabled());
         self.registers.write_barrier();
-        self.have_forgotten(clock, &[Command::cfgi_ste(stream)]).map_err(Into::into)
+        self.invalidate_and_sync(clock, &[Command::cfgi_ste(stream)]).map_err(Into::into)
     }
 
     /// Brings `stream`, which is configured and not enabled, to rest, and has the device forget the
@@ -196,18 +198,21 @@ impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
         let _issue = self.issue_lock()?;
         let entry = self.configured(stream, memory)?;
         let vmid = entry.now.vmid();
-        self.have_forgotten(clock, &[Command::cfgi_ste(stream), Command::tlbi_s12_vmall(vmid)])?;
-        let at_rest = memory.at_rest(stream);
-        entry.store_rest(at_rest);
+        self.invalidate_and_sync(
+            clock,
+            &[Command::cfgi_ste(stream), Command::tlbi_s12_vmall(vmid)],
+        )?;
+        let default_ste = memory.default_ste(stream);
+        entry.store_rest(default_ste);
         self.registers.write_barrier();
-        if at_rest.0[0] == entry.now.0[0] {
+        if default_ste.0[0] == entry.now.0[0] {
             return Ok(());
         }
         let forget = [Command::cfgi_ste(stream)];
-        self.have_forgotten(clock, &forget)?;
-        entry.store_first(at_rest);
+        self.invalidate_and_sync(clock, &forget)?;
+        entry.store_first(default_ste);
         self.registers.write_barrier();
-        self.have_forgotten(clock, &forget).map_err(Into::into)
+        self.invalidate_and_sync(clock, &forget).map_err(Into::into)
     }
 
     /// Finds the entry of a stream that is configured and not enabled.
@@ -229,11 +234,11 @@ impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
         memory: &T,
     ) -> Result<Entry<T::Memory>, StreamError> {
         let entry = self.entry(stream, memory)?;
-        let is_at_rest = entry.now == memory.at_rest(stream);
-        if entry.now.is_stage_2() && !is_at_rest { Ok(entry) } else { Err(StreamError::State) }
+        let is_default = entry.now == memory.default_ste(stream);
+        if entry.now.is_stage_2() && !is_default { Ok(entry) } else { Err(StreamError::State) }
     }
 
-    /// Finds the entry of `stream`. Called with the turn.
+    /// Finds the entry of `stream`. Called with the lock of the command queue.
     #[cfg_attr(core_from_source, optimize(size))]
     fn entry<T: TableMemory>(
         &self,
@@ -241,12 +246,12 @@ impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
         memory: &T,
     ) -> Result<Entry<T::Memory>, StreamError> {
         if !matches!(self.state(), State::Active | State::Failed) {
-            return Err(StreamError::Refused(Refusal::NotActive));
+            return Err(StreamError::NotServing(NotServing::NotActive));
         }
         let descriptor = match self.tables.lock().as_ref() {
             Some(tables) if tables.covers(stream) => tables.find(stream),
             Some(_) => Descriptor::None,
-            None => return Err(StreamError::Refused(Refusal::NotActive)),
+            None => return Err(StreamError::NotServing(NotServing::NotActive)),
         };
         let Descriptor::Table(address) = descriptor else {
             return Err(StreamError::NoTable);

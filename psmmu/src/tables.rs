@@ -10,7 +10,7 @@
 use crate::command::{Command, CommandError};
 use crate::queue::DeviceMemory;
 use crate::registers::{Clock, Registers};
-use crate::smmu::{Busy, Psmmu, Refusal, State};
+use crate::smmu::{Busy, NotServing, Psmmu, State};
 use crate::stream_table::{
     Descriptor, L2_BYTES, STREAMS, StreamTables, TableMemory, fill, is_configured,
 };
@@ -19,7 +19,7 @@ use crate::stream_table::{
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TableError {
     /// The PSMMU is not active, or has failed.
-    Refused(Refusal),
+    NotServing(NotServing),
     /// The stream is not the first of a table, or not within the level-1 table.
     Stream,
     /// There is a table already, or one is being made.
@@ -35,7 +35,7 @@ pub enum TableError {
     /// [`TableMemory::open`] could not open it. Nothing has changed, and it may be tried again.
     NotOpened,
     /// The device refused to forget what it had cached. Nothing has changed.
-    CommandRefused,
+    CommandRejected,
     /// The device does not answer, and has failed.
     TimedOut,
     /// Another CPU waits for the device. Nothing has changed, and it is to be tried again.
@@ -53,32 +53,34 @@ impl From<CommandError> for TableError {
     #[cfg_attr(core_from_source, optimize(size))]
     fn from(error: CommandError) -> Self {
         match error {
-            CommandError::Refused => Self::CommandRefused,
+            CommandError::Rejected => Self::CommandRejected,
             CommandError::TimedOut => Self::TimedOut,
-            CommandError::NotActive | CommandError::TooMany => Self::Refused(Refusal::NotActive),
+            CommandError::NotActive | CommandError::TooMany => {
+                Self::NotServing(NotServing::NotActive)
+            }
             CommandError::Busy => Self::Busy,
         }
     }
 }
 
-/// The claim to a table that is being made. Whoever has it ends it by [`Psmmu::make_table`] or
-/// [`Psmmu::abandon_table`].
+/// The claim to a table that is being made. Whoever has it ends it by [`Psmmu::st_l2_create_finish`] or
+/// [`Psmmu::st_l2_create_cancel`].
 #[derive(Debug)]
 #[must_use = "nobody else can make the table otherwise"]
-pub struct NewTable {
+pub struct L2TableToken {
     first_stream: u32,
 }
 
 /// A table that was not made, and whether its memory is free: not if the device may still access it,
-/// and then [`Psmmu::destroy_table`] gives it back once the device answers.
+/// and then [`Psmmu::st_l2_destroy`] gives it back once the device answers.
 #[derive(Debug)]
-pub struct NotMade {
+pub struct CreateError {
     /// Why.
     pub error: TableError,
     /// The memory may be used for something else.
     pub is_free: bool,
     /// The claim, after [`TableError::Busy`] and [`TableError::NotOpened`]: to be tried again, or abandoned.
-    pub claim: Option<NewTable>,
+    pub claim: Option<L2TableToken>,
 }
 
 impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
@@ -87,77 +89,77 @@ impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
     /// # Errors
     /// [`TableError`]; nothing has changed.
     #[cfg_attr(core_from_source, optimize(size))]
-    pub fn begin_table(&self, first_stream: u32) -> Result<NewTable, TableError> {
+    pub fn st_l2_create_begin(&self, first_stream: u32) -> Result<L2TableToken, TableError> {
         self.with_tables(first_stream, |tables| {
             // A claim to deactivate is made under the same lock.
             match self.state() {
                 State::Active => {}
-                State::Failed => return Err(TableError::Refused(Refusal::Failed)),
-                _ => return Err(TableError::Refused(Refusal::NotActive)),
+                State::Failed => return Err(TableError::NotServing(NotServing::Failed)),
+                _ => return Err(TableError::NotServing(NotServing::NotActive)),
             }
             match tables.find(first_stream) {
                 Descriptor::None => tables.set(first_stream, Descriptor::BeingMade),
                 Descriptor::BeingMade => return Err(TableError::BeingMade),
                 Descriptor::Table(_) => return Err(TableError::Exists),
             }
-            Ok(NewTable { first_stream })
+            Ok(L2TableToken { first_stream })
         })
     }
 
     /// Gives the claim up.
     #[cfg_attr(core_from_source, optimize(size))]
-    pub fn abandon_table(&self, table: NewTable) {
+    pub fn st_l2_create_cancel(&self, table: L2TableToken) {
         self.set_table(table.first_stream, Descriptor::None);
     }
 
     /// Makes the table in the granule at PA `address`, and has the device look at it.
     ///
     /// # Errors
-    /// [`NotMade`].
+    /// [`CreateError`].
     ///
     /// # Waits
     /// For the device, up to nine times [`DEVICE_TIMEOUT`](crate::registers::DEVICE_TIMEOUT): for room and
     /// the end of a command, if that fails once more, and if that fails for five acknowledgements.
     #[cfg_attr(core_from_source, optimize(size))]
-    pub fn make_table<T: TableMemory>(
+    pub fn st_l2_create_finish<T: TableMemory>(
         &self,
-        table: NewTable,
+        table: L2TableToken,
         address: u64,
         memory: &T,
         clock: &impl Clock,
-    ) -> Result<(), NotMade> {
+    ) -> Result<(), CreateError> {
         let Ok(_issue) = self.issue_lock() else {
-            return Err(NotMade { error: TableError::Busy, is_free: true, claim: Some(table) });
+            return Err(CreateError { error: TableError::Busy, is_free: true, claim: Some(table) });
         };
         // With a table that is being made it cannot have been deactivated.
         if let Err(refusal) = self.refuse_if_failed() {
-            self.abandon_table(table);
-            let error = TableError::Refused(refusal);
-            return Err(NotMade { error, is_free: true, claim: None });
+            self.st_l2_create_cancel(table);
+            let error = TableError::NotServing(refusal);
+            return Err(CreateError { error, is_free: true, claim: None });
         }
         let reaches = |tables: &StreamTables<M>| tables.limits().reach(address, L2_BYTES as u64);
         let is_reached = self.tables.lock().as_ref().is_some_and(reaches);
         if !is_reached || !address.is_multiple_of(L2_BYTES as u64) {
-            self.abandon_table(table);
-            return Err(NotMade { error: TableError::Memory, is_free: true, claim: None });
+            self.st_l2_create_cancel(table);
+            return Err(CreateError { error: TableError::Memory, is_free: true, claim: None });
         }
         let Some(entries) = memory.open(address) else {
             let (error, claim) = (TableError::NotOpened, Some(table));
-            return Err(NotMade { error, is_free: true, claim });
+            return Err(CreateError { error, is_free: true, claim });
         };
-        let NewTable { first_stream } = table;
+        let L2TableToken { first_stream } = table;
         fill(memory, &entries, first_stream);
         drop(entries);
         self.registers.write_barrier();
         self.set_table(first_stream, Descriptor::Table(address));
-        let Err(error) = self.run_in_turn(clock, &[Command::cfgi_ste_and_table(first_stream)])
+        let Err(error) = self.run_locked(clock, &[Command::cfgi_ste_and_table(first_stream)])
         else {
             return Ok(());
         };
         // What the device knows is uncertain. It must forget the table, or be off.
         self.set_table(first_stream, Descriptor::BeingMade);
         let is_free = self.unlink(first_stream, address, clock).is_ok();
-        Err(NotMade { error: error.into(), is_free, claim: None })
+        Err(CreateError { error: error.into(), is_free, claim: None })
     }
 
     /// Takes away the table of the 64 streams from `first_stream` on and returns the PA of its
@@ -172,7 +174,7 @@ impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
     /// For the device, up to seven times [`DEVICE_TIMEOUT`](crate::registers::DEVICE_TIMEOUT): for room and
     /// the end of a command, and if that fails for five acknowledgements.
     #[cfg_attr(core_from_source, optimize(size))]
-    pub fn destroy_table<T: TableMemory>(
+    pub fn st_l2_destroy<T: TableMemory>(
         &self,
         first_stream: u32,
         memory: &T,
@@ -181,7 +183,7 @@ impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
         let _issue = self.issue_lock()?;
         let address = self.with_tables(first_stream, |tables| {
             if !matches!(self.state(), State::Active | State::Failed) {
-                return Err(TableError::Refused(Refusal::NotActive));
+                return Err(TableError::NotServing(NotServing::NotActive));
             }
             match tables.find(first_stream) {
                 Descriptor::None => Err(TableError::Missing),
@@ -203,7 +205,7 @@ impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
     }
 
     /// Sees to it that the device has forgotten the table at `address`, which level 1 has as being made;
-    /// if it has not, the table is there again. Called with the turn.
+    /// if it has not, the table is there again. Called with the lock of the command queue.
     #[cfg_attr(core_from_source, optimize(size))]
     fn unlink(
         &self,
@@ -212,7 +214,7 @@ impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
         clock: &impl Clock,
     ) -> Result<(), TableError> {
         // Entries of all 64 streams may be cached, and the descriptor.
-        let result = self.have_forgotten(clock, &[Command::CFGI_ALL]).map_err(Into::into);
+        let result = self.invalidate_and_sync(clock, &[Command::CFGI_ALL]).map_err(Into::into);
         let descriptor = if result.is_ok() { Descriptor::None } else { Descriptor::Table(address) };
         self.set_table(first_stream, descriptor);
         // Before any entry of it changes.
@@ -222,16 +224,16 @@ impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
 
     /// Has the device forget what `commands` say of its tables. One that has failed, or fails at that,
     /// must acknowledge that it is off instead: then it looks at no table, and it forgets all before it
-    /// looks again. Called with the turn.
+    /// looks again. Called with the lock of the command queue.
     #[cfg_attr(core_from_source, optimize(size))]
-    pub(crate) fn have_forgotten(
+    pub(crate) fn invalidate_and_sync(
         &self,
         clock: &impl Clock,
         commands: &[Command],
     ) -> Result<(), CommandError> {
         let forgotten = match self.state() {
             State::Failed => Err(CommandError::TimedOut),
-            _ => self.run_in_turn(clock, commands),
+            _ => self.run_locked(clock, commands),
         };
         match forgotten {
             Err(CommandError::TimedOut) => self.quiesce(clock).map_err(|_| CommandError::TimedOut),
@@ -247,7 +249,7 @@ impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
         with: impl FnOnce(&mut StreamTables<M>) -> Result<T, TableError>,
     ) -> Result<T, TableError> {
         let mut tables = self.tables.lock();
-        let tables = tables.as_mut().ok_or(TableError::Refused(Refusal::NotActive))?;
+        let tables = tables.as_mut().ok_or(TableError::NotServing(NotServing::NotActive))?;
         if !first_stream.is_multiple_of(STREAMS) || !tables.covers(first_stream) {
             return Err(TableError::Stream);
         }

@@ -14,7 +14,7 @@
 use crate::command::Command;
 use crate::queue::DeviceMemory;
 use crate::registers::{Clock, Registers};
-use crate::smmu::{Psmmu, Refusal, State};
+use crate::smmu::{NotServing, Psmmu, State};
 use crate::streams::StreamError;
 
 impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
@@ -26,9 +26,9 @@ impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
     /// them. Of a PSMMU that has failed it returns once the device acknowledges that it is off.
     ///
     /// # Errors
-    /// [`StreamError::Refused`] when the PSMMU is neither active nor failed, or the module does not have its
+    /// [`StreamError::NotServing`] when the PSMMU is neither active nor failed, or the module does not have its
     /// command queue; [`Busy`](StreamError::Busy) while another CPU waits for the device;
-    /// [`CommandRefused`](StreamError::CommandRefused), [`TimedOut`](StreamError::TimedOut). Translations may
+    /// [`CommandRejected`](StreamError::CommandRejected), [`TimedOut`](StreamError::TimedOut). Translations may
     /// then still be cached.
     #[cfg_attr(core_from_source, optimize(size))]
     pub fn tlbi_s2_ipa(
@@ -55,10 +55,10 @@ impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
     fn invalidate(&self, command: Command, clock: &impl Clock) -> Result<(), StreamError> {
         let _issue = self.issue_lock()?;
         if !matches!(self.state(), State::Active | State::Failed) {
-            return Err(StreamError::Refused(Refusal::NotActive));
+            return Err(StreamError::NotServing(NotServing::NotActive));
         }
         // What was stored to the tables must be seen by the walks behind the invalidation.
         self.registers.write_barrier();
-        self.have_forgotten(clock, &[command]).map_err(Into::into)
+        self.invalidate_and_sync(clock, &[command]).map_err(Into::into)
     }
 }

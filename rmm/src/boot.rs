@@ -18,7 +18,7 @@ pub const RMM_BOOT_COMPLETE: u64 = 0xC400_01CF;
 /// `RMI_REQ_COMPLETE`: X1 to X8 what the host finds in X0 to X7. Returns as its next call.
 pub const RMI_REQ_COMPLETE: u64 = 0xC400_018F;
 
-/// How a boot went, as EL3 is told. After anything but success EL3 never enters the RMM again.
+/// How a boot went, as EL3 is reported. After anything but success EL3 never enters the RMM again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(i64)]
 pub enum BootCode {

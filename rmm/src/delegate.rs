@@ -139,7 +139,7 @@ impl<E: Environment> Rmm<'_, E> {
     }
 }
 
-/// Returns what the host is told of a granule that could not be moved.
+/// Returns what the host is notified of a granule that could not be moved.
 const fn status(error: TrackError) -> Status {
     match error {
         TrackError::State(GranuleState::Moving) => Status::Busy,

@@ -14,7 +14,7 @@
 use psmmu::sync::{AtomicU8, Lock, Ordering};
 use psmmu::{
     Clock, DeviceMemory, HostFault, HostGranule, HostMemory, Notified, Psmmu, Registers, Responder,
-    State, StreamOwners, StreamTableEntry,
+    State, StreamTableEntry, VsmmuLookup,
 };
 use psmmu_abi::features::{Register0, Register1, Register2};
 use psmmu_abi::function::SVE_HINT;
@@ -36,7 +36,7 @@ pub trait Environment {
     /// The door to the host's memory.
     type Host: HostMemory;
     /// Those who know the streams of virtual SMMUs.
-    type Owners: StreamOwners;
+    type Vsmmus: VsmmuLookup;
     /// The clock.
     type Clock: Clock;
 
@@ -71,13 +71,13 @@ pub trait Environment {
     }
 
     /// Returns what `stream` does while it is not configured.
-    fn at_rest(&self, stream: u32) -> StreamTableEntry {
+    fn default_ste(&self, stream: u32) -> StreamTableEntry {
         let _ = stream;
         StreamTableEntry::ABORT
     }
 }
 
-/// What `RMI_FEATURES` tells of the machine.
+/// What `RMI_FEATURES` announces the machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Features {
     /// Bits of a physical address, and so of the largest intermediate one.
@@ -158,7 +158,7 @@ type ResponderOf<'a, E> = Responder<
     <E as Environment>::Registers,
     <E as Environment>::Memory,
     <E as Environment>::Host,
-    <E as Environment>::Owners,
+    <E as Environment>::Vsmmus,
 >;
 
 /// The operations of an environment.

@@ -91,7 +91,9 @@ impl fmt::Display for Omission {
             Self::Smmus(number) => {
                 write!(f, "the last {number} SMMUs of the manifest are not used")
             }
-            Self::Psmmu(name, reason) => write!(f, "PSMMU {name:#x} is not used: {reason}"),
+            Self::Psmmu(psmmu_ptr, reason) => {
+                write!(f, "PSMMU {psmmu_ptr:#x} is not used: {reason}")
+            }
         }
     }
 }
@@ -134,11 +136,14 @@ impl Layout {
         let _ = taken.push(console);
         let mut psmmus = Vec::new();
         for psmmu in platform.find_psmmus(manifest) {
-            let name = psmmu.config.name;
+            let psmmu_ptr = psmmu.config.psmmu_ptr;
             match place(&psmmu, &manifest.dram, platform, limits, &taken) {
-                Err(reason) => omitted(Omission::Psmmu(name, reason)),
+                Err(reason) => omitted(Omission::Psmmu(psmmu_ptr, reason)),
                 Ok(_) if psmmus.len() >= platform.max_psmmus => {
-                    omitted(Omission::Psmmu(name, Unusable::TooMany(platform.max_psmmus as u64)));
+                    omitted(Omission::Psmmu(
+                        psmmu_ptr,
+                        Unusable::TooMany(platform.max_psmmus as u64),
+                    ));
                 }
                 Ok(pages) => {
                     for pages in pages {
@@ -177,7 +182,7 @@ fn place(
         }
         Ok(pages)
     };
-    let name = pages(psmmu.config.name, PAGE_1)?;
+    let name = pages(psmmu.config.psmmu_ptr, PAGE_1)?;
     let interface = pages(psmmu.realm_page_0, 2 * PAGE_1)?;
     if psmmu.config.interface == Interface::Realm && overlap(&name, &interface) {
         return Err(Unusable::Shared);
@@ -347,7 +352,7 @@ mod tests {
             reasons,
             [Unusable::Alignment, Unusable::Shared, Unusable::Shared, Unusable::TooMany(2)]
         );
-        let names: Vec<_> = layout.psmmus.iter().map(|psmmu| psmmu.config.name).collect();
+        let names: Vec<_> = layout.psmmus.iter().map(|psmmu| psmmu.config.psmmu_ptr).collect();
         assert_eq!(names, [GOOD.non_secure, NEXT.non_secure]);
     }
 }

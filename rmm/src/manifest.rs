@@ -324,7 +324,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wrong_console_checksum_is_told_and_the_console_used() {
+    fn a_wrong_console_checksum_is_reported_and_the_console_used() {
         let mut page = page(3);
         page[CONSOLES.header + 2] ^= 1;
         let manifest = parse(&page).unwrap();

@@ -17,8 +17,8 @@
 
 use heapless::Vec;
 use psmmu::sync::Lock;
-use psmmu::{Activation, NewTable, Psmmu};
-use psmmu_abi::{AddressRange, DonateRequest, Handover, MemoryTransfer, ResultWord, Status};
+use psmmu::{Activation, L2TableToken, Psmmu};
+use psmmu_abi::{AddressRange, DonateRequest, MemState, MemoryTransfer, ResultWord, Status};
 
 use crate::granules::Region;
 
@@ -29,7 +29,7 @@ pub const MAX_OPERATIONS: usize = 8;
 pub const MAX_REGIONS: usize = 4;
 
 /// What the host calls an operation: its place and how many were there before. The first one is 0, and
-/// bits 7:0 are zero in all, which tells them from the flags of `OP_CONTINUE`.
+/// bits 7:0 are zero in all, which reports them from the flags of `OP_CONTINUE`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Handle {
     place: u8,
@@ -64,7 +64,7 @@ pub enum Purpose<'a, R, M> {
     /// To activate a PSMMU.
     Activate(&'a Psmmu<R, M>, Activation),
     /// To make a level-2 stream table.
-    MakeTable(&'a Psmmu<R, M>, NewTable),
+    MakeTable(&'a Psmmu<R, M>, L2TableToken),
     /// To give back what a PSMMU ran on, and then to let others activate it.
     Deactivate(&'a Psmmu<R, M>),
     /// To give memory back and nothing else, and then to end with this result.
@@ -218,7 +218,7 @@ impl Offer {
         let granules = entry.total_granules();
         let bytes = granules.saturating_mul(psmmu_abi::GRANULE_SIZE as u64);
         let fits = self == Self::Nothing
-            && entry.state() == Ok(Handover::Delegated)
+            && entry.state() == Ok(MemState::Delegated)
             && granules == wanted
             && entry.address().is_multiple_of(bytes);
         match u16::try_from(granules) {

@@ -7,7 +7,7 @@ use core::ops::Range;
 
 use heapless::Vec;
 use psmmu::registers::Idr0;
-use psmmu::{AbortBehaviour, Config, Delivery, Interface, Sizes};
+use psmmu::{Config, Delivery, Interface, QueueAbortPolicy, Sizes};
 use psmmu_abi::GRANULE_SIZE;
 
 use crate::manifest::{DeviceRegion, MAX_SMMUS, Manifest, Smmu};
@@ -51,7 +51,7 @@ pub struct ListedPsmmus {
     /// How interrupts are delivered.
     pub delivery: Delivery,
     /// What a write abort means.
-    pub abort: AbortBehaviour,
+    pub abort: QueueAbortPolicy,
     /// How large tables and queues may be.
     pub sizes: Sizes,
 }
@@ -117,7 +117,7 @@ impl Platform {
         let (Some(realm), Some(first)) = (self.realm_psmmus, self.psmmus.first()) else {
             return self;
         };
-        let idr0 = idr0(first.config.name);
+        let idr0 = idr0(first.config.psmmu_ptr);
         let psmmus = match (idr0.has_rme(), idr0.has_msi()) {
             (false, _) => self.psmmus,
             (true, false) => realm.wired,
@@ -149,11 +149,12 @@ impl Platform {
             return self.psmmus.iter().copied().take(MAX_SMMUS).collect();
         }
         let ListedPsmmus { delivery, abort, sizes } = self.listed;
-        let describe = |&Smmu { non_secure: name, realm: realm_page_0 }: &Smmu| PsmmuDescription {
-            config: Config { name, interface: Interface::Realm, delivery, abort, sizes },
-            realm_page_0,
-            remark: "",
-        };
+        let describe =
+            |&Smmu { non_secure: psmmu_ptr, realm: realm_page_0 }: &Smmu| PsmmuDescription {
+                config: Config { psmmu_ptr, interface: Interface::Realm, delivery, abort, sizes },
+                realm_page_0,
+                remark: "",
+            };
         manifest.smmus.iter().map(describe).collect()
     }
 }
@@ -191,17 +192,17 @@ mod tests {
             });
             assert_eq!(platform.psmmus.len(), 1);
             let PsmmuDescription { config, realm_page_0, .. } = platform.psmmus[0];
-            (config.name, config.interface, config.delivery, config.abort, realm_page_0)
+            (config.psmmu_ptr, config.interface, config.delivery, config.abort, realm_page_0)
         };
         let wired = |first| Delivery::Wired { eventq: first, gerror: first + 3, priq: 0 };
-        let (keeps, spoils) = (AbortBehaviour::KeepsQueue, AbortBehaviour::SpoilsQueue);
+        let (keeps, spoils) = (QueueAbortPolicy::Preserve, QueueAbortPolicy::Discard);
         for idr0 in [0, IDR0_MSI] {
-            let only = (0x0905_0000, Interface::StandIn, wired(106), keeps, 0x0905_0000);
+            let only = (0x0905_0000, Interface::NonSecureOnly, wired(106), keeps, 0x0905_0000);
             assert_eq!(found(idr0), only);
         }
         let realm = |delivery| (0x0905_0000, Interface::Realm, delivery, spoils, 0x0B00_0000);
         assert_eq!(found(IDR0_RME_IMPL), realm(wired(112)));
-        assert_eq!(found(IDR0_RME_IMPL | IDR0_MSI), realm(Delivery::Messages));
+        assert_eq!(found(IDR0_RME_IMPL | IDR0_MSI), realm(Delivery::Msi));
     }
 
     #[test]
@@ -234,9 +235,9 @@ mod tests {
                 assert_ne!(*category, MemoryCategory::Conventional, "{name}");
                 assert!(bank.base() + bank.size() <= realm_memory.start, "{name}: {bank:x?}");
             }
-            let pages = psmmus
-                .iter()
-                .flat_map(|psmmu| [psmmu.config.name, psmmu.realm_page_0, psmmu.realm_page_1()]);
+            let pages = psmmus.iter().flat_map(|psmmu| {
+                [psmmu.config.psmmu_ptr, psmmu.realm_page_0, psmmu.realm_page_1()]
+            });
             for device in pages.chain([console.base]) {
                 assert!(!realm_memory.contains(&device), "{name}: {device:#x}");
                 assert!(device.is_multiple_of(0x1000), "{name}: {device:#x}");
@@ -265,7 +266,7 @@ mod tests {
         let found = QEMU.find_psmmus(&manifest(&listed));
         assert_eq!(found.len(), 16);
         for (psmmu, smmu) in found.iter().zip(&listed) {
-            assert_eq!(psmmu.config.name, smmu.non_secure);
+            assert_eq!(psmmu.config.psmmu_ptr, smmu.non_secure);
             assert_eq!(psmmu.config.interface, Interface::Realm);
             assert_eq!(psmmu.config.delivery, QEMU.listed.delivery);
             assert_eq!(psmmu.realm_page_0, smmu.realm);

@@ -10,8 +10,8 @@
 //! has no other way out of one that asks for memory than `OP_CANCEL`.
 
 use psmmu::{
-    Activation, DeviceMemory, HostGranule, HostMemory, Memory, Needs, NewTable, NotMade, Psmmu,
-    TableMemory,
+    Activation, CreateError, DeviceMemory, HostGranule, HostMemory, L2TableToken, Memory,
+    MemoryRequirements, Psmmu, TableMemory,
 };
 use psmmu_abi::{AddressRange, DonateRequest, GRANULE_SIZE, ResultWord, Status};
 
@@ -83,17 +83,18 @@ impl<'a, E: Environment> Rmm<'a, E> {
     /// `RMI_PSMMU_ACTIVATE`: an operation that asks for the memory that the PSMMU needs: stream table,
     /// command queue, event queue, and PRI queue if page requests are wanted.
     ///
-    /// Statuses as of [`Responder::begin_activation`](psmmu::Responder::begin_activation); `Blocked` or
+    /// Statuses as of [`Responder::activate_begin`](psmmu::Responder::activate_begin); `Blocked` or
     /// `Busy` when there are too many operations. `OP_CONTINUE` ends it with success, or with
     /// `ErrorDevice` when the device does not answer or refuses, `ErrorInput` after a donation that was
     /// not what was asked for; the memory is then given back first, unless the device may still access
     /// it.
     #[inline(never)]
     #[cfg_attr(core_from_source, optimize(size))]
-    pub(crate) fn psmmu_activate(&self, name: u64, params: u64) -> Answer {
+    pub(crate) fn psmmu_activate(&self, psmmu_ptr: u64, params: u64) -> Answer {
         self.begin(|| {
-            let (psmmu, activation) = self.responder.begin_activation(name, params)?;
-            let Needs { stream_table, command_queue, event_queue, pri_queue } = activation.needs();
+            let (psmmu, activation) = self.responder.activate_begin(psmmu_ptr, params)?;
+            let MemoryRequirements { stream_table, command_queue, event_queue, pri_queue } =
+                activation.needs();
             let needs = [stream_table, command_queue, event_queue].into_iter().chain(pri_queue);
             Ok(OperationOf::<E>::needing(Purpose::Activate(psmmu, activation), needs))
         })
@@ -101,13 +102,13 @@ impl<'a, E: Environment> Rmm<'a, E> {
 
     /// `RMI_PSMMU_DEACTIVATE`: brings the PSMMU to rest, and an operation gives its memory back.
     ///
-    /// Statuses as of [`Responder::begin_deactivation`](psmmu::Responder::begin_deactivation).
+    /// Statuses as of [`Responder::deactivate_begin`](psmmu::Responder::deactivate_begin).
     #[inline(never)]
     #[cfg_attr(core_from_source, optimize(size))]
-    pub(crate) fn psmmu_deactivate(&self, name: u64) -> Answer {
+    pub(crate) fn psmmu_deactivate(&self, psmmu_ptr: u64) -> Answer {
         self.begin(|| {
             let (psmmu, memory) =
-                self.responder.begin_deactivation(name, self.environment.clock())?;
+                self.responder.deactivate_begin(psmmu_ptr, self.environment.clock())?;
             let regions = memory.into_iter().flat_map(|memory| {
                 let Memory { stream_table, command_queue, event_queue, pri_queue, .. } = memory;
                 [stream_table, command_queue, event_queue].into_iter().chain(pri_queue)
@@ -123,26 +124,27 @@ impl<'a, E: Environment> Rmm<'a, E> {
     /// `RMI_PSMMU_ST_L2_CREATE`: an operation that asks for the granule of the level-2 table of the 64
     /// streams from `first_stream` on.
     ///
-    /// Statuses as of [`Responder::begin_table`](psmmu::Responder::begin_table), before any memory is
+    /// Statuses as of [`Responder::st_l2_create_begin`](psmmu::Responder::st_l2_create_begin), before any memory is
     /// asked for. `OP_CONTINUE` ends it as it ends an activation.
     #[inline(never)]
     #[cfg_attr(core_from_source, optimize(size))]
-    pub(crate) fn psmmu_st_l2_create(&self, name: u64, first_stream: u64) -> Answer {
+    pub(crate) fn psmmu_st_l2_create(&self, psmmu_ptr: u64, first_stream: u64) -> Answer {
         self.begin(|| {
-            let (psmmu, table) = self.responder.begin_table(name, first_stream)?;
+            let (psmmu, table) = self.responder.st_l2_create_begin(psmmu_ptr, first_stream)?;
             Ok(OperationOf::<E>::needing(Purpose::MakeTable(psmmu, table), [1]))
         })
     }
 
     /// `RMI_PSMMU_ST_L2_DESTROY`: takes the table away, and an operation gives its granule back.
     ///
-    /// Statuses as of [`Responder::destroy_table`](psmmu::Responder::destroy_table).
+    /// Statuses as of [`Responder::st_l2_destroy`](psmmu::Responder::st_l2_destroy).
     #[inline(never)]
     #[cfg_attr(core_from_source, optimize(size))]
-    pub(crate) fn psmmu_st_l2_destroy(&self, name: u64, first_stream: u64) -> Answer {
+    pub(crate) fn psmmu_st_l2_destroy(&self, psmmu_ptr: u64, first_stream: u64) -> Answer {
         self.begin(|| {
             let clock = self.environment.clock();
-            let address = self.responder.destroy_table(name, first_stream, &Tables(self), clock)?;
+            let address =
+                self.responder.st_l2_destroy(psmmu_ptr, first_stream, &Tables(self), clock)?;
             let regions = [Region::granule(address)];
             Ok(OperationOf::<E>::giving(Purpose::GiveBack(ResultWord::SUCCESS), regions))
         })
@@ -369,8 +371,8 @@ impl<'a, E: Environment> Rmm<'a, E> {
     #[cfg_attr(core_from_source, optimize(size))]
     fn fail(&self, operation: OperationOf<'a, E>, status: Status) -> OperationOf<'a, E> {
         match operation.purpose {
-            Purpose::Activate(psmmu, activation) => psmmu.abandon_activation(activation),
-            Purpose::MakeTable(psmmu, table) => psmmu.abandon_table(table),
+            Purpose::Activate(psmmu, activation) => psmmu.activate_cancel(activation),
+            Purpose::MakeTable(psmmu, table) => psmmu.st_l2_create_cancel(table),
             Purpose::Deactivate(_) | Purpose::GiveBack(_) => {}
         }
         OperationOf::<E>::giving(Purpose::GiveBack(status.into()), operation.regions)
@@ -418,7 +420,7 @@ impl<'a, E: Environment> Rmm<'a, E> {
     fn finish(&self, purpose: PurposeOf<'a, E>, regions: &[Region]) -> FinishedOf<'a, E> {
         match purpose {
             Purpose::Activate(psmmu, activation) => self.activate_psmmu(psmmu, activation, regions),
-            Purpose::MakeTable(psmmu, table) => self.make_table(psmmu, table, regions),
+            Purpose::MakeTable(psmmu, table) => self.st_l2_create_finish(psmmu, table, regions),
             Purpose::Deactivate(psmmu) => {
                 psmmu.finish_deactivation();
                 Finished::Keeping(ResultWord::SUCCESS)
@@ -435,7 +437,7 @@ impl<'a, E: Environment> Rmm<'a, E> {
         regions: &[Region],
     ) -> FinishedOf<'a, E> {
         let &[stream_table, command_queue, event_queue, ref rest @ ..] = regions else {
-            psmmu.abandon_activation(activation);
+            psmmu.activate_cancel(activation);
             return Finished::Returning(Status::ErrorInput.into());
         };
         let open = |region| self.environment.open(region);
@@ -460,19 +462,19 @@ impl<'a, E: Environment> Rmm<'a, E> {
     }
 
     #[cfg_attr(core_from_source, optimize(size))]
-    fn make_table(
+    fn st_l2_create_finish(
         &self,
         psmmu: &'a PsmmuOf<'a, E>,
-        table: NewTable,
+        table: L2TableToken,
         regions: &[Region],
     ) -> FinishedOf<'a, E> {
         let &[Region { address, .. }] = regions else {
-            psmmu.abandon_table(table);
+            psmmu.st_l2_create_cancel(table);
             return Finished::Returning(Status::ErrorInput.into());
         };
-        match psmmu.make_table(table, address, &Tables(self), self.environment.clock()) {
+        match psmmu.st_l2_create_finish(table, address, &Tables(self), self.environment.clock()) {
             Ok(()) => Finished::Keeping(ResultWord::SUCCESS),
-            Err(NotMade { claim: Some(table), .. }) => {
+            Err(CreateError { claim: Some(table), .. }) => {
                 Finished::Busy(Purpose::MakeTable(psmmu, table))
             }
             Err(failure) if failure.is_free => Finished::Returning(failure.error.into()),
@@ -503,7 +505,7 @@ impl<E: Environment> TableMemory for Tables<'_, '_, E> {
     }
 
     #[cfg_attr(core_from_source, optimize(size))]
-    fn at_rest(&self, stream: u32) -> psmmu::StreamTableEntry {
-        self.0.environment.at_rest(stream)
+    fn default_ste(&self, stream: u32) -> psmmu::StreamTableEntry {
+        self.0.environment.default_ste(stream)
     }
 }

@@ -9,8 +9,10 @@ use core::num::NonZeroU32;
 
 use psmmu_abi::{Event, IrqSet, PsmmuParamsFields, PsmmuParamsFlags, Unknown};
 use psmmu_host::psmmu::{self, DestroyError, Table};
-use psmmu_host::rmm::{self, Started, Unfit};
-use psmmu_host::{Counters, Described, EventSink, Interrupts, Lender, Limiter, OperationError};
+use psmmu_host::rmm::{self, StartError, Started};
+use psmmu_host::{
+    Counters, Described, EventSink, Interrupts, Limiter, MemoryDonor, OperationError,
+};
 use psmmu_host::{Rmi, Source, Vectors, Verdict, discover, service};
 
 use crate::glue::{Pages, SharedPage, Smc};
@@ -32,20 +34,20 @@ macro_rules! info {
 /// The RMM, and what it holds of the kernel's memory.
 pub struct Rmm<'k> {
     rmi: Rmi<Smc<'k>>,
-    lender: Lender<Pages<'k>, SharedPage<'k>>,
+    donor: MemoryDonor<Pages<'k>, SharedPage<'k>>,
     page: SharedPage<'k>,
 }
 
 impl<'k> Rmm<'k> {
     /// Finds the RMM and makes it active.
-    pub fn start(kernel: &'k Kernel) -> Result<Self, Unfit> {
+    pub fn start(kernel: &'k Kernel) -> Result<Self, StartError> {
         let rmi = Rmi::new(Smc(kernel));
-        let mut lender = Lender::new(Pages(kernel), SharedPage::new(kernel));
+        let mut donor = MemoryDonor::new(Pages(kernel), SharedPage::new(kernel));
         let mut page = SharedPage::new(kernel);
-        let Started { capabilities, traffic, .. } = rmm::start(&rmi, &mut lender, &mut page)?;
-        let (version, granules) = (capabilities.version, traffic.donated);
+        let Started { capabilities, stats, .. } = rmm::start(&rmi, &mut donor, &mut page)?;
+        let (version, granules) = (capabilities.version, stats.donated);
         info!(kernel, "RMI {version} with device assignment, active on {granules} granules");
-        Ok(Self { rmi, lender, page })
+        Ok(Self { rmi, donor, page })
     }
 }
 
@@ -54,7 +56,7 @@ pub struct RealmSmmu<'k> {
     kernel: &'k Kernel,
     rmi: Rmi<Smc<'k>>,
     /// PA of its Non-secure register page 0, by which the RMM knows it.
-    name: u64,
+    psmmu_ptr: u64,
     pri: bool,
     interrupts: Interrupts,
     params: PsmmuParamsFields,
@@ -64,13 +66,13 @@ pub struct RealmSmmu<'k> {
 
 impl<'k> RealmSmmu<'k> {
     /// Finds out whether an SMMU has a Realm side that this driver can serve.
-    pub fn probe(kernel: &'k Kernel, rmm: &mut Rmm<'k>, name: u64) -> Option<Self> {
-        let idr0 = kernel.read_register(name);
-        let found = discover(&rmm.rmi, name, idr0, &mut rmm.page);
+    pub fn probe(kernel: &'k Kernel, rmm: &mut Rmm<'k>, psmmu_ptr: u64) -> Option<Self> {
+        let idr0 = kernel.read_register(psmmu_ptr);
+        let found = discover(&rmm.rmi, psmmu_ptr, idr0, &mut rmm.page);
         let mut interrupts = found.interrupts;
         match found.failure {
             Some(error) => info!(kernel, "{error}"),
-            None => info!(kernel, "Realm side of {name:#x}: {interrupts}"),
+            None => info!(kernel, "Realm side of {psmmu_ptr:#x}: {interrupts}"),
         }
         let pri = idr0 & IDR0_PRI != 0;
         let flags = if pri { PsmmuParamsFlags::PRI } else { PsmmuParamsFlags::empty() };
@@ -83,7 +85,16 @@ impl<'k> RealmSmmu<'k> {
         let limit = Limiter::new(LINES, kernel::SECOND);
         let report = Report { kernel, faults: limit, errors: limit, saw_reserved: false };
         let (rmi, counters) = (rmm.rmi, Counters::new());
-        found.rme.then_some(Self { kernel, rmi, name, pri, interrupts, params, report, counters })
+        found.rme.then_some(Self {
+            kernel,
+            rmi,
+            psmmu_ptr,
+            pri,
+            interrupts,
+            params,
+            report,
+            counters,
+        })
     }
 
     /// Starts the Realm side, and looks once at what was there before its interrupts were.
@@ -91,12 +102,12 @@ impl<'k> RealmSmmu<'k> {
         for warning in self.interrupts.warnings(self.pri) {
             info!(self.kernel, "{warning}");
         }
-        for (source, line) in self.interrupts.wires(self.pri) {
+        for (source, line) in self.interrupts.wired_irqs(self.pri) {
             self.kernel.request_irq(line.0, source);
         }
-        let Rmm { rmi, lender, page } = rmm;
-        let traffic = psmmu::activate(rmi, lender, self.name, page, &self.params)?;
-        info!(self.kernel, "active, {} granules donated", traffic.donated);
+        let Rmm { rmi, donor, page } = rmm;
+        let stats = psmmu::activate(rmi, donor, self.psmmu_ptr, page, &self.params)?;
+        info!(self.kernel, "active, {} granules donated", stats.donated);
         Source::of(self.pri).for_each(|source| self.interrupt(source));
         Ok(())
     }
@@ -104,7 +115,7 @@ impl<'k> RealmSmmu<'k> {
     /// Handles the interrupt of `source`.
     pub fn interrupt(&mut self, source: Source) {
         let sink = &mut self.counters.counting(&mut self.report);
-        match service(&self.rmi, self.name, source, sink, BUDGET) {
+        match service(&self.rmi, self.psmmu_ptr, source, sink, BUDGET) {
             Ok(serviced) => {
                 self.report.reserved(serviced.reserved);
                 if serviced.more {
@@ -117,7 +128,7 @@ impl<'k> RealmSmmu<'k> {
         }
     }
 
-    /// Is called by a timer: tells what was held back, and asks where nothing interrupts.
+    /// Is called by a timer: reports what was held back, and asks where nothing interrupts.
     pub fn on_timer(&mut self) {
         let (interrupts, pri) = (self.interrupts, self.pri);
         interrupts.polled(pri).for_each(|source| self.interrupt(source));
@@ -126,7 +137,7 @@ impl<'k> RealmSmmu<'k> {
 
     /// Gives a stream to a device that is to be assigned.
     pub fn attach(&self, rmm: &mut Rmm<'k>, stream: u32) -> Result<(), OperationError> {
-        match psmmu::create_table(&rmm.rmi, &mut rmm.lender, self.name, stream)? {
+        match psmmu::st_l2_create(&rmm.rmi, &mut rmm.donor, self.psmmu_ptr, stream)? {
             Table::Created => info!(self.kernel, "a level-2 table for stream {stream:#x}"),
             Table::Exists => info!(self.kernel, "stream {stream:#x} is in a table that exists"),
         }
@@ -135,18 +146,18 @@ impl<'k> RealmSmmu<'k> {
 
     /// Takes it away, with all streams of its table.
     pub fn detach(&self, rmm: &mut Rmm<'k>, stream: u32) -> Result<(), DestroyError> {
-        psmmu::destroy_table(&rmm.rmi, &mut rmm.lender, self.name, stream)?;
+        psmmu::st_l2_destroy(&rmm.rmi, &mut rmm.donor, self.psmmu_ptr, stream)?;
         info!(self.kernel, "no level-2 table for stream {stream:#x} any more");
         Ok(())
     }
 
-    /// Stops the Realm side, and takes all back that it was lent.
+    /// Stops the Realm side, and takes all back that it was donated.
     pub fn deactivate(&self, rmm: &mut Rmm<'k>) -> Result<(), OperationError> {
-        let traffic = psmmu::deactivate(&rmm.rmi, &mut rmm.lender, self.name)?;
-        for (_, line) in self.interrupts.wires(self.pri) {
+        let stats = psmmu::deactivate(&rmm.rmi, &mut rmm.donor, self.psmmu_ptr)?;
+        for (_, line) in self.interrupts.wired_irqs(self.pri) {
             self.kernel.free_irq(line.0);
         }
-        let (back, lost) = (traffic.returned, rmm.lender.lost());
+        let (back, lost) = (stats.returned, rmm.donor.leaked());
         info!(self.kernel, "inactive, {back} granules back, {lost} lost");
         Ok(())
     }
@@ -162,7 +173,7 @@ impl<'k> RealmSmmu<'k> {
     }
 }
 
-/// Tells guests and the log.
+/// Reports guests and the log.
 struct Report<'k> {
     kernel: &'k Kernel,
     faults: Limiter,
@@ -176,8 +187,8 @@ impl Report<'_> {
     fn line(&mut self, is_error: bool, text: core::fmt::Arguments<'_>) {
         let limiter = if is_error { &mut self.errors } else { &mut self.faults };
         match limiter.ask(self.kernel.uptime()) {
-            Verdict::Pass { held_back: 0 } => info!(self.kernel, "{text}"),
-            Verdict::Pass { held_back } => info!(self.kernel, "{text} ({held_back} held back)"),
+            Verdict::Pass { suppressed: 0 } => info!(self.kernel, "{text}"),
+            Verdict::Pass { suppressed } => info!(self.kernel, "{text} ({suppressed} held back)"),
             Verdict::Hold => {}
         }
     }
@@ -191,9 +202,9 @@ impl Report<'_> {
     }
 
     fn flush(&mut self) {
-        let held_back = self.faults.take_held_back() + self.errors.take_held_back();
-        if held_back != 0 {
-            info!(self.kernel, "{held_back} held back");
+        let suppressed = self.faults.take_suppressed() + self.errors.take_suppressed();
+        if suppressed != 0 {
+            info!(self.kernel, "{suppressed} held back");
         }
     }
 }

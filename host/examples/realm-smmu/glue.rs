@@ -29,7 +29,7 @@ impl Memory for Pages<'_> {
         (0..granules).for_each(|granule| self.0.free(address + granule * PAGE));
     }
 
-    fn lose(&mut self, address: u64, granules: u64) {
+    fn leak(&mut self, address: u64, granules: u64) {
         (0..granules).for_each(|granule| self.0.poison(address + granule * PAGE));
     }
 }

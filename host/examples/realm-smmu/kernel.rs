@@ -23,7 +23,7 @@ pub const SMMU: u64 = PSMMU;
 /// The memory of the kernel.
 const MEMORY: std::ops::Range<u64> = 0x8000_0000..0x8010_0000;
 /// How the SMMU is wired.
-const WIRES: [(smmu_model::Source, u32); 3] = [
+const WIRED_IRQS: [(smmu_model::Source, u32); 3] = [
     (smmu_model::Source::Eventq, 106),
     (smmu_model::Source::Priq, 107),
     (smmu_model::Source::Gerror, 111),
@@ -142,7 +142,7 @@ impl Kernel {
     pub fn handle_interrupts(&self, mut handler: impl FnMut(Source)) {
         loop {
             let raised = self.device().take_interrupts();
-            let raised = WIRES.iter().filter(|(wire, _)| raised.contains(*wire));
+            let raised = WIRED_IRQS.iter().filter(|(wire, _)| raised.contains(*wire));
             let connected = |line| self.lines.borrow().get(line).copied();
             self.due.borrow_mut().extend(raised.filter_map(|(_, line)| connected(line)));
             let Some(source) = self.due.borrow_mut().pop_front() else { return };
@@ -162,7 +162,7 @@ impl Kernel {
         self.machine.owners.0.lock().expect("no panic while locked").insert(stream);
     }
 
-    /// Tells the guest of `stream` to look at its virtual SMMU. Returns false if there is none.
+    /// Reports the guest of `stream` to look at its virtual SMMU. Returns false if there is none.
     pub fn interrupt_guest(&self, stream: u32) -> bool {
         let is_there = self.guests.borrow().contains(&stream);
         if is_there {

@@ -41,9 +41,9 @@
 //! [    3.000220] realm-smmu: 123 held back
 //! [    3.000240] vm: interrupt for the virtual SMMU of stream 0x8
 //! [    3.000260] realm-smmu: stream 0x9 has an event and nobody to take it
-//! [    3.000260] realm-smmu: EVENTQ: errors 1, events 232, for virtual SMMUs 2, untaken 1
-//! [    3.000260] realm-smmu: GERROR: errors 1, events 0, for virtual SMMUs 0, untaken 0
-//! [    3.000260] realm-smmu: PRIQ: errors 0, events 1, for virtual SMMUs 0, untaken 0
+//! [    3.000260] realm-smmu: EVENTQ: errors 1, events 232, for virtual SMMUs 2, unhandled 1
+//! [    3.000260] realm-smmu: GERROR: errors 1, events 0, for virtual SMMUs 0, unhandled 0
+//! [    3.000260] realm-smmu: PRIQ: errors 0, events 1, for virtual SMMUs 0, unhandled 0
 //! [    3.000260] realm-smmu: stream 0x8: 1 for its virtual SMMU
 //! [    3.000260] realm-smmu: stream 0x9: 1 for its virtual SMMU
 //! [    3.000260] realm-smmu: no level-2 table for stream 0x8 any more

@@ -9,7 +9,7 @@ use core::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
 use heapless::Vec;
 use psmmu::directory::MAX_PSMMUS;
 use psmmu::registers::{Idr0, Register32, Registers};
-use psmmu::{Config, Directory, Interface, MmioRegisters, NoOwners, Psmmu, Responder};
+use psmmu::{Config, Directory, Interface, MmioRegisters, NoVsmmu, Psmmu, Responder};
 use psmmu_abi::{MemoryCategory, Version};
 use rmm::platform::{PsmmuDescription, THIS};
 use rmm::{
@@ -21,7 +21,7 @@ use spin::Once;
 use super::clock::PhysicalCounter;
 use super::console::{self, log};
 use super::exceptions::give_up;
-use super::host_memory::{self, HostDoor};
+use super::host_memory::{self, NsMemory};
 use super::memory::{Shared, take_room};
 use super::{el3, mmu};
 
@@ -61,8 +61,8 @@ impl Machine {
 impl Environment for Machine {
     type Registers = MmioRegisters;
     type Memory = Shared;
-    type Host = HostDoor;
-    type Owners = NoOwners;
+    type Host = NsMemory;
+    type Vsmmus = NoVsmmu;
     type Clock = PhysicalCounter;
 
     fn clock(&self) -> &PhysicalCounter {
@@ -122,7 +122,7 @@ impl Environment for Machine {
     }
 
     #[cfg(feature = "fault-streams")]
-    fn at_rest(&self, stream: u32) -> psmmu::StreamTableEntry {
+    fn default_ste(&self, stream: u32) -> psmmu::StreamTableEntry {
         super::fault_streams::entry(stream)
     }
 }
@@ -216,9 +216,9 @@ fn cold_boot(arguments: &BootArguments) -> Result<u64, BootError> {
     let (devices, devices_are_isolated) = THIS.find_devices(&manifest);
     let tracker = track(&tracked, devices, devices_are_isolated);
     let machine = Machine { devices_are_isolated };
-    let host = HostDoor::new(dram);
+    let host = NsMemory::new(dram);
     let rmm = RMM.call_once(|| {
-        Rmm::new(features, machine, Responder::new(directory, host, NoOwners), tracker)
+        Rmm::new(features, machine, Responder::new(directory, host, NoVsmmu), tracker)
     });
     RMM_POINTER.store(ptr::from_ref(rmm).cast_mut(), Ordering::Release);
     Ok(interface.token)
@@ -283,21 +283,21 @@ fn idr0(page: u64) -> Idr0 {
 fn psmmus(found: &[PsmmuDescription]) -> Vec<&'static ThisPsmmu, PSMMUS> {
     let mut all = Vec::new();
     for description in found {
-        let Config { name, interface, delivery, abort, .. } = description.config;
-        let pages = [name, description.realm_page_0, description.realm_page_1()];
+        let Config { psmmu_ptr, interface, delivery, abort, .. } = description.config;
+        let pages = [psmmu_ptr, description.realm_page_0, description.realm_page_1()];
         let registers = [IDR0, IDR0, EVENTQ_PROD];
         if !pages
             .iter()
             .zip(registers)
             .all(|(page, register)| host_memory::answers(page + register))
         {
-            log!("PSMMU {name:#x} is not used: no device answers at its registers");
+            log!("PSMMU {psmmu_ptr:#x} is not used: no device answers at its registers");
             continue;
         }
         pages.into_iter().for_each(mmu::map_registers);
-        log!("PSMMU {name:#x} of {}: {delivery}; {abort}", THIS.name);
-        if interface == Interface::StandIn {
-            log!("PSMMU {name:#x}: {}", description.remark);
+        log!("PSMMU {psmmu_ptr:#x} of {}: {delivery}; {abort}", THIS.name);
+        if interface == Interface::NonSecureOnly {
+            log!("PSMMU {psmmu_ptr:#x}: {}", description.remark);
         }
         // The layout has as many as there are places.
         if let Some(place) = THE_PSMMUS.get(all.len()) {
@@ -306,8 +306,8 @@ fn psmmus(found: &[PsmmuDescription]) -> Vec<&'static ThisPsmmu, PSMMUS> {
         #[cfg(feature = "many-psmmus")]
         while let Some(place) = THE_PSMMUS.get(all.len()) {
             let mut more = *description;
-            more.config.name += 0x1_0000 * all.len() as u64;
-            mmu::map_registers(more.config.name);
+            more.config.psmmu_ptr += 0x1_0000 * all.len() as u64;
+            mmu::map_registers(more.config.psmmu_ptr);
             let _ = all.push(place.call_once(|| psmmu(&more)));
         }
     }
@@ -323,7 +323,7 @@ fn psmmu(description: &PsmmuDescription) -> ThisPsmmu {
     // no other device's.
     let registers = unsafe {
         MmioRegisters::new(
-            device(description.config.name),
+            device(description.config.psmmu_ptr),
             device(description.realm_page_0),
             device(description.realm_page_1()),
         )

@@ -3,7 +3,7 @@
 //! The first instruction, and the loop that everything else happens in.
 //!
 //! EL3 enters at `rmm_entry` in R-EL2 with the MMU off, first on one CPU (cold), then on each other
-//! one (warm); no register tells which it is, so a flag does. Both ends meet in the loop: the answer to
+//! one (warm); no register reports which it is, so a flag does. Both ends meet in the loop: the answer to
 //! one call is an SMC that returns as the next call.
 //!
 //! The RMM runs on SP_EL0 and takes exceptions on SP_EL2, so that a stack that has run over can still

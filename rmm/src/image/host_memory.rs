@@ -152,11 +152,11 @@ pub fn answers(register: u64) -> bool {
 
 /// The door.
 #[derive(Debug)]
-pub struct HostDoor {
+pub struct NsMemory {
     dram: Dram,
 }
 
-impl HostDoor {
+impl NsMemory {
     /// Opens it for granules in `dram`.
     pub const fn new(dram: Dram) -> Self {
         Self { dram }
@@ -186,7 +186,7 @@ fn offset(first: usize, count: usize) -> Result<usize, HostFault> {
     }
 }
 
-impl HostMemory for HostDoor {
+impl HostMemory for NsMemory {
     fn read(&self, granule: HostGranule, first: usize, words: &mut [u64]) -> Result<(), HostFault> {
         let offset = offset(first, words.len())?;
         let to = words.as_mut_ptr().expose_provenance();

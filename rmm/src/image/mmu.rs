@@ -43,7 +43,7 @@ pub const BOOT_STACK_TOP: usize = BOOT_STACK + BOOT_STACK_PAGES * PAGE_SIZE;
 
 // All windows and the stack for the boot are reached through one table of level 3.
 const _: () = assert!(BOOT_STACK_TOP <= WINDOW + (1 << 21));
-// It is lent by CPUs that are off until the boot is over.
+// It is donated by CPUs that are off until the boot is over.
 const _: () = assert!(BOOT_STACK_PAGES < MAX_CPUS);
 
 /// MAIR_EL2: attribute 0 is device memory (nGnRE), attribute 1 normal write-back memory.
@@ -169,8 +169,8 @@ pub extern "C" fn build() {
     let last = USED.load(Ordering::Relaxed);
     let table = NonNull::from(PAGE_TABLES.0.get(last).expect("the image is within 2 MiB"));
     WINDOW_TABLE.store(table.cast().as_ptr(), Ordering::Relaxed);
-    let lent = stacks + (MAX_CPUS - BOOT_STACK_PAGES) * PAGE_SIZE;
-    map(lent, BOOT_STACK..BOOT_STACK_TOP, NORMAL | NO_EXECUTE);
+    let donated = stacks + (MAX_CPUS - BOOT_STACK_PAGES) * PAGE_SIZE;
+    map(donated, BOOT_STACK..BOOT_STACK_TOP, NORMAL | NO_EXECUTE);
 }
 
 /// Returns where the image and all memory that belongs to it lie.
@@ -236,7 +236,7 @@ fn map(pa: usize, range: Range<usize>, attributes: El23Attributes) {
     core::mem::forget(root);
 }
 
-/// Takes the stack for the boot away. The CPUs that have lent it may come now.
+/// Takes the stack for the boot away. The CPUs that have donated it may come now.
 #[cfg_attr(core_from_source, optimize(size))]
 pub extern "C" fn leave_boot_stack() {
     for page in 0..BOOT_STACK_PAGES {

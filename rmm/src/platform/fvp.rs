@@ -5,7 +5,7 @@
 //! Its SMMUv3 has a Realm programming interface. Nobody has run this yet: `docs/fvp.md` says what to
 //! look at first.
 
-use psmmu::{AbortBehaviour, Config, Delivery, Interface, Sizes};
+use psmmu::{Config, Delivery, Interface, QueueAbortPolicy, Sizes};
 
 use super::{Console, Devices, ListedPsmmus, Platform, PsmmuDescription, place};
 
@@ -13,14 +13,14 @@ use super::{Console, Devices, ListedPsmmus, Platform, PsmmuDescription, place};
 const SMMU: u64 = 0x2B40_0000;
 
 /// PA of its Realm page 0: 128 KiB behind the Non-secure one for the Root's page, and 64 KiB for each
-/// unit of `SMMU_ROOT_IDR0.BA_REALM`, which the model is told to have 2 of.
+/// unit of `SMMU_ROOT_IDR0.BA_REALM`, which the model is asked to have 2 of.
 const REALM_PAGE_0: u64 = SMMU + 0x2_0000 + 2 * 0x1_0000;
 
-/// By messages: which wires the Realm side has, nobody has published. A host without a doorbell polls.
-const DELIVERY: Delivery = Delivery::Messages;
+/// By MSIs: which wires the Realm side has, nobody has published. A host without a doorbell polls.
+const DELIVERY: Delivery = Delivery::Msi;
 
 /// Nothing says that PROD stands still when a write is aborted.
-const ABORT: AbortBehaviour = AbortBehaviour::SpoilsQueue;
+const ABORT: QueueAbortPolicy = QueueAbortPolicy::Discard;
 
 /// Arm's FVP.
 pub const FVP: Platform = Platform {
@@ -36,7 +36,7 @@ pub const FVP: Platform = Platform {
     // TF-A 2.12 lists none; from manifest 0.5 on it lists this one.
     psmmus: &[PsmmuDescription {
         config: Config {
-            name: SMMU,
+            psmmu_ptr: SMMU,
             interface: Interface::Realm,
             delivery: DELIVERY,
             abort: ABORT,

@@ -6,7 +6,7 @@
 //! which stands in for the Realm one: IDR0.RME_IMPL is 0, and nothing is isolated. With
 //! `-M virt,realm-smmu=on` the SMMU has a Realm interface, which accesses of the Realm world alone reach.
 
-use psmmu::{AbortBehaviour, Config, Delivery, Interface, Sizes};
+use psmmu::{Config, Delivery, Interface, QueueAbortPolicy, Sizes};
 use psmmu_abi::MemoryCategory;
 
 use super::{Console, Devices, ListedPsmmus, Platform, PsmmuDescription, RealmPsmmus, place};
@@ -26,10 +26,10 @@ const REALM_SMMU: u64 = 0x0B00_0000;
 const fn realm_side(delivery: Delivery) -> PsmmuDescription {
     PsmmuDescription {
         config: Config {
-            name: SMMU,
+            psmmu_ptr: SMMU,
             interface: Interface::Realm,
             delivery,
-            abort: AbortBehaviour::SpoilsQueue,
+            abort: QueueAbortPolicy::Discard,
             sizes: Sizes::DEFAULT,
         },
         realm_page_0: REALM_SMMU,
@@ -54,13 +54,13 @@ pub const QEMU: Platform = Platform {
     max_psmmus: 1,
     psmmus: &[PsmmuDescription {
         config: Config {
-            name: SMMU,
-            interface: Interface::StandIn,
+            psmmu_ptr: SMMU,
+            interface: Interface::NonSecureOnly,
             // Interrupts 74 and 77 of the shared ones. There is no PRI queue.
             delivery: Delivery::Wired { gerror: 109, eventq: 106, priq: 0 },
             // A record that finds the queue full is dropped and PROD stays, but QEMU calls it an
             // aborted write: what is in the queue is good.
-            abort: AbortBehaviour::KeepsQueue,
+            abort: QueueAbortPolicy::Preserve,
             sizes: Sizes::DEFAULT,
         },
         realm_page_0: SMMU,
@@ -69,12 +69,12 @@ pub const QEMU: Platform = Platform {
     realm_psmmus: Some(RealmPsmmus {
         // Interrupts 80 and 83 of the shared ones. There is no PRI queue.
         wired: &[realm_side(Delivery::Wired { gerror: 115, eventq: 112, priq: 0 })],
-        msi: &[realm_side(Delivery::Messages)],
+        msi: &[realm_side(Delivery::Msi)],
     }),
     // TF-A lists none here. Of one that it would list nothing is known but that it has a Realm side.
     listed: ListedPsmmus {
         delivery: Delivery::Disabled,
-        abort: AbortBehaviour::SpoilsQueue,
+        abort: QueueAbortPolicy::Discard,
         sizes: Sizes::DEFAULT,
     },
 };

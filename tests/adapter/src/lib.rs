@@ -4,7 +4,7 @@
 //! behind the traits of `psmmu` and `rmm`.
 //!
 //! [`Ram`] is the memory, with a granule protection table as EL3 keeps it: the host's door faults on
-//! what is Realm memory at that moment, and the RMM may touch nothing else. [`World`] is what an RMM
+//! what is Realm memory at that moment, and the RMM may touch nothing else. [`Harness`] is what an RMM
 //! runs in: memory that it opens for a device becomes memory of the model, and is taken from the model
 //! when it is wiped, so that a device that still uses it is found out.
 //!
@@ -13,14 +13,14 @@
 #![forbid(unsafe_code)]
 
 mod device;
+mod harness;
 mod ram;
-mod world;
 
 pub use device::{ModelMemory, ModelRegisters};
+pub use harness::{Harness, Owners, Steps, Tables, tracker};
 pub use ram::{Pas, Ram};
-pub use world::{Owners, Steps, Tables, World, tracker};
 
-/// Is told before each access of a register and each change of a granule's world.
+/// Is reported before each access of a register and each change of a granule's world.
 pub trait Hook: Clone {
     /// Something is about to happen that others can see.
     fn step(&self);

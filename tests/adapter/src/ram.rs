@@ -66,7 +66,7 @@ impl Inner {
     }
 
     /// Finds a granule for an access by the door.
-    fn by_door(&mut self, granule: HostGranule) -> Result<&mut [u64; WORDS], HostFault> {
+    fn accessor(&mut self, granule: HostGranule) -> Result<&mut [u64; WORDS], HostFault> {
         match &mut self.until_fault {
             Some(0) => {
                 self.until_fault = None;
@@ -236,7 +236,7 @@ impl Ram {
 impl HostMemory for Ram {
     fn read(&self, granule: HostGranule, first: usize, words: &mut [u64]) -> Result<(), HostFault> {
         let mut inner = self.inner();
-        let page = inner.by_door(granule)?;
+        let page = inner.accessor(granule)?;
         let part = page.get(first..first + words.len()).ok_or(HostFault)?;
         words.copy_from_slice(part);
         Ok(())
@@ -244,7 +244,7 @@ impl HostMemory for Ram {
 
     fn write(&self, granule: HostGranule, first: usize, words: &[u64]) -> Result<(), HostFault> {
         let mut inner = self.inner();
-        let page = inner.by_door(granule)?;
+        let page = inner.accessor(granule)?;
         let part = page.get_mut(first..first + words.len()).ok_or(HostFault)?;
         part.copy_from_slice(words);
         Ok(())
@@ -252,7 +252,7 @@ impl HostMemory for Ram {
 
     fn replace(&self, granule: HostGranule, words: &[u64]) -> Result<(), HostFault> {
         let mut inner = self.inner();
-        let page = inner.by_door(granule)?;
+        let page = inner.accessor(granule)?;
         page.get_mut(..words.len()).ok_or(HostFault)?.copy_from_slice(words);
         page[words.len()..].fill(0);
         Ok(())

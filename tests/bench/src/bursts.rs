@@ -6,7 +6,9 @@
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use psmmu::{AbortBehaviour, Clock, Config, Delivery, Interface, Memory, Psmmu, Sizes, Wanted};
+use psmmu::{
+    ActivateParams, Clock, Config, Delivery, Interface, Memory, Psmmu, QueueAbortPolicy, Sizes,
+};
 use psmmu_abi::{Event, EventNumber, IrqSet};
 use responder_tests::{Faults, Machine, ModelMemory, ModelRegisters, Options};
 use smmu_model::Smmu;
@@ -82,12 +84,12 @@ pub fn through_the_rmm(events: u32) -> Result<Accesses, BurstError> {
     rounds(events, |addresses| {
         addresses.for_each(|address| machine.device().fault(address));
         machine.device().forget_accesses();
-        let told = machine.service(IrqSet::EVENTQ);
-        let told = told.into_iter().filter_map(|event| match event {
+        let reported = machine.service(IrqSet::EVENTQ);
+        let reported = reported.into_iter().filter_map(|event| match event {
             Event::Psmmu { input_address, .. } => Some(input_address),
             _ => None,
         });
-        (machine.device().accesses().into(), told.collect())
+        (machine.device().accesses().into(), reported.collect())
     })
 }
 
@@ -100,8 +102,8 @@ pub fn as_linux_does(events: u32) -> Result<Accesses, BurstError> {
     rounds(events, |addresses| {
         addresses.for_each(|address| alone.smmu.device().fault(address));
         alone.smmu.device().forget_accesses();
-        let told = alone.interrupt();
-        (alone.smmu.device().accesses().into(), told)
+        let reported = alone.interrupt();
+        (alone.smmu.device().accesses().into(), reported)
     })
 }
 
@@ -114,8 +116,8 @@ fn rounds(
     for round in 0..ROUNDS {
         let first = round * u64::from(events);
         let addresses = first..first + u64::from(events);
-        let (accesses, told) = service(addresses.clone());
-        if !told.into_iter().eq(addresses) {
+        let (accesses, reported) = service(addresses.clone());
+        if !reported.into_iter().eq(addresses) {
             return Err(BurstError::Events(events));
         }
         let before = *counted.get_or_insert(accesses);
@@ -147,14 +149,14 @@ impl Alone {
         let events = memory.event_queue.clone();
         let registers = ModelRegisters::new(smmu.clone());
         let config = Config {
-            name: 0x2B40_0000,
+            psmmu_ptr: 0x2B40_0000,
             interface: Interface::Realm,
             delivery: Delivery::Wired { gerror: 111, eventq: 106, priq: 0 },
-            abort: AbortBehaviour::KeepsQueue,
+            abort: QueueAbortPolicy::Preserve,
             sizes: Sizes { events: QUEUE, ..Sizes::DEFAULT },
         };
         let psmmu = Psmmu::new(config, registers.clone());
-        let activation = psmmu.begin_activation(Wanted::default()).expect("a fresh device");
+        let activation = psmmu.activate_begin(ActivateParams::default()).expect("a fresh device");
         let clock = Steps(AtomicU64::new(0));
         psmmu.activate(activation, memory, &clock).expect("a device in order");
         let driver = EventThread::new(registers, events).expect("a queue of that size");
@@ -164,13 +166,13 @@ impl Alone {
 
     /// Handles one interrupt and returns the input addresses of the faults.
     fn interrupt(&mut self) -> Vec<u64> {
-        let mut told = Vec::new();
+        let mut reported = Vec::new();
         self.driver.interrupt(|record| {
             if record[0] as u8 == EventNumber::Translation as u8 {
-                told.push(record[2]);
+                reported.push(record[2]);
             }
         });
-        told
+        reported
     }
 }
 
@@ -216,14 +218,14 @@ mod tests {
     fn events_that_arrive_while_the_last_one_is_handled_are_read_in_the_same_interrupt() {
         let Alone { smmu, mut driver } = Alone::new();
         smmu.device().fault(0);
-        let mut told = Vec::new();
+        let mut reported = Vec::new();
         driver.interrupt(|record| {
-            told.push(record[2]);
-            if told.len() == 1 {
+            reported.push(record[2]);
+            if reported.len() == 1 {
                 smmu.device().fault(1);
             }
         });
-        assert_eq!(told, [0, 1]);
+        assert_eq!(reported, [0, 1]);
         assert_eq!(smmu.device().accesses(), (3, 2));
     }
 }

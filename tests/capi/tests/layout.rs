@@ -9,7 +9,7 @@ use psmmu_abi::{Function, IrqDelivery, IrqSet, PsmmuInfo, PsmmuParams, PsmmuPara
 use psmmu_capi::set::{SET_BYTES, STATE_ALIGN, UNIT_BYTES};
 use psmmu_capi::types::{
     API_VERSION, Description, ERRORS, Error, NeededGranules, Numbers, Pieces, RunningQueues,
-    SIZE_DEFAULT, Stage2Fields, TRACE_LENGTH, TroubleEntry, WantedFlags,
+    SIZE_DEFAULT, Stage2Fields, TRACE_LENGTH, TraceEntry, WantedFlags,
 };
 
 /// The first number; small enough for fields of a byte.
@@ -138,12 +138,12 @@ both_ways!(
     layout_size_wanted,
     |s| [
         s.flags,
-        s.messages.gerror.address,
-        s.messages.gerror.data,
-        s.messages.eventq.address,
-        s.messages.eventq.data,
-        s.messages.priq.address,
-        s.messages.priq.data,
+        s.msis.gerror.address,
+        s.msis.gerror.data,
+        s.msis.eventq.address,
+        s.msis.eventq.data,
+        s.msis.priq.address,
+        s.msis.priq.data,
     ]
 );
 both_ways!(
@@ -191,7 +191,7 @@ both_ways!(
 );
 both_ways!(
     troubles_are_the_same_on_both_sides,
-    TroubleEntry,
+    TraceEntry,
     layout_fill_trouble,
     layout_wrong_trouble,
     layout_size_trouble,
@@ -283,7 +283,7 @@ fn constants_of_the_header_are_those_of_the_library_and_of_the_wire() {
         Error::Version as i64,
         Error::StateMemory as i64,
         Error::Count as i64,
-        Error::SameName as i64,
+        Error::DuplicatePsmmuPtr as i64,
         Error::Unknown as i64,
         Error::State as i64,
         Error::NotRunning as i64,

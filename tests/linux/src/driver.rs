@@ -6,10 +6,10 @@ use core::num::NonZeroU32;
 
 use psmmu_abi::{Event, IrqSet, PsmmuParamsFields, PsmmuParamsFlags, Status};
 use psmmu_host::psmmu::{self, DestroyError, Table};
-use psmmu_host::rmm::{self, Started, Unfit};
+use psmmu_host::rmm::{self, StartError, Started};
 use psmmu_host::{
-    Cause, Counters, Described, EventLine, EventSink, Interrupts, Lender, Limiter, OperationError,
-    Rmi, RmiError, Source, Vectors, Verdict, discover, service,
+    Cause, Counters, Described, EventLine, EventSink, Interrupts, Limiter, MemoryDonor,
+    OperationError, Rmi, RmiError, Source, Vectors, Verdict, discover, service,
 };
 
 use crate::kernel::{Device, Level, Pages, SharedPage, Show, Smc, ticks, ticks_per_second};
@@ -52,7 +52,7 @@ fn errno_of_operation(error: &OperationError) -> Errno {
 #[derive(Debug)]
 pub struct Rmm {
     rmi: Rmi<Smc>,
-    lender: Lender<Pages, SharedPage>,
+    donor: MemoryDonor<Pages, SharedPage>,
     page: SharedPage,
 }
 
@@ -60,14 +60,14 @@ impl Rmm {
     /// Probes the RMM and makes it active if it is not. `list` and `page` are for the calls that pass
     /// data in memory.
     pub fn start(device: Device, list: SharedPage, page: SharedPage) -> Result<Self, Errno> {
-        let mut rmm = Self { rmi: Rmi::new(Smc), lender: Lender::new(Pages, list), page };
-        let started = rmm::start(&rmm.rmi, &mut rmm.lender, &mut rmm.page);
+        let mut rmm = Self { rmi: Rmi::new(Smc), donor: MemoryDonor::new(Pages, list), page };
+        let started = rmm::start(&rmm.rmi, &mut rmm.donor, &mut rmm.page);
         let Started { capabilities, was_active, .. } = started.map_err(|error| {
             device.log(Level::Error, format_args!("no usable RMM: {error}"));
             match &error {
-                Unfit::Rmi(RmiError::Malformed(..) | RmiError::Version(..)) => ENODEV,
-                Unfit::Rmi(error) => errno(error),
-                Unfit::Activation(error) => errno_of_operation(error),
+                StartError::Rmi(RmiError::Malformed(..) | RmiError::Version(..)) => ENODEV,
+                StartError::Rmi(error) => errno(error),
+                StartError::Activation(error) => errno_of_operation(error),
                 _ => ENODEV,
             }
         })?;
@@ -78,7 +78,7 @@ impl Rmm {
 
     /// Returns the granules that the RMM holds, and those that it did not give back.
     pub fn held_and_leaked(&self) -> (u64, u64) {
-        (self.lender.held(), self.lender.lost())
+        (self.donor.held(), self.donor.leaked())
     }
 }
 
@@ -119,7 +119,7 @@ impl Smmu {
 
     /// Returns the INTID of a source's wired interrupt, 0 for none.
     pub fn intid(&self, source: Source) -> u32 {
-        let mut wired = self.interrupts.wires(self.pri);
+        let mut wired = self.interrupts.wired_irqs(self.pri);
         wired.find_map(|(of, intid)| (of == source).then_some(intid.0)).unwrap_or(0)
     }
 
@@ -137,27 +137,27 @@ impl Smmu {
         for warning in self.interrupts.warnings(self.pri) {
             self.device.log(Level::Warning, format_args!("{warning}; polled instead"));
         }
-        let Rmm { rmi, lender, page } = rmm;
-        let traffic = psmmu::activate(rmi, lender, self.psmmu_ptr, page, &self.params)
+        let Rmm { rmi, donor, page } = rmm;
+        let stats = psmmu::activate(rmi, donor, self.psmmu_ptr, page, &self.params)
             .map_err(|error| self.failed(&error))?;
-        self.device.log(Level::Info, format_args!("active, {} granules donated", traffic.donated));
+        self.device.log(Level::Info, format_args!("active, {} granules donated", stats.donated));
         Ok(())
     }
 
     /// Stops the Realm side and takes back what it held.
     pub fn deactivate(&self, rmm: &mut Rmm) -> Result<(), Errno> {
-        let traffic = psmmu::deactivate(&rmm.rmi, &mut rmm.lender, self.psmmu_ptr)
+        let stats = psmmu::deactivate(&rmm.rmi, &mut rmm.donor, self.psmmu_ptr)
             .map_err(|error| self.failed(&error))?;
-        let leaked = rmm.lender.lost();
+        let leaked = rmm.donor.leaked();
         let level = if leaked == 0 { Level::Info } else { Level::Error };
-        let back = traffic.returned;
+        let back = stats.returned;
         self.device.log(level, format_args!("inactive, {back} granules back, {leaked} leaked"));
         Ok(())
     }
 
     /// Sees to a level-2 stream table for `stream`.
     pub fn add_stream(&self, rmm: &mut Rmm, stream: u32) -> Result<(), Errno> {
-        match psmmu::create_table(&rmm.rmi, &mut rmm.lender, self.psmmu_ptr, stream) {
+        match psmmu::st_l2_create(&rmm.rmi, &mut rmm.donor, self.psmmu_ptr, stream) {
             Ok(Table::Created) => {}
             Ok(Table::Exists) => return Ok(()),
             Err(error) => return Err(self.failed(&error)),
@@ -168,7 +168,7 @@ impl Smmu {
 
     /// Removes it, with all streams of the table.
     pub fn remove_stream(&self, rmm: &mut Rmm, stream: u32) -> Result<(), Errno> {
-        psmmu::destroy_table(&rmm.rmi, &mut rmm.lender, self.psmmu_ptr, stream).map_err(
+        psmmu::st_l2_destroy(&rmm.rmi, &mut rmm.donor, self.psmmu_ptr, stream).map_err(
             |error| match error {
                 DestroyError::InUse => EBUSY,
                 DestroyError::Failed(error) => self.failed(&error),
@@ -239,7 +239,7 @@ impl Lines {
     /// Asks the limiter before anything is formatted: most events of a burst print nothing.
     fn ask(&mut self) -> Option<u64> {
         match self.limiter.ask(ticks()) {
-            Verdict::Pass { held_back } => Some(held_back),
+            Verdict::Pass { suppressed } => Some(suppressed),
             Verdict::Hold => {
                 self.suppressed += 1;
                 None

@@ -70,7 +70,7 @@ impl Memory for Pages {
         unsafe { realm_glue_free(address, granules) };
     }
 
-    fn lose(&mut self, address: u64, granules: u64) {
+    fn leak(&mut self, address: u64, granules: u64) {
         // SAFETY: as above; the glue only counts it.
         unsafe { realm_glue_leak(address, granules) };
     }

@@ -12,7 +12,7 @@ use core::sync::atomic::AtomicU64;
 
 use psmmu::{
     Clock, Granules, HostFault, HostGranule, HostMemory, MmioRegisters, Psmmu, Responder, Stage2,
-    StreamOwners, TableMemory,
+    TableMemory, VsmmuLookup,
 };
 use psmmu_abi::{IrqSet, MemoryCategory, Notification};
 use rmm::{Environment, Region, Rmm};
@@ -32,13 +32,13 @@ unsafe extern "C" {
 
 /// Some embedder's door to the host's memory.
 #[derive(Debug)]
-pub struct Door;
+pub struct NsMemory;
 
 fn fault_unless(done: bool) -> Result<(), HostFault> {
     if done { Ok(()) } else { Err(HostFault) }
 }
 
-impl HostMemory for Door {
+impl HostMemory for NsMemory {
     fn read(&self, granule: HostGranule, first: usize, words: &mut [u64]) -> Result<(), HostFault> {
         let (to, count) = (words.as_mut_ptr(), words.len());
         // SAFETY: never run.
@@ -82,8 +82,8 @@ impl TableMemory for Machine {
 impl Environment for Machine {
     type Registers = MmioRegisters;
     type Memory = Granules<'static>;
-    type Host = Door;
-    type Owners = Owners;
+    type Host = NsMemory;
+    type Vsmmus = Owners;
     type Clock = Self;
 
     fn clock(&self) -> &Self {
@@ -124,7 +124,7 @@ impl Environment for Machine {
 #[derive(Debug)]
 pub struct Owners;
 
-impl StreamOwners for Owners {
+impl VsmmuLookup for Owners {
     fn is_owned(&self, stream: u32) -> bool {
         // SAFETY: never run.
         unsafe { owns_stream(stream) }
@@ -132,14 +132,14 @@ impl StreamOwners for Owners {
 }
 
 type ThisPsmmu = Psmmu<MmioRegisters, Granules<'static>>;
-type ThisResponder = Responder<'static, MmioRegisters, Granules<'static>, Door, Owners>;
+type ThisResponder = Responder<'static, MmioRegisters, Granules<'static>, NsMemory, Owners>;
 
 /// [`Psmmu::notify`].
 #[unsafe(no_mangle)]
 pub extern "C" fn event_path_notify(psmmu: &ThisPsmmu, set: u64, outputs: &mut [u64; 6]) -> bool {
-    let told = psmmu.notify(IrqSet::from_bits_truncate(set), &Owners);
-    *outputs = told.unwrap_or(Notification::NONE).registers();
-    told.is_ok()
+    let reported = psmmu.notify(IrqSet::from_bits_truncate(set), &Owners);
+    *outputs = reported.unwrap_or(Notification::NONE).registers();
+    reported.is_ok()
 }
 
 /// [`Psmmu::consume`].
@@ -162,9 +162,9 @@ pub extern "C" fn event_path_irq_notify(
     set: u64,
     outputs: &mut [u64; 6],
 ) -> u64 {
-    let told = responder.irq_notify(name, set);
-    *outputs = told.outputs;
-    told.result.x0()
+    let reported = responder.irq_notify(name, set);
+    *outputs = reported.outputs;
+    reported.result.x0()
 }
 
 /// [`Responder::event_consume`].

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
 //! What a host does at boot: agrees with the RMM, makes it active, finds out how the SMMU interrupts,
-//! wires the interrupts up, starts the SMMU's Realm side on memory that it lends, and makes the stream
+//! wires the interrupts up, starts the SMMU's Realm side on memory that it donates, and makes the stream
 //! table of the first devices.
 
 use core::fmt::Display;
@@ -9,7 +9,7 @@ use core::fmt::Display;
 use heapless::Vec;
 use psmmu_abi::{IrqSet, Version};
 use psmmu_host::psmmu::{self, Table};
-use psmmu_host::{IntId, Interrupts, Topology, Traffic, discover, rmm};
+use psmmu_host::{IntId, Interrupts, Topology, TransferStats, discover, rmm};
 
 use crate::edu::Edu;
 use crate::events;
@@ -17,7 +17,7 @@ use crate::gic::{self, MAX_CPUS};
 use crate::granule::{Granule, Lent};
 use crate::pci::{self, MAX_EDUS};
 use crate::platform::SMMU;
-use crate::pool::{self, Lender};
+use crate::pool::{self, MemoryDonor};
 use crate::smc::RMI;
 use crate::smmu::Smmu;
 
@@ -36,7 +36,7 @@ pub struct Bench {
     /// Affinities of all CPUs, the boot CPU first.
     pub affinities: Vec<u64, MAX_CPUS>,
     /// The account of what the RMM holds.
-    pub lender: Lender,
+    pub donor: MemoryDonor,
 }
 
 impl Bench {
@@ -70,23 +70,23 @@ pub fn must<T, E: Display>(result: Result<T, E>) -> T {
 
 /// Does all of it.
 pub fn all() -> Bench {
-    let lender = activate_rmm();
+    let donor = activate_rmm();
     let topology = topology();
-    let mut bench = interrupts_and_devices(&topology, lender);
-    activate_psmmu(&mut bench.lender);
-    create_table(&mut bench.lender, TABLE);
+    let mut bench = interrupts_and_devices(&topology, donor);
+    activate_psmmu(&mut bench.donor);
+    st_l2_create(&mut bench.donor, TABLE);
     bench
 }
 
 /// Takes the RMM to its active state.
-pub fn activate_rmm() -> Lender {
-    let mut lender = pool::lender(&LISTS);
-    let started = must(rmm::start(&RMI, &mut lender, &mut Lent(&PAGE)));
+pub fn activate_rmm() -> MemoryDonor {
+    let mut donor = pool::donor(&LISTS);
+    let started = must(rmm::start(&RMI, &mut donor, &mut Lent(&PAGE)));
     let version = started.capabilities.version;
     require!(version >= Version::RMI_2_0, "RMI {version} is older than 2.0");
     require!(!started.was_active, "the RMM is active at boot");
     say!("test image at NS-EL2, RMI {version}");
-    lender
+    donor
 }
 
 /// Asks how the PSMMU interrupts.
@@ -113,40 +113,48 @@ pub fn topology() -> Topology {
 }
 
 /// Sets up all that is not the RMM's.
-pub fn interrupts_and_devices(topology: &Topology, lender: Lender) -> Bench {
+pub fn interrupts_and_devices(topology: &Topology, donor: MemoryDonor) -> Bench {
     let affinities = gic::set_up();
     events::connect(topology.interrupts);
-    Bench { edus: pci::edus(), affinities, lender }
+    Bench { edus: pci::edus(), affinities, donor }
 }
 
 /// Starts the Realm side, and services each source once, as nothing interrupts for what was there
 /// before.
-pub fn activate_psmmu(lender: &mut Lender) {
+pub fn activate_psmmu(donor: &mut MemoryDonor) {
     let before = events::count();
-    must(psmmu::activate(&RMI, lender, SMMU, &mut Lent(&PAGE), events::parameters()));
+    must(psmmu::activate(&RMI, donor, SMMU, &mut Lent(&PAGE), events::parameters()));
     events::poll(IrqSet::GERROR);
     events::poll(IrqSet::EVENTQ);
     expect_eq!(events::count(), before, "events before any device did anything");
 }
 
 /// Makes the table of `stream`, which is not there yet.
-pub fn create_table(lender: &mut Lender, stream: u32) {
-    let made = must(psmmu::create_table(&RMI, lender, SMMU, stream));
+pub fn st_l2_create(donor: &mut MemoryDonor, stream: u32) {
+    let made = must(psmmu::st_l2_create(&RMI, donor, SMMU, stream));
     expect_eq!(made, Table::Created, "the table of stream {stream}");
 }
 
 /// Takes the table of `stream` away, whose granule comes back.
-pub fn destroy_table(lender: &mut Lender, stream: u32) {
-    let traffic = must(psmmu::destroy_table(&RMI, lender, SMMU, stream));
-    expect_eq!(traffic, Traffic { returned: 1, ..Traffic::default() }, "the table of {stream}");
+pub fn st_l2_destroy(donor: &mut MemoryDonor, stream: u32) {
+    let stats = must(psmmu::st_l2_destroy(&RMI, donor, SMMU, stream));
+    expect_eq!(
+        stats,
+        TransferStats { returned: 1, ..TransferStats::default() },
+        "the table of {stream}"
+    );
 }
 
 /// Stops the Realm side, which gives back all that it had.
-pub fn deactivate_psmmu(lender: &mut Lender) {
-    let held = lender.held();
-    let traffic = must(psmmu::deactivate(&RMI, lender, SMMU));
-    expect_eq!(traffic, Traffic { returned: held, ..Traffic::default() }, "what the PSMMU had");
-    expect_eq!(lender.held(), 0, "granules that the RMM holds at the end");
+pub fn deactivate_psmmu(donor: &mut MemoryDonor) {
+    let held = donor.held();
+    let stats = must(psmmu::deactivate(&RMI, donor, SMMU));
+    expect_eq!(
+        stats,
+        TransferStats { returned: held, ..TransferStats::default() },
+        "what the PSMMU had"
+    );
+    expect_eq!(donor.held(), 0, "granules that the RMM holds at the end");
 }
 
 /// Prints an interrupt number.

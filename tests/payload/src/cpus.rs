@@ -13,7 +13,7 @@ use crate::time;
 
 /// 32 KiB.
 const STACK_PAGES: usize = 8;
-/// Milliseconds within which a CPU that was told to goes off.
+/// Milliseconds within which a CPU that was asked to goes off.
 const LIMIT: u32 = 5000;
 
 struct CpuStack(UnsafeCell<Stack<STACK_PAGES>>);

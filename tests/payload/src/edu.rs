@@ -12,7 +12,7 @@ use crate::device::{self, MAX_WORDS, Registers};
 use crate::platform::{DMA_TARGET, DMA_TARGET_SIZE};
 use crate::time;
 
-/// An `edu` begins 100 ms after it was told to.
+/// An `edu` begins 100 ms after it was asked to.
 const LIMIT: u32 = 5000;
 
 /// What a device does to memory.

@@ -7,8 +7,10 @@ use core::sync::atomic::{AtomicBool, Ordering};
 
 use heapless::Vec;
 use psmmu_abi::{Event, IrqSet, MsiMessage, PsmmuParamsFields, PsmmuParamsFlags};
-use psmmu_host::psmmu::QUIET;
-use psmmu_host::{Described, Interrupts, Serviced, Source, Vector, Vectors, World, service};
+use psmmu_host::psmmu::PARAMS_NO_MSI;
+use psmmu_host::{
+    Described, Interrupts, SecurityState, Serviced, Source, Vector, Vectors, service,
+};
 use spin::Once;
 
 use crate::edu::Dma;
@@ -31,7 +33,7 @@ const LIMIT: u32 = 5000;
 /// Milliseconds in which an unexpected one would show.
 const CALM: u32 = 50;
 
-/// Something that the handler was told.
+/// Something that the handler was reported.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Entry {
     /// By which source.
@@ -57,61 +59,62 @@ static LOG: Locked<Log> = Locked::new(Log {
 
 /// The interrupt numbers of the sources.
 #[derive(Clone, Copy)]
-pub struct Wires {
+pub struct WiredIrqs {
     /// Global errors.
     pub gerror: u32,
     /// Event queue.
     pub eventq: u32,
 }
 
-static WIRES: Once<Wires> = Once::new();
+static WIRED_IRQS: Once<WiredIrqs> = Once::new();
 
-/// What `PSMMU_ACTIVATE` is told of messages.
+/// What `PSMMU_ACTIVATE` is notified of MSIs.
 static PARAMETERS: Once<PsmmuParamsFields> = Once::new();
 
-/// Wires the handler up as discovery found it, and enables its interrupts. Messages without a doorbell
+/// WiredIrqs the handler up as discovery found it, and enables its interrupts. MSIs without a doorbell
 /// for them are left out, and the sources are polled.
 pub fn connect(interrupts: Interrupts) {
     match interrupts {
         Interrupts::Wired { gerror: Some(gerror), eventq: Some(eventq), .. } => {
-            enable(Wires { gerror: gerror.0, eventq: eventq.0 });
+            enable(WiredIrqs { gerror: gerror.0, eventq: eventq.0 });
         }
         Interrupts::Msi => match gic::doorbell().zip(MESSAGES) {
             Some((address, [eventq, gerror])) => {
                 let vectors = Vectors::new(false, &interrupts);
-                let message = |index| {
-                    let Vector { world: World::Realm, source } = vectors.vector(index)? else {
+                let msi = |index| {
+                    let Vector { world: SecurityState::Realm, source } = vectors.vector(index)?
+                    else {
                         return None;
                     };
                     let number = if source == Source::Eventq { eventq } else { gerror };
                     Some(MsiMessage { address, data: number.into() })
                 };
-                let parameters = vectors.parameters(message, PsmmuParamsFlags::empty());
+                let parameters = vectors.parameters(msi, PsmmuParamsFlags::empty());
                 let parameters = parameters.unwrap_or_else(|error| fail!("{error}"));
                 PARAMETERS.call_once(|| parameters);
-                enable(Wires { gerror, eventq });
-                say!("messages to {address:#x}, GERROR {gerror}, EVENTQ {eventq}");
+                enable(WiredIrqs { gerror, eventq });
+                say!("msis to {address:#x}, GERROR {gerror}, EVENTQ {eventq}");
             }
-            None => say!("there is no doorbell for messages: polling"),
+            None => say!("there is no doorbell for msis: polling"),
         },
         other => fail!("interrupts for GERROR and EVENTQ were expected, came {other:?}"),
     }
 }
 
-fn enable(wires: Wires) {
-    WIRES.call_once(|| wires);
+fn enable(wires: WiredIrqs) {
+    WIRED_IRQS.call_once(|| wires);
     gic::enable(wires.gerror);
     gic::enable(wires.eventq);
 }
 
-/// Returns what `PSMMU_ACTIVATE` is to be told.
+/// Returns what `PSMMU_ACTIVATE` is to be reported.
 pub fn parameters() -> &'static PsmmuParamsFields {
-    PARAMETERS.get().unwrap_or(&QUIET)
+    PARAMETERS.get().unwrap_or(&PARAMS_NO_MSI)
 }
 
 /// Returns the interrupt numbers.
-pub fn wires() -> Wires {
-    *WIRES.get().unwrap_or_else(|| fail!("no interrupt is connected yet"))
+pub fn wired_irqs() -> WiredIrqs {
+    *WIRED_IRQS.get().unwrap_or_else(|| fail!("no interrupt is connected yet"))
 }
 
 /// Interrupts are taken without a look at their source: one that was raised before the PSMMU was deactivated
@@ -119,7 +122,7 @@ pub fn wires() -> Wires {
 static IS_AT_REST: AtomicBool = AtomicBool::new(false);
 
 /// Says whether interrupts are to be taken without a look at their source, as there is no active PSMMU.
-pub fn set_at_rest(is_at_rest: bool) {
+pub fn set_default_ste(is_at_rest: bool) {
     IS_AT_REST.store(is_at_rest, Ordering::Relaxed);
 }
 
@@ -127,7 +130,7 @@ pub fn set_at_rest(is_at_rest: bool) {
 pub fn interrupt() {
     let Some(intid) = gic::acknowledge() else { return };
     let number = intid.raw_value();
-    match WIRES.get() {
+    match WIRED_IRQS.get() {
         Some(wires) if number == wires.gerror => LOG.with(|log| {
             count_up(&mut log.gerror_interrupts);
             log.take(IrqSet::GERROR);
@@ -249,7 +252,7 @@ pub fn entry(index: usize) -> Entry {
 /// Waits until `wanted` events were logged in all.
 pub fn wait_for(wanted: usize) {
     let came = || {
-        if WIRES.get().is_none() {
+        if WIRED_IRQS.get().is_none() {
             poll(IrqSet::GERROR);
             poll(IrqSet::EVENTQ);
         }
@@ -267,7 +270,7 @@ pub fn wait_for(wanted: usize) {
 
 /// Checks that there are `wanted` events in all, and no more to come from anywhere.
 pub fn expect_no_more_than(wanted: usize) {
-    expect_no_more_at_rest(wanted);
+    expect_no_more_quiesced(wanted);
     for source in [IrqSet::GERROR, IrqSet::EVENTQ, IrqSet::PRIQ] {
         expect_nothing(source, "at the end");
     }
@@ -280,7 +283,7 @@ pub fn expect_nothing(source: IrqSet, when: &str) {
 }
 
 /// Checks that there are `wanted` events in all, on a PSMMU that is not active.
-pub fn expect_no_more_at_rest(wanted: usize) {
+pub fn expect_no_more_quiesced(wanted: usize) {
     time::pass(CALM);
     let came = count();
     if let Some(extra) = came.checked_sub(wanted).filter(|&extra| extra != 0) {

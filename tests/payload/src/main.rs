@@ -8,7 +8,7 @@
 //!
 //! Read it from the machine up: [`platform`] says where things are, [`arch`], [`time`], [`gic`],
 //! [`pci`], [`edu`], [`device`] and [`smmu`] touch them, [`smc`] calls the RMM, [`pool`] is the memory that it is
-//! lent, [`events`] is the interrupt handler and its log, [`bring_up`] starts the RMM's PSMMU,
+//! donated, [`events`] is the interrupt handler and its log, [`bring_up`] starts the RMM's PSMMU,
 //! [`scenario`] is what a boot is for.
 
 #![no_std]

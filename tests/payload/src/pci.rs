@@ -31,7 +31,7 @@ const BAR_64: u32 = 1 << 2;
 /// A device decodes 1 MiB or less.
 const BAR_SIZE: u64 = 0x10_0000;
 const MEMORY_SPACE: u16 = 1 << 1;
-/// Without it the device's DMA vanishes, and no event tells.
+/// Without it the device's DMA vanishes, and no event reports.
 const BUS_MASTER: u16 = 1 << 2;
 
 /// Functions of a bus, eight for each slot.

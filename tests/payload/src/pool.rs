@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Memory that the host lends to the RMM: a pool of granules, and the proof that none is lost.
+//! Memory that the host donates to the RMM: a pool of granules, and the proof that none is lost.
 //!
 //! A granule leaves the pool with numbers in it, and must come back wiped, or as it was if it never left
 //! the host's world. Each that comes back is written, and read, when it leaves again or when
@@ -57,11 +57,11 @@ static WIPED: AtomicU64 = AtomicU64::new(0);
 pub struct Pool;
 
 /// The host driver's account of what the RMM holds.
-pub type Lender = psmmu_host::Lender<Pool, Lent>;
+pub type MemoryDonor = psmmu_host::MemoryDonor<Pool, Lent>;
 
 /// Begins an account; `page` is for lists.
-pub const fn lender(page: &'static Granule) -> Lender {
-    Lender::new(Pool, Lent(page))
+pub const fn donor(page: &'static Granule) -> MemoryDonor {
+    MemoryDonor::new(Pool, Lent(page))
 }
 
 impl Memory for Pool {
@@ -92,7 +92,7 @@ impl Memory for Pool {
         });
     }
 
-    fn lose(&mut self, address: u64, granules: u64) {
+    fn leak(&mut self, address: u64, granules: u64) {
         fail!("{granules} granules from {address:#x} on are lost");
     }
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Memory that a host lends, as the host driver wants it.
+//! Memory that a host donates, as the host driver wants it.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
@@ -11,7 +11,7 @@ use crate::Ram;
 
 const GRANULE: u64 = 4096;
 const WORDS: usize = 512;
-/// What the host has left in memory that it lends.
+/// What the host has left in memory that it donates.
 const JUNK: u64 = 0xDEAD_DEAD_DEAD_DEAD;
 
 /// An allocator of granules that checks what it gets back. Copies are the same allocator.
@@ -73,7 +73,7 @@ impl Heap {
     /// # Panics
     /// When it was not allocated, is not the host's, or is not wiped.
     pub fn put(&self, granule: u64) {
-        assert!(self.used.lock().unwrap().remove(&granule), "{granule:#x} was not lent");
+        assert!(self.used.lock().unwrap().remove(&granule), "{granule:#x} was not donated");
         assert_eq!(self.ram.page(granule), [0; WORDS], "{granule:#x} comes back unwiped");
     }
 }
@@ -87,7 +87,7 @@ impl Memory for Heap {
         Ram::granules(address, granules * GRANULE).for_each(|granule| self.put(granule));
     }
 
-    fn lose(&mut self, address: u64, granules: u64) {
+    fn leak(&mut self, address: u64, granules: u64) {
         let mut lost = self.lost.lock().unwrap();
         for granule in Ram::granules(address, granules * GRANULE) {
             assert!(lost.insert(granule), "{granule:#x} is lost twice");

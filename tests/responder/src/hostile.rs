@@ -103,7 +103,7 @@ impl Host {
             // Now and then one that is so large that it is zeroed in parts.
             event_queue: if numbers.once_in(5) { 12 } else { numbers.below(10) as u8 },
             pri_queue: numbers.once_in(2).then(|| numbers.below(9) as u8),
-            messages: numbers.once_in(3),
+            msis: numbers.once_in(3),
             ..Options::default()
         };
         let devices = vec![smmu_model::Config::default().with_seed(seed); PSMMUS as usize];
@@ -203,7 +203,7 @@ impl Host {
             let mut device = self.machine.device_of(of);
             device.clear_hooks();
             device.set_gone(false);
-            device.set_deaf(false);
+            device.set_not_responding(false);
             device.abort_command_fetches(false);
             device.set_ack_delay(AckDelay::Reads(0));
         }
@@ -233,7 +233,7 @@ impl Host {
             self.move_range(fid::RANGE_UNDELEGATE, (granule, granule + 0x1000));
         }
         self.reference.check(&self.machine, POOL);
-        self.machine.check_at_rest();
+        self.machine.check_quiesced();
         self.deactivate_rmm();
     }
 

@@ -20,19 +20,19 @@ pub mod walk;
 
 pub use heap::{Heap, RamPage};
 pub use machine::{DOORBELLS, Machine, Options};
-pub use model_adapter::{ModelMemory, ModelRegisters, Owners, Pas, Ram, Steps, Tables, World};
+pub use model_adapter::{Harness, ModelMemory, ModelRegisters, Owners, Pas, Ram, Steps, Tables};
 
 /// Name of the PSMMU, or of the first one.
 pub const PSMMU: u64 = 0x2B40_0000;
 /// From one PSMMU's name to the next one's.
 pub const PSMMU_STEP: u64 = 0x20_0000;
-/// A granule of the host, for what it tells and is told.
+/// A granule of the host, for what it reports and is reported.
 pub const HOST_PAGE: u64 = 0x8000_0000;
 /// The granule in which the host driver has its lists.
 pub const LIST_PAGE: u64 = 0x8000_1000;
 /// A granule for the lists of whoever makes calls by hand.
 pub const RAW_LIST: u64 = 0x8000_2000;
-/// First granule of the memory that the host driver lends, in order of address.
+/// First granule of the memory that the host driver donates, in order of address.
 pub const HEAP: u64 = 0x8100_0000;
 /// First granule of the RMM, which lies within the host's memory.
 pub const RMM: u64 = 0x8F00_0000;

@@ -9,24 +9,25 @@ use std::sync::{Mutex, PoisonError};
 
 use model_adapter::tracker;
 use psmmu::{
-    AbortBehaviour, Config, Delivery, Directory, Interface, Psmmu, Responder, Sizes, State,
+    Config, Delivery, Directory, Interface, Psmmu, QueueAbortPolicy, Responder, Sizes, State,
 };
 use psmmu_abi::function::SVE_HINT;
 use psmmu_abi::{Event, Function, IrqSet, MemoryCategory, MsiMessage, PsmmuParamsFlags, Status};
 use psmmu_host::{
-    Cause, Command, Conduit, Lender, OperationError, Rmi, RmiError, ServiceError, Serviced, service,
+    Cause, Command, Conduit, MemoryDonor, OperationError, Rmi, RmiError, ServiceError, Serviced,
+    service,
 };
 use rmm::{Bank, DeviceRegion, Dram, Features, Rmm};
 use smmu_model::{Guard, Smmu};
 
 use crate::raw::{continued, fid, x0};
 use crate::{DEVICE_GRANULES, DEVICE_MEMORY, HEAP, HOST_PAGE, Heap, LIST_PAGE, ModelMemory};
+use crate::{Harness, PSMMU_STEP, RMM, Ram, RamPage, STREAM};
 use crate::{ModelRegisters, Owners, PSMMU};
-use crate::{PSMMU_STEP, RMM, Ram, RamPage, STREAM, World};
 
 /// Granules that the host driver may lend.
 const HEAP_GRANULES: u64 = 8192;
-/// Where messages of commands go; memory of the RMM.
+/// Where MSIs of commands go; memory of the RMM.
 const COMPLETION: u64 = RMM;
 
 /// Where the MSIs of errors, events and page requests go, if they are delivered so.
@@ -41,10 +42,10 @@ pub struct Options {
     pub event_queue: u8,
     /// Log2 of the PRI queue's entries, if page requests are taken.
     pub pri_queue: Option<u8>,
-    /// Commands are completed by messages.
-    pub messages: bool,
+    /// Commands are completed by MSIs.
+    pub msis: bool,
     /// What a write abort means.
-    pub abort: AbortBehaviour,
+    pub abort: QueueAbortPolicy,
     /// How interrupts are delivered; MSIs go to [`DOORBELLS`].
     pub delivery: Delivery,
 }
@@ -55,8 +56,8 @@ impl Default for Options {
             streams: 16,
             event_queue: 7,
             pri_queue: None,
-            messages: false,
-            abort: AbortBehaviour::SpoilsQueue,
+            msis: false,
+            abort: QueueAbortPolicy::Discard,
             delivery: Delivery::Wired { gerror: 111, eventq: 106, priq: 107 },
         }
     }
@@ -98,18 +99,18 @@ struct Open {
 
 /// A host, an RMM and devices.
 pub struct Machine {
-    rmm: Rmm<'static, World>,
+    rmm: Rmm<'static, Harness>,
     smmus: Vec<Smmu>,
     options: Options,
     /// Memory, and whose it is.
     pub host: Ram,
-    /// What the host driver lends from.
+    /// What the host driver donates from.
     pub heap: Heap,
     /// Who owns which stream.
     pub owners: Owners,
     /// What the RMM runs in.
-    pub world: World,
-    lender: Mutex<Lender<Heap, RamPage>>,
+    pub world: Harness,
+    donor: Mutex<MemoryDonor<Heap, RamPage>>,
     /// The open operations by handle.
     operations: Mutex<HashMap<u64, Open>>,
     calls: AtomicU64,
@@ -145,10 +146,10 @@ impl Machine {
         let dram = dram();
         let device_memory = device_memory();
         let host = Ram::of(&dram).with_devices(&device_memory);
-        let completion = options.messages.then_some(COMPLETION);
-        let world = World::new(host.clone(), devices.clone(), completion, ());
-        let config = |name| Config {
-            name,
+        let completion = options.msis.then_some(COMPLETION);
+        let world = Harness::new(host.clone(), devices.clone(), completion, ());
+        let config = |psmmu_ptr| Config {
+            psmmu_ptr,
             interface: Interface::Realm,
             delivery: options.delivery,
             abort: options.abort,
@@ -174,7 +175,7 @@ impl Machine {
         let responder = Responder::new(directory, host.clone(), owners.clone());
         let rmm = Rmm::new(features, world.clone(), responder, tracker);
         let heap = Heap::new(host.clone(), HEAP, HEAP_GRANULES);
-        let lender = Lender::new(heap.clone(), RamPage(host.clone(), LIST_PAGE));
+        let donor = MemoryDonor::new(heap.clone(), RamPage(host.clone(), LIST_PAGE));
         Self {
             rmm,
             smmus,
@@ -183,7 +184,7 @@ impl Machine {
             heap,
             owners,
             world,
-            lender: Mutex::new(lender),
+            donor: Mutex::new(donor),
             operations: Mutex::default(),
             calls: AtomicU64::new(0),
         }
@@ -212,10 +213,10 @@ impl Machine {
     #[must_use]
     pub fn activated(self) -> Self {
         let machine = self.with_active_rmm();
-        let messages = DOORBELLS.map(|address| MsiMessage { address, data: address & 0xFF });
-        machine.write_params(machine.flags(), &messages);
+        let msis = DOORBELLS.map(|address| MsiMessage { address, data: address & 0xFF });
+        machine.write_params(machine.flags(), &msis);
         assert_eq!(machine.activate(), Ok(()), "a fresh PSMMU");
-        assert_eq!(machine.create_table(STREAM), Ok(()));
+        assert_eq!(machine.st_l2_create(STREAM), Ok(()));
         machine.device().forget_accesses();
         machine
     }
@@ -225,16 +226,16 @@ impl Machine {
     pub fn flags(&self) -> PsmmuParamsFlags {
         let mut flags = PsmmuParamsFlags::empty();
         flags.set(PsmmuParamsFlags::PRI, self.options.pri_queue.is_some());
-        flags.set(PsmmuParamsFlags::MSI, self.options.delivery == Delivery::Messages);
+        flags.set(PsmmuParamsFlags::MSI, self.options.delivery == Delivery::Msi);
         flags
     }
 
-    /// Writes parameters of an activation to [`HOST_PAGE`]: flags, and messages of errors, events and
+    /// Writes parameters of an activation to [`HOST_PAGE`]: flags, and MSIs of errors, events and
     /// page requests as far as there are any.
-    pub fn write_params(&self, flags: PsmmuParamsFlags, messages: &[MsiMessage]) {
+    pub fn write_params(&self, flags: PsmmuParamsFlags, msis: &[MsiMessage]) {
         self.host.fill(HOST_PAGE, 0);
         self.host.set_word(HOST_PAGE, 0, flags.bits());
-        for (index, MsiMessage { address, data }) in messages.iter().enumerate() {
+        for (index, MsiMessage { address, data }) in msis.iter().enumerate() {
             self.host.set_word(HOST_PAGE, 1 + 2 * index, *address);
             self.host.set_word(HOST_PAGE, 2 + 2 * index, *data);
         }
@@ -260,7 +261,7 @@ impl Machine {
     ///
     /// # Errors
     /// What the RMM answered.
-    pub fn create_table(&self, stream: u32) -> Result<(), Status> {
+    pub fn st_l2_create(&self, stream: u32) -> Result<(), Status> {
         self.run(Command::CreateTable { psmmu: PSMMU, stream: stream & !63 })
     }
 
@@ -268,7 +269,7 @@ impl Machine {
     ///
     /// # Errors
     /// What the RMM answered.
-    pub fn destroy_table(&self, stream: u32) -> Result<(), Status> {
+    pub fn st_l2_destroy(&self, stream: u32) -> Result<(), Status> {
         self.run(Command::DestroyTable { psmmu: PSMMU, stream: stream & !63 })
     }
 
@@ -280,8 +281,8 @@ impl Machine {
     /// # Panics
     /// When the driver is at a loss.
     pub fn run(&self, command: Command) -> Result<(), Status> {
-        let mut lender = self.lender.lock().unwrap_or_else(PoisonError::into_inner);
-        match lender.run(&self.rmi(), command) {
+        let mut donor = self.donor.lock().unwrap_or_else(PoisonError::into_inner);
+        match donor.run(&self.rmi(), command) {
             Ok(_) => Ok(()),
             Err(OperationError {
                 cause: Cause::Rmi(RmiError::Status(_, status) | RmiError::Level(_, status, _)),
@@ -316,7 +317,7 @@ impl Machine {
 
     /// Returns the RMM.
     #[must_use]
-    pub const fn rmm(&self) -> &Rmm<'static, World> {
+    pub const fn rmm(&self) -> &Rmm<'static, Harness> {
         &self.rmm
     }
 
@@ -424,7 +425,7 @@ impl Machine {
         outputs
     }
 
-    /// Consumes what was told of `set`.
+    /// Consumes what was notified of `set`.
     pub fn consume(&self, set: u64) {
         let [x0, ..] = self.call([Function::PsmmuEventConsume.id(), PSMMU, set, 0, 0, 0, 0, 0]);
         assert_eq!(x0, 0, "CONSUME");

@@ -172,7 +172,7 @@ impl Machine {
         address
     }
 
-    /// Takes home granules that were lent and are in nobody's use.
+    /// Takes home granules that were donated and are in nobody's use.
     ///
     /// # Panics
     /// When the RMM refuses.
@@ -203,7 +203,7 @@ impl Machine {
         [x0, x1, x2]
     }
 
-    /// Lends what `request` asks for and donates it. Returns X0, X2 and what was lent.
+    /// Lends what `request` asks for and donates it. Returns X0, X2 and what was donated.
     ///
     /// # Panics
     /// When the RMM does not take all of it.
@@ -249,7 +249,7 @@ impl Machine {
         panic!("RECLAIM does not end");
     }
 
-    /// Leads an operation to its end, wherever it is, as a host does that has memory and patience.
+    /// Leads an operation to its end, wherever it is, as a host does that has memory and retry_budget.
     /// Returns the last X0.
     ///
     /// # Panics
@@ -275,7 +275,7 @@ impl Machine {
     ///
     /// # Panics
     /// When they are not.
-    pub fn check_at_rest(&self) {
+    pub fn check_quiesced(&self) {
         assert_eq!(self.handles(), [0; 0], "operations are open");
         assert_eq!(self.host.realm(), [0; 0], "granules are in the Realm world");
         assert_eq!(self.world.opened(), [0; 0], "granules are open for a device");

@@ -12,7 +12,7 @@ use std::cell::Cell;
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, Once, PoisonError};
 
-use psmmu::{AbortBehaviour, Delivery, State};
+use psmmu::{Delivery, QueueAbortPolicy, State};
 use psmmu_abi::{Function, IrqSet};
 use smmu_model::{
     Access, Answer, Answerer, Device, Loss, Output, PageRequest, Record, Register, Response,
@@ -88,9 +88,9 @@ struct Written {
     request: Option<PageRequest>,
 }
 
-/// What a queue, or the errors, told last.
+/// What a queue, or the errors, reported last.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Told {
+enum Reported {
     Entry { owned: bool },
     Hole,
     Loss,
@@ -109,7 +109,7 @@ struct Queue {
     /// For each announced overflow that is not reported: how many were written before the last loss
     /// that it stands for.
     losses: VecDeque<u64>,
-    told: Option<Told>,
+    reported: Option<Reported>,
     /// The next CONS write drops what it passes.
     discarding: bool,
     /// The next write that finds room is aborted.
@@ -132,7 +132,7 @@ impl Queue {
             staged: 0,
             written: 0,
             losses: VecDeque::new(),
-            told: None,
+            reported: None,
             discarding: false,
             abort_armed: false,
             unannounced: false,
@@ -176,7 +176,7 @@ impl Queue {
     fn forget_if_empty(&mut self) {
         let done = self.done();
         let loss = self.losses.iter().any(|place| *place <= done);
-        if self.seen_empty && self.sure() == 0 && self.told.is_none() && !loss {
+        if self.seen_empty && self.sure() == 0 && self.reported.is_none() && !loss {
             // Of merged holes it is not known whether the RMM has them still.
             self.unannounced &= self.staged != 0;
             self.surely_unannounced = false;
@@ -236,13 +236,13 @@ impl Queue {
     /// Whether a NOTIFY that starts now has something to report.
     fn has_something(&self, device: &Device) -> bool {
         self.sure() != 0
-            || self.told.is_some()
+            || self.reported.is_some()
             || device.used(self.output) != 0
             || !self.losses.is_empty()
     }
 
     /// Checks that an overflow may be reported now.
-    fn tell_loss(&self) {
+    fn report_loss(&self) {
         let done = self.done();
         assert!(
             self.losses.front().is_some_and(|place| *place <= done),
@@ -253,19 +253,19 @@ impl Queue {
     }
 
     fn consume(&mut self) -> Option<(Written, bool)> {
-        match self.told.take()? {
-            Told::Entry { owned } => {
-                self.staged = self.staged.checked_sub(1).expect("what was told was staged");
+        match self.reported.take()? {
+            Reported::Entry { owned } => {
+                self.staged = self.staged.checked_sub(1).expect("what was reported was staged");
                 self.entries.pop_front().map(|entry| (entry, owned))
             }
-            Told::Hole => {
-                self.staged = self.staged.checked_sub(1).expect("what was told was staged");
+            Reported::Hole => {
+                self.staged = self.staged.checked_sub(1).expect("what was reported was staged");
                 self.entries.pop_front();
                 let run = self.entries.iter_mut().take_while(|entry| entry.hole);
                 run.for_each(|entry| entry.merged = true);
                 None
             }
-            Told::Loss => {
+            Reported::Loss => {
                 self.losses.pop_front();
                 None
             }
@@ -280,10 +280,10 @@ struct Reference {
     queues: [Queue; 2],
     /// Errors that were active since they were last consumed.
     open: u32,
-    told: u32,
+    reported: u32,
     /// Those of them that the last read of GERROR in a call could show.
     shown: u32,
-    /// Errors that became active once more while they were told.
+    /// Errors that became active once more while they were reported.
     again: u32,
     /// Which MSIs may be aborted.
     lost_msis: LostMsis,
@@ -309,7 +309,7 @@ struct Reference {
 impl Reference {
     /// Whether an ERROR with this cause, of a set with GERROR, is one of the global errors.
     const fn is_error(&self, cause: u64) -> bool {
-        cause >> 32 == 0 && (self.told != 0 || self.shown != 0)
+        cause >> 32 == 0 && (self.reported != 0 || self.shown != 0)
     }
 
     fn queue(&self, source: u64) -> &Queue {
@@ -334,7 +334,7 @@ impl Reference {
         };
         for doorbell in &DOORBELLS[first..] {
             let refuse = self.lost_msis == LostMsis::AllOfQueues || self.numbers.once_in(2);
-            device.refuse_messages(*doorbell, refuse);
+            device.refuse_msis(*doorbell, refuse);
         }
     }
 
@@ -397,7 +397,7 @@ impl Reference {
         device.step(step);
         let stands = device.is_active(CMDQ_ERR);
         self.refused += usize::from(!stood && stands);
-        self.again |= if !stood && stands { self.told & CMDQ_ERR } else { 0 };
+        self.again |= if !stood && stands { self.reported & CMDQ_ERR } else { 0 };
         self.open |= device.active_errors();
     }
 
@@ -423,8 +423,8 @@ impl Reference {
                     if bit != 0 || !self.is_split {
                         let stood = device.is_active(CMDQ_ERR);
                         device.raise(1 << bit);
-                        self.again |= if bit == 0 && !stood { self.told & CMDQ_ERR } else { 0 };
-                        // What CONS tells of it is left from an earlier error, whose repair drops a
+                        self.again |= if bit == 0 && !stood { self.reported & CMDQ_ERR } else { 0 };
+                        // What CONS announces it is left from an earlier error, whose repair drops a
                         // command.
                         self.refused += usize::from(bit == 0);
                     }
@@ -517,7 +517,7 @@ struct Style {
     options: Options,
     lost_msis: LostMsis,
     write_aborts: WriteAborts,
-    /// Each handler asks for one source, goes on as long as it is told to, and is started by its
+    /// Each handler asks for one source, goes on as long as it is asked to, and is started by its
     /// interrupt, so nothing may be left behind. Otherwise sets are arbitrary and hosts careless.
     strict: bool,
 }
@@ -531,10 +531,10 @@ impl Style {
         };
         let pri_queue = (!numbers.once_in(4)).then(|| numbers.below(6) as u8);
         let abort = match numbers.below(2) {
-            0 => AbortBehaviour::SpoilsQueue,
-            _ => AbortBehaviour::KeepsQueue,
+            0 => QueueAbortPolicy::Discard,
+            _ => QueueAbortPolicy::Preserve,
         };
-        let messages = numbers.once_in(2);
+        let msis = numbers.once_in(2);
         let lost_msis = match numbers.below(8) {
             0 | 1 => LostMsis::Queues,
             2 | 3 => LostMsis::AllOfQueues,
@@ -543,7 +543,7 @@ impl Style {
         };
         let delivery = match lost_msis {
             LostMsis::None if numbers.once_in(2) => Options::default().delivery,
-            _ => Delivery::Messages,
+            _ => Delivery::Msi,
         };
         let write_aborts = match numbers.below(3) {
             0 => WriteAborts::Asynchronous,
@@ -551,7 +551,7 @@ impl Style {
             _ => WriteAborts::Synchronous,
         };
         let options =
-            Options { event_queue, pri_queue, messages, abort, delivery, ..Options::default() };
+            Options { event_queue, pri_queue, msis, abort, delivery, ..Options::default() };
         let strict = lost_msis != LostMsis::Any && !numbers.once_in(3);
         Self { options, lost_msis, write_aborts, strict }
     }
@@ -608,7 +608,7 @@ pub fn walk(seed: u64, steps: u64) -> u64 {
         numbers: Numbers::new(!seed),
         queues: [Queue::new(Output::Events, log2[0]), Queue::new(Output::Pages, log2[1])],
         open: 0,
-        told: 0,
+        reported: 0,
         shown: 0,
         again: 0,
         lost_msis: style.lost_msis,
@@ -631,9 +631,9 @@ pub fn walk(seed: u64, steps: u64) -> u64 {
         device.set_split(is_split);
         device.set_lazy_cons(numbers.once_in(2));
         device.set_write_aborts(style.write_aborts);
-        let _ = device.take_messages();
+        let _ = device.take_msis();
         if style.lost_msis == LostMsis::AllOfQueues {
-            DOORBELLS[1..].iter().for_each(|doorbell| device.refuse_messages(*doorbell, true));
+            DOORBELLS[1..].iter().for_each(|doorbell| device.refuse_msis(*doorbell, true));
         }
         // The model has no DPT_CFG_FAR, which the repair of DPT_ERR clears.
         device.collect_violations(true);
@@ -717,7 +717,7 @@ impl Walk {
                         "{output:?}: left behind without an interrupt: {entries:?}, {losses:?}"
                     );
                 }
-                // The one error without an interrupt, told with the next one.
+                // The one error without an interrupt, reported with the next one.
                 assert_eq!(reference.open & !MSI_GERROR_ABT_ERR, 0, "errors left behind");
             });
         }
@@ -741,7 +741,7 @@ impl Walk {
                 let all = entries.iter().all(|entry| entry.merged) && losses.is_empty();
                 assert!(all, "{output:?}: {entries:?}, {losses:?}");
             }
-            assert_eq!(reference.open, 0, "errors never told");
+            assert_eq!(reference.open, 0, "errors never reported");
         });
         self.check_answers();
     }
@@ -752,7 +752,7 @@ impl Walk {
             let queues = reference.queues.iter();
             let events: usize =
                 queues.map(|queue| queue.entries.len() + queue.losses.len() + 2).sum();
-            // Two handlers may be told the same, and one of a kind may ask for nothing.
+            // Two handlers may be reported the same, and one of a kind may ask for nothing.
             6 * events as u64 + 200
         })
     }
@@ -795,10 +795,10 @@ impl Walk {
     fn latch(&mut self) {
         let mut device = self.machine.device();
         let pulses = device.take_interrupts().bits();
-        let taken = device.take_messages().into_iter().filter(|message| !message.aborted);
-        let messages = taken.fold(0, |bits, message| bits | message.source.bit());
+        let taken = device.take_msis().into_iter().filter(|msi| !msi.aborted);
+        let msis = taken.fold(0, |bits, msi| bits | msi.source.bit());
         self.latched |= match self.style.options.delivery {
-            Delivery::Messages => messages & !Source::CmdSync.bit(),
+            Delivery::Msi => msis & !Source::CmdSync.bit(),
             _ => pulses,
         };
     }
@@ -854,7 +854,7 @@ impl Walk {
         });
         let (something, open) = self.with(|device, reference| {
             if set & GERROR != 0 && device.is_active(CMDQ_ERR) {
-                reference.again |= reference.told & CMDQ_ERR;
+                reference.again |= reference.reported & CMDQ_ERR;
             }
             let named = if reference.has_pri { SOURCES } else { !PRIQ };
             let something = [EVENTQ, PRIQ].map(|source| {
@@ -875,7 +875,7 @@ impl Walk {
                 reference.settle(device);
             }
             let context = format!("{answer:x?} of {set:#x}");
-            let first_errors = open != 0 || reference.told != 0 && set & GERROR != 0;
+            let first_errors = open != 0 || reference.reported != 0 && set & GERROR != 0;
             match answer[0] & !PENDING {
                 0 => {
                     assert_eq!(answer, NOTHING);
@@ -885,12 +885,12 @@ impl Walk {
                 }
                 ERROR if set & GERROR != 0 && reference.is_error(answer[5]) => {
                     let bits = answer[5] as u32;
-                    if reference.told == 0 {
+                    if reference.reported == 0 {
                         assert_eq!(open & !bits, 0, "{context} of {open:#x}");
                         assert_eq!(bits & !reference.open, 0, "{context}: never active");
-                        reference.told = bits;
+                        reference.reported = bits;
                     }
-                    assert_eq!(bits, reference.told, "{context}");
+                    assert_eq!(bits, reference.reported, "{context}");
                     assert!(pending || something == [false; 2], "{context}: more is there");
                     let lost = bits & (1 << 5 | 1 << 6) != 0;
                     assert!(pending || !lost, "{context}: what is lost is looked for next");
@@ -910,14 +910,14 @@ impl Walk {
                     let behind = !is_page && something[1];
                     assert!(pending || !behind, "{context}: a page request is there");
                     let queue = reference.queue_mut(source);
-                    let told = check_queue(queue, answer, &owners, &context);
-                    let before = queue.told;
+                    let reported = check_queue(queue, answer, &owners, &context);
+                    let before = queue.reported;
                     assert!(
-                        before.is_none_or(|before| before == told),
+                        before.is_none_or(|before| before == reported),
                         "{context}: was {before:?}"
                     );
-                    queue.told = Some(told);
-                    let rest = queue.sure().saturating_sub(usize::from(told != Told::Loss));
+                    queue.reported = Some(reported);
+                    let rest = queue.sure().saturating_sub(usize::from(reported != Reported::Loss));
                     assert!(pending || rest == 0, "{context}: {rest} more staged");
                     Some(pending)
                 }
@@ -927,10 +927,10 @@ impl Walk {
 
     /// Consumes, and lets the reference do the same.
     fn consume(&mut self, set: u64) {
-        let spoils = self.style.options.abort == AbortBehaviour::SpoilsQueue;
+        let spoils = self.style.options.abort == QueueAbortPolicy::Discard;
         let errors = self.with(|device, reference| {
             device.forget_accesses();
-            let errors = if set & GERROR != 0 { reference.told } else { 0 };
+            let errors = if set & GERROR != 0 { reference.reported } else { 0 };
             reference.queues[0].discarding = spoils && errors & 1 << 2 != 0;
             reference.queues[1].discarding = spoils && errors & 1 << 3 != 0 && reference.has_pri;
             errors
@@ -948,7 +948,7 @@ impl Walk {
             check_violations(device);
             reference.queues.iter_mut().for_each(|queue| queue.discarding = false);
             if errors != 0 {
-                reference.told = 0;
+                reference.reported = 0;
                 let again = std::mem::take(&mut reference.again);
                 reference.open = reference.open & !errors | again | device.active_errors();
                 for (queue, bit) in reference.queues.iter_mut().zip([5, 6]) {
@@ -963,10 +963,13 @@ impl Walk {
             // thinks; it must be one of the two.
             let mut consumed = None;
             for (queue, at) in reference.queues.iter_mut().zip(0..) {
-                let is_told = queue.told.is_some() && consumed.is_none();
+                let is_reported = queue.reported.is_some() && consumed.is_none();
                 let does = after[at] != before[at];
-                assert!(!does || is_told && queue.is_meant(set), "consumed what was not told");
-                assert!(does || !(is_told && queue.is_surely_meant(set)), "not consumed");
+                assert!(
+                    !does || is_reported && queue.is_meant(set),
+                    "consumed what was not reported"
+                );
+                assert!(does || !(is_reported && queue.is_surely_meant(set)), "not consumed");
                 if does {
                     consumed = Some(queue.consume());
                 }
@@ -1124,7 +1127,7 @@ impl Walk {
                 *queue = Queue { written, abort_armed, ..fresh };
             }
             reference.settle(device);
-            (reference.told, reference.again) = (0, 0);
+            (reference.reported, reference.again) = (0, 0);
             reference.open = device.active_errors();
         });
         let mut device = self.machine.device();
@@ -1157,43 +1160,43 @@ const fn wire(set: u64) -> u32 {
     }
 }
 
-/// Checks what a queue told, and returns what it was.
+/// Checks what a queue reported, and returns what it was.
 fn check_queue(
     queue: &mut Queue,
     answer: [u64; 6],
     owners: &std::collections::HashSet<u32>,
     context: &str,
-) -> Told {
+) -> Reported {
     let [flags, number, stream, fetch, input, syndrome] = answer;
     if flags & !PENDING == ERROR && syndrome >> 32 == 0 {
         let first = queue.entries.front().filter(|_| queue.staged != 0);
         assert!(first.is_some_and(|entry| entry.hole), "{context}: all slots were written");
-        return Told::Hole;
+        return Reported::Hole;
     }
     if flags & !PENDING == ERROR {
-        if queue.told.is_none() {
+        if queue.reported.is_none() {
             let place = queue.losses.front().copied().unwrap_or(0);
             queue.skip_merged(place);
-            queue.tell_loss();
+            queue.report_loss();
         }
-        return Told::Loss;
+        return Reported::Loss;
     }
     queue.skip_merged(u64::MAX);
     let first = queue.entries.front().unwrap_or_else(|| panic!("{context}: nothing was written"));
-    let owned = match queue.told {
-        Some(Told::Entry { owned }) => owned,
+    let owned = match queue.reported {
+        Some(Reported::Entry { owned }) => owned,
         _ => owners.contains(&first.stream),
     };
-    assert!(!first.hole, "{context}: a slot that was not written is told as a record");
+    assert!(!first.hole, "{context}: a slot that was not written is reported as a record");
     let expected = match (owned, first.request) {
         (true, _) => (OWNED, 0, u64::from(first.stream), 0, 0, 0),
         (false, None) => (EVENT, 0x10, 0, 0, first.address, 0b1010),
         (false, Some(_)) => (EVENT, 0x24, 0, 0, first.address, 0),
     };
-    let told = (flags & !PENDING, number, stream, fetch, input, syndrome);
-    assert_eq!(told, expected, "{context}: not the first that was written");
-    assert!(queue.staged != 0, "{context}: told before its slot was freed");
-    Told::Entry { owned }
+    let reported = (flags & !PENDING, number, stream, fetch, input, syndrome);
+    assert_eq!(reported, expected, "{context}: not the first that was written");
+    assert!(queue.staged != 0, "{context}: reported before its slot was freed");
+    Reported::Entry { owned }
 }
 
 /// Checks that NOTIFY kept to its bounds: of the queues that `set` names, two reads and one write, one

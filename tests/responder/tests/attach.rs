@@ -5,8 +5,8 @@
 
 use psmmu::command::{Command, CommandError};
 use psmmu::{
-    AbortBehaviour, AttachError, Config, Delivery, Interface, Messages, NoOwners, Psmmu, Running,
-    Sizes, State,
+    AttachError, Config, Delivery, Interface, LiveQueues, MsiConfig, NoVsmmu, Psmmu,
+    QueueAbortPolicy, Sizes, State,
 };
 use psmmu_abi::{ErrorCause, Event, IrqSet, MsiMessage, Notification};
 use responder_tests::{Faults, ModelMemory, ModelRegisters, PSMMU, Steps, input};
@@ -26,7 +26,7 @@ struct Rig {
     smmu: Smmu,
     psmmu: Psmmu<ModelRegisters, ModelMemory>,
     clock: Steps,
-    queues: Running<ModelMemory>,
+    queues: LiveQueues<ModelMemory>,
 }
 
 fn write(smmu: &Smmu, register: Register, value: u64) {
@@ -72,17 +72,17 @@ impl Rig {
     fn on(features: smmu_model::Config, delivery: Delivery, pointer: u64) -> Self {
         let smmu = Smmu::new(features);
         let region = |address, words| ModelMemory(smmu.memory().region(address, words));
-        let queues = Running {
+        let queues = LiveQueues {
             event_queue: region(EVENT_QUEUE, 4 << EVENTS),
             command_queue: Some(region(COMMAND_QUEUE, 2 << OTHERS)),
             pri_queue: Some(region(PRI_QUEUE, 2 << OTHERS)),
         };
         bring_up(&smmu, pointer);
         let config = Config {
-            name: PSMMU,
+            psmmu_ptr: PSMMU,
             interface: Interface::Realm,
             delivery,
-            abort: AbortBehaviour::SpoilsQueue,
+            abort: QueueAbortPolicy::Discard,
             sizes: Sizes::DEFAULT,
         };
         let psmmu = Psmmu::new(config, ModelRegisters::new(smmu.clone()));
@@ -98,16 +98,16 @@ impl Rig {
     }
 
     /// The event queue alone.
-    fn events_only(&self) -> Running<ModelMemory> {
-        Running { pri_queue: None, command_queue: None, ..self.queues.clone() }
+    fn events_only(&self) -> LiveQueues<ModelMemory> {
+        LiveQueues { pri_queue: None, command_queue: None, ..self.queues.clone() }
     }
 
-    fn attach(&self, queues: Running<ModelMemory>) -> Result<(), AttachError> {
+    fn attach(&self, queues: LiveQueues<ModelMemory>) -> Result<(), AttachError> {
         self.psmmu.attach(queues, None, &self.clock)
     }
 
     fn notify(&self, set: IrqSet) -> Notification {
-        self.psmmu.notify(set, &NoOwners).expect("it is active")
+        self.psmmu.notify(set, &NoVsmmu).expect("it is active")
     }
 
     fn consume(&self, set: IrqSet) {
@@ -143,8 +143,8 @@ fn it_goes_on_where_the_event_queue_stands() {
             rig.device().fault(address);
         }
         assert_eq!(rig.attach(rig.events_only()), Ok(()));
-        let told = faults(&rig.take(IrqSet::EVENTQ));
-        assert_eq!(told, [Ok(0x1000), Ok(0x2000), Ok(0x3000)], "{pointer:#x}");
+        let reported = faults(&rig.take(IrqSet::EVENTQ));
+        assert_eq!(reported, [Ok(0x1000), Ok(0x2000), Ok(0x3000)], "{pointer:#x}");
         // From then on a record interrupts.
         assert!(rig.device().take_interrupts().is_empty());
         rig.device().fault(0x4000);
@@ -154,7 +154,7 @@ fn it_goes_on_where_the_event_queue_stands() {
 }
 
 #[test]
-fn a_loss_and_errors_of_the_past_are_told() {
+fn a_loss_and_errors_of_the_past_are_reported() {
     let rig = Rig::wired(6);
     for address in 1..=10 {
         rig.device().fault(address << 12);
@@ -171,7 +171,7 @@ fn a_loss_and_errors_of_the_past_are_told() {
 }
 
 #[test]
-fn errors_acknowledged_before_are_not_told_and_later_ones_are() {
+fn errors_acknowledged_before_are_not_reported_and_later_ones_are() {
     let rig = Rig::wired(0);
     // PRIQ_ABT_ERR, which the embedder has acknowledged, twice.
     let both = [Register::Gerror, Register::Gerrorn];
@@ -183,8 +183,8 @@ fn errors_acknowledged_before_are_not_told_and_later_ones_are() {
             assert_eq!(rig.attach(rig.events_only()), Ok(()));
             assert_eq!(rig.take(IrqSet::GERROR), [], "{error}");
             rig.device().raise(1 << 7);
-            let told = [Event::Error(ErrorCause::MSI_GERROR_ABT_ERR)];
-            assert_eq!(rig.take(IrqSet::GERROR), told, "{error}");
+            let reported = [Event::Error(ErrorCause::MSI_GERROR_ABT_ERR)];
+            assert_eq!(rig.take(IrqSet::GERROR), reported, "{error}");
             let [gerror, gerrorn] = both.map(|register| rig.device().peek(register));
             assert_eq!(gerror, gerrorn);
             assert_eq!(rig.psmmu.detach(&rig.clock), Ok(()));
@@ -195,11 +195,11 @@ fn errors_acknowledged_before_are_not_told_and_later_ones_are() {
 #[test]
 fn a_device_without_msis_is_attached_wired_and_refuses_msis() {
     let features = smmu_model::Config::default().without_msi();
-    let rig = Rig::on(features.clone(), Delivery::Messages, 0);
-    let message = MsiMessage { address: DOORBELL, data: 1 };
-    let messages = Messages { gerror: message, eventq: message, priq: message };
-    let refused = rig.psmmu.attach(rig.events_only(), Some(messages), &rig.clock);
-    assert_eq!(refused, Err(AttachError::Messages));
+    let rig = Rig::on(features.clone(), Delivery::Msi, 0);
+    let msi = MsiMessage { address: DOORBELL, data: 1 };
+    let msis = MsiConfig { gerror: msi, eventq: msi, priq: msi };
+    let refused = rig.psmmu.attach(rig.events_only(), Some(msis), &rig.clock);
+    assert_eq!(refused, Err(AttachError::Msi));
     let wired = Rig::on(features, Delivery::Wired { gerror: 111, eventq: 106, priq: 107 }, 0);
     assert_eq!(wired.attach(wired.queues.clone()), Ok(()));
     wired.device().fault(0x1000);
@@ -209,7 +209,7 @@ fn a_device_without_msis_is_attached_wired_and_refuses_msis() {
 #[test]
 fn a_pri_queue_comes_with_the_command_queue_and_is_answered() {
     let rig = Rig::wired(0);
-    let without = Running { command_queue: None, ..rig.queues.clone() };
+    let without = LiveQueues { command_queue: None, ..rig.queues.clone() };
     assert_eq!(rig.attach(without), Err(AttachError::PageRequests));
     assert_eq!(rig.attach(rig.queues.clone()), Ok(()));
     assert_eq!(rig.device().irq_ctrlack(), 0b111);
@@ -264,13 +264,13 @@ fn requests_staged_at_detachment_are_denied() {
 fn a_command_queue_that_is_given_is_used_from_where_it_stands() {
     let rig = Rig::wired(0);
     assert_eq!(rig.psmmu.run_commands(&rig.clock, &[]), Err(CommandError::NotActive));
-    assert_eq!(rig.attach(Running { pri_queue: None, ..rig.queues.clone() }), Ok(()));
+    assert_eq!(rig.attach(LiveQueues { pri_queue: None, ..rig.queues.clone() }), Ok(()));
     let run = |commands: &[Command]| rig.psmmu.run_commands(&rig.clock, commands);
     // Three times around.
     for _ in 0..24 {
         assert_eq!(run(&[Command::CFGI_ALL]), Ok(()));
     }
-    assert_eq!(run(&[Command::new([0, 0])]), Err(CommandError::Refused));
+    assert_eq!(run(&[Command::new([0, 0])]), Err(CommandError::Rejected));
     assert_eq!(run(&[Command::CFGI_ALL; 4]), Err(CommandError::TooMany));
     assert_eq!(rig.take(IrqSet::GERROR), [Event::Error(ErrorCause::CMDQ_ERR)]);
     assert_eq!(run(&[Command::CFGI_ALL]), Ok(()));
@@ -293,7 +293,7 @@ fn a_full_command_queue_in_error_is_repaired_once_attached() {
 }
 
 #[test]
-fn an_error_of_a_command_queue_that_was_kept_is_told_once_and_acknowledged_by_its_repair() {
+fn an_error_of_a_command_queue_that_was_kept_is_reported_once_and_acknowledged_by_its_repair() {
     let errors = [Event::Error(ErrorCause::CMDQ_ERR)];
     let repair = |rig: &Rig| {
         let queue = rig.queues.command_queue.as_ref().expect("the rig has one");
@@ -314,7 +314,7 @@ fn an_error_of_a_command_queue_that_was_kept_is_told_once_and_acknowledged_by_it
     assert_eq!(rig.take(IrqSet::GERROR), errors);
     assert!(active(&rig), "CONSUME has no right to acknowledge it");
     assert_eq!(rig.take(IrqSet::GERROR), []);
-    // Another error meanwhile is told by itself, and acknowledged.
+    // Another error meanwhile is reported by itself, and acknowledged.
     rig.device().raise(1 << 7);
     assert_eq!(rig.take(IrqSet::GERROR), [Event::Error(ErrorCause::MSI_GERROR_ABT_ERR)]);
     repair(&rig);
@@ -323,9 +323,9 @@ fn an_error_of_a_command_queue_that_was_kept_is_told_once_and_acknowledged_by_it
     assert_eq!(rig.take(IrqSet::GERROR), []);
 
     // The next one is a new one, and here the embedder is faster: before the host asks, or between.
-    for told_before in [false, true] {
+    for reported_before in [false, true] {
         rig.device().inject_command([0, 0]);
-        if told_before {
+        if reported_before {
             assert_eq!(rig.notify(IrqSet::GERROR).event, errors[0]);
         }
         repair(&rig);
@@ -337,36 +337,33 @@ fn an_error_of_a_command_queue_that_was_kept_is_told_once_and_acknowledged_by_it
 }
 
 #[test]
-fn messages_go_where_they_are_wanted() {
-    let rig = Rig::new(Delivery::Messages, 0);
+fn msis_go_where_they_are_wanted() {
+    let rig = Rig::new(Delivery::Msi, 0);
     rig.device().add_doorbell(DOORBELL, true);
-    let message = |data| MsiMessage { address: DOORBELL, data };
-    let messages = Messages {
-        gerror: message(1),
-        eventq: message(2),
-        priq: MsiMessage { address: 0, data: 0 },
-    };
-    let bad = Messages { eventq: MsiMessage { address: DOORBELL + 1, data: 2 }, ..messages };
-    let attach = |messages| rig.psmmu.attach(rig.events_only(), Some(messages), &rig.clock);
-    assert_eq!(attach(bad), Err(AttachError::Messages));
-    assert_eq!(attach(messages), Ok(()));
+    let msi = |data| MsiMessage { address: DOORBELL, data };
+    let msis =
+        MsiConfig { gerror: msi(1), eventq: msi(2), priq: MsiMessage { address: 0, data: 0 } };
+    let bad = MsiConfig { eventq: MsiMessage { address: DOORBELL + 1, data: 2 }, ..msis };
+    let attach = |msis| rig.psmmu.attach(rig.events_only(), Some(msis), &rig.clock);
+    assert_eq!(attach(bad), Err(AttachError::Msi));
+    assert_eq!(attach(msis), Ok(()));
     rig.device().fault(0x1000);
-    let sent = rig.device().take_messages();
-    assert_eq!(sent.iter().map(|message| message.data).collect::<Vec<_>>(), [2]);
+    let sent = rig.device().take_msis();
+    assert_eq!(sent.iter().map(|msi| msi.data).collect::<Vec<_>>(), [2]);
 
     let wired = Rig::wired(0);
-    let refused = wired.psmmu.attach(wired.events_only(), Some(messages), &wired.clock);
-    assert_eq!(refused, Err(AttachError::Messages));
+    let refused = wired.psmmu.attach(wired.events_only(), Some(msis), &wired.clock);
+    assert_eq!(refused, Err(AttachError::Msi));
 }
 
 #[test]
 fn what_is_not_so_is_refused_and_changes_nothing() {
     let rig = Rig::wired(0);
     let other = |address| ModelMemory(rig.smmu.memory().region(address, 4 << (EVENTS + 1)));
-    let elsewhere = Running { event_queue: other(0x9100_0000), ..rig.events_only() };
+    let elsewhere = LiveQueues { event_queue: other(0x9100_0000), ..rig.events_only() };
     assert_eq!(rig.attach(elsewhere), Err(AttachError::Memory));
     let commands = rig.queues.command_queue.clone().expect("the rig has one");
-    let short = Running { event_queue: commands, ..rig.events_only() };
+    let short = LiveQueues { event_queue: commands, ..rig.events_only() };
     assert_eq!(rig.attach(short), Err(AttachError::Memory));
 
     write(&rig.smmu, Register::Cr0, (Enable::Eventq.bits() | Enable::Cmdq.bits()).into());
@@ -380,12 +377,12 @@ fn what_is_not_so_is_refused_and_changes_nothing() {
 #[test]
 fn a_device_that_does_not_answer_is_not_attached() {
     let rig = Rig::wired(0);
-    rig.device().set_deaf(true);
+    rig.device().set_not_responding(true);
     // Its interrupts are off already, and then do not come on.
     assert_eq!(rig.attach(rig.events_only()), Err(AttachError::TimedOut));
     assert_eq!(rig.psmmu.state(), State::Failed);
     assert_eq!(rig.psmmu.detach(&rig.clock), Err(AttachError::TimedOut));
-    rig.device().set_deaf(false);
+    rig.device().set_not_responding(false);
     rig.device().settle();
     assert_eq!(rig.psmmu.detach(&rig.clock), Ok(()));
     assert_eq!(rig.attach(rig.events_only()), Ok(()));
@@ -403,7 +400,7 @@ fn what_was_staged_is_counted_when_it_is_let_go_and_the_rest_waits_in_the_device
     assert_eq!(rig.psmmu.detach(&rig.clock), Ok(()));
     assert_eq!(rig.psmmu.counters().events.dropped.get(), 2);
     assert_eq!(rig.device().irq_ctrlack(), 0);
-    assert!(rig.psmmu.notify(IrqSet::EVENTQ, &NoOwners).is_err());
+    assert!(rig.psmmu.notify(IrqSet::EVENTQ, &NoVsmmu).is_err());
     assert_eq!(rig.attach(rig.events_only()), Ok(()));
     assert_eq!(faults(&rig.take(IrqSet::EVENTQ)), [Ok(0x3000)]);
 }

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use psmmu::{
-    AbortBehaviour, Config, DeactivateError, Delivery, DeviceMemory, Interface, Memory, Psmmu,
-    Sizes, State, Wanted,
+    ActivateParams, Config, DeactivateError, Delivery, DeviceMemory, Interface, Memory, Psmmu,
+    QueueAbortPolicy, Sizes, State,
 };
 use psmmu_abi::Status;
 use responder_tests::{Machine, ModelMemory, ModelRegisters, Options, PSMMU, Steps};
@@ -41,10 +41,10 @@ impl Rig {
     fn new(device: smmu_model::Config) -> Self {
         let smmu = Smmu::new(device);
         let config = Config {
-            name: PSMMU,
+            psmmu_ptr: PSMMU,
             interface: Interface::Realm,
             delivery: Delivery::Disabled,
-            abort: AbortBehaviour::SpoilsQueue,
+            abort: QueueAbortPolicy::Discard,
             sizes: Sizes { streams: 8, commands: 4, events: 4, requests: 4 },
         };
         let psmmu = Psmmu::new(config, ModelRegisters::new(smmu.clone()));
@@ -63,7 +63,8 @@ impl Rig {
     }
 
     fn activate(&self) {
-        let activation = self.psmmu.begin_activation(Wanted::default()).expect("it is inactive");
+        let activation =
+            self.psmmu.activate_begin(ActivateParams::default()).expect("it is inactive");
         self.psmmu.activate(activation, self.memory(), &self.clock).expect("a fresh device");
     }
 
@@ -108,7 +109,7 @@ fn a_completion_word_that_an_activation_could_not_use_comes_back() {
     let rig = Rig::new(smmu_model::Config::default());
     hold(rig.smmu.device(), |step| step == MSI);
     rig.smmu.device().spoil_next_command([0xFF, 0]);
-    let activation = rig.psmmu.begin_activation(Wanted::default()).expect("it is inactive");
+    let activation = rig.psmmu.activate_begin(ActivateParams::default()).expect("it is inactive");
     let failure = rig.psmmu.activate(activation, rig.memory(), &rig.clock);
     let memory = failure.expect_err("a command was refused").memory.expect("the device is off");
     let completion = memory.completion.expect("it was given");
@@ -137,7 +138,7 @@ fn a_completion_word_stays_while_its_msi_may_still_come() {
 
 #[test]
 fn a_late_msi_of_an_earlier_activation_completes_nothing() {
-    let machine = Machine::started(Options { messages: true, ..Options::default() });
+    let machine = Machine::started(Options { msis: true, ..Options::default() });
     let holds_commands = Arc::new(AtomicBool::new(false));
     let commands = Arc::clone(&holds_commands);
     // First all but the MSIs, then all but the commands.
@@ -148,7 +149,7 @@ fn a_late_msi_of_an_earlier_activation_completes_nothing() {
     assert_eq!(machine.activate(), Ok(()));
     // It fails with the MSI of its first SYNC under way, and is off.
     machine.device().abort_command_fetches(true);
-    assert_eq!(machine.create_table(64), Err(Status::ErrorDevice));
+    assert_eq!(machine.st_l2_create(64), Err(Status::ErrorDevice));
     assert_eq!(machine.state(), State::Failed);
     machine.device().abort_command_fetches(false);
     assert_eq!(machine.deactivate(), Ok(()));

@@ -3,7 +3,7 @@
 //! Global errors, command errors and devices that stop answering, through the door that the host uses.
 
 use psmmu::State;
-use psmmu::counters::Trouble;
+use psmmu::counters::TraceEvent;
 use psmmu_abi::{ErrorCause, Event, Function, IrqSet, Status};
 use psmmu_host::RmiError;
 use responder_tests::{Faults, Machine, Options, PSMMU, inputs};
@@ -27,26 +27,26 @@ fn not_active() -> Machine {
 const REFUSED: Result<(), Status> = Err(Status::ErrorDevice);
 
 #[test]
-fn every_error_of_the_realm_side_is_told_acknowledged_and_counted() {
+fn every_error_of_the_realm_side_is_reported_acknowledged_and_counted() {
     for bit in [2, 3, 4, 5, 6, 7, 9, 10] {
         let machine = with_requests();
         // The model has no device permission table and so no DPT_CFG_FAR.
         machine.device().collect_violations(bit == 10);
         machine.device().raise(1 << bit);
-        let told = machine.service(IrqSet::GERROR);
+        let reported = machine.service(IrqSet::GERROR);
         let cause = ErrorCause::from_bits_retain(1 << bit);
-        assert_eq!(told, [Event::Error(cause)], "bit {bit}");
+        assert_eq!(reported, [Event::Error(cause)], "bit {bit}");
         assert_eq!(machine.device().active_errors(), 0, "bit {bit}");
         assert_eq!(machine.psmmu().counters().errors(cause), 1, "bit {bit}");
         let trace: Vec<_> = machine.psmmu().counters().trace.iter().collect();
-        assert_eq!(trace, [Trouble::Errors(cause)], "bit {bit}");
+        assert_eq!(trace, [TraceEvent::Errors(cause)], "bit {bit}");
         let cleared = machine.device().take_violations().len();
         assert_eq!(cleared, usize::from(bit == 10), "DPT_CFG_FAR is cleared");
     }
 }
 
 #[test]
-fn a_lost_message_of_a_queue_leads_to_a_look_so_that_the_next_record_interrupts() {
+fn a_lost_msi_of_a_queue_leads_to_a_look_so_that_the_next_record_interrupts() {
     let machine = with_requests();
     machine.device().fault(1);
     machine.device().page_request(PageRequest::last_of(8, 3, 0x7000));
@@ -75,7 +75,7 @@ fn a_write_abort_on_the_pri_queue_spoils_what_it_holds() {
 }
 
 #[test]
-fn whoever_issued_a_refused_command_is_told_and_the_queue_goes_on() {
+fn whoever_issued_a_refused_command_is_reported_and_the_queue_goes_on() {
     let machine = not_active();
     machine.device().spoil_next_command([0xFF, 0]);
     assert_eq!(machine.activate(), REFUSED);
@@ -90,7 +90,7 @@ fn a_device_that_takes_no_commands_fails_activation_once_and_is_left_alone() {
     let machine = not_active();
     // It acknowledges the queue and then goes deaf.
     machine.device().before_write(Register::CmdqProd, |_| ());
-    machine.device().before_write(Register::CmdqProd, |device| device.set_deaf(true));
+    machine.device().before_write(Register::CmdqProd, |device| device.set_not_responding(true));
     assert_eq!(machine.activate(), REFUSED);
     assert_eq!(machine.state(), State::Failed);
     machine.device().forget_accesses();
@@ -104,10 +104,10 @@ fn a_command_that_can_never_be_fetched_ends_in_failure_and_not_in_a_storm() {
     machine.device().abort_command_fetches(true);
     machine.device().page_request(PageRequest::last_of(8, 3, 0x7000));
     assert_eq!(machine.service(IrqSet::PRIQ).len(), 1);
-    let mut told = 0;
+    let mut reported = 0;
     while machine.state() == State::Active {
-        told += 1;
-        assert!(told < 20, "the error comes back for ever");
+        reported += 1;
+        assert!(reported < 20, "the error comes back for ever");
         assert_eq!(machine.notify(GERROR)[5], CMDQ_ERR.into());
         machine.consume(GERROR);
     }
@@ -127,7 +127,7 @@ fn a_wait_for_room_in_the_queue_repairs_a_command_error() {
         }
         assert_eq!(machine.service(IrqSet::PRIQ).len(), 64);
     }
-    assert_eq!(machine.create_table(64), Ok(()));
+    assert_eq!(machine.st_l2_create(64), Ok(()));
     assert_eq!(machine.state(), State::Active);
     assert_eq!(machine.service(IrqSet::GERROR), [Event::Error(ErrorCause::CMDQ_ERR)]);
     assert_eq!(machine.psmmu().counters().errors(ErrorCause::CMDQ_ERR), 1);
@@ -146,8 +146,8 @@ fn fetch_aborts_with_progress_between_do_not_give_the_device_up() {
         // Two commands for each table that comes or goes: once around the queue of 256 and its wrap bit,
         // so that each abort meets the same pointer.
         for _ in 0..128 {
-            assert_eq!(machine.create_table(64), Ok(()), "abort {abort}");
-            assert_eq!(machine.destroy_table(64), Ok(()), "abort {abort}");
+            assert_eq!(machine.st_l2_create(64), Ok(()), "abort {abort}");
+            assert_eq!(machine.st_l2_destroy(64), Ok(()), "abort {abort}");
         }
         assert_eq!(machine.service(IrqSet::GERROR), [Event::Error(ErrorCause::CMDQ_ERR)]);
     }
@@ -155,8 +155,8 @@ fn fetch_aborts_with_progress_between_do_not_give_the_device_up() {
 }
 
 #[test]
-fn commands_are_completed_by_messages_where_the_device_has_them() {
-    let options = Options { messages: true, ..Options::default() };
+fn commands_are_completed_by_msis_where_the_device_has_them() {
+    let options = Options { msis: true, ..Options::default() };
     let machine = Machine::active(options);
     let commands = machine.device().take_commands();
     assert!(
@@ -173,13 +173,13 @@ fn commands_are_completed_by_messages_where_the_device_has_them() {
 }
 
 #[test]
-fn the_message_of_an_earlier_activation_is_not_taken_for_an_answer() {
-    let machine = Machine::started(Options { messages: true, ..Options::default() });
+fn the_msi_of_an_earlier_activation_is_not_taken_for_an_answer() {
+    let machine = Machine::started(Options { msis: true, ..Options::default() });
     machine.device().spoil_next_command([0xFF, 0]);
     assert_eq!(machine.activate(), REFUSED);
-    assert_eq!(machine.state(), State::Inactive, "the SYNC has sent its message");
+    assert_eq!(machine.state(), State::Inactive, "the SYNC has sent its msi");
     machine.device().before_write(Register::CmdqProd, |_| ());
-    machine.device().before_write(Register::CmdqProd, |device| device.set_deaf(true));
+    machine.device().before_write(Register::CmdqProd, |device| device.set_not_responding(true));
     assert_eq!(machine.activate(), REFUSED);
     assert_eq!(machine.state(), State::Failed);
     let device = machine.device();
@@ -210,7 +210,7 @@ fn counters_say_what_happened() {
 }
 
 #[test]
-fn errors_of_a_device_that_is_gone_are_told_as_one_and_never_acknowledged() {
+fn errors_of_a_device_that_is_gone_are_reported_as_one_and_never_acknowledged() {
     let machine = Machine::active(Options::default());
     machine.device().set_gone(true);
     for _ in 0..2 {

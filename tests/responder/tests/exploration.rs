@@ -6,7 +6,7 @@
 //! A run is a sequence of choices; all are run, one after the other, each from the beginning. Before
 //! each register access of the RMM the device may do any number of its faults, and between the calls
 //! device and host take turns in any order. At the end of a run everything that was written must have
-//! been consumed once and in order, every loss must have been told behind all that was written before
+//! been consumed once and in order, every loss must have been notified behind all that was written before
 //! it, and the host must have come to rest.
 //!
 //! A second exploration has one more thing happen, at any point: an MSI is aborted, a slot is spoiled by a
@@ -19,8 +19,8 @@ use std::sync::{Arc, Mutex};
 
 use psmmu::registers::Register32;
 use psmmu::{
-    AbortBehaviour, Config, Delivery, DeviceMemory, Interface, Memory, NoOwners, Psmmu, Registers,
-    Sizes, State, Wanted,
+    ActivateParams, Config, Delivery, DeviceMemory, Interface, Memory, NoVsmmu, Psmmu,
+    QueueAbortPolicy, Registers, Sizes, State,
 };
 use psmmu_abi::{Event, IrqSet};
 use responder_tests::{Faults, ModelMemory, ModelRegisters, Steps, input};
@@ -61,9 +61,9 @@ impl Choices {
     }
 }
 
-/// What a responder tells.
+/// What a responder reports.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Told {
+enum Reported {
     Nothing,
     Record(u64),
     Loss,
@@ -71,19 +71,19 @@ enum Told {
 
 /// Something that answers the host.
 trait Responds {
-    fn notify(&mut self) -> (Told, bool);
+    fn notify(&mut self) -> (Reported, bool);
     fn consume(&mut self);
 }
 
 impl Responds for Psmmu<ModelRegisters, ModelMemory> {
-    fn notify(&mut self) -> (Told, bool) {
-        let told = Psmmu::notify(self, IrqSet::EVENTQ, &NoOwners).expect("it is active");
-        let event = match told.event {
-            Event::None => Told::Nothing,
-            Event::Error(_) => Told::Loss,
-            event => Told::Record(input(&event).expect("a fault")),
+    fn notify(&mut self) -> (Reported, bool) {
+        let notification = Psmmu::notify(self, IrqSet::EVENTQ, &NoVsmmu).expect("it is active");
+        let event = match notification.event {
+            Event::None => Reported::Nothing,
+            Event::Error(_) => Reported::Loss,
+            event => Reported::Record(input(&event).expect("a fault")),
         };
-        (event, told.pending)
+        (event, notification.pending)
     }
 
     fn consume(&mut self) {
@@ -97,24 +97,24 @@ struct Naive {
     queue: ModelMemory,
     mask: u32,
     cons: u32,
-    told: bool,
+    reported: bool,
 }
 
 impl Responds for Naive {
-    fn notify(&mut self) -> (Told, bool) {
+    fn notify(&mut self) -> (Reported, bool) {
         let prod = self.registers.read32(Register32::EVENTQ_PROD);
         self.registers.read_barrier();
         let held = prod.wrapping_sub(self.cons) & self.mask;
         if held == 0 {
-            return (Told::Nothing, false);
+            return (Reported::Nothing, false);
         }
-        self.told = true;
+        self.reported = true;
         let entry = (self.cons & self.mask >> 1) as usize;
-        (Told::Record(self.queue.load(4 * entry + 2)), held > 1)
+        (Reported::Record(self.queue.load(4 * entry + 2)), held > 1)
     }
 
     fn consume(&mut self) {
-        if std::mem::take(&mut self.told) {
+        if std::mem::take(&mut self.reported) {
             self.cons = self.cons.wrapping_add(1) & self.mask;
             self.registers.write_barrier();
             self.registers.write32(Register32::EVENTQ_CONS, self.cons);
@@ -149,9 +149,9 @@ enum Wrong {
     /// Events that nobody will ever ask for.
     LeftBehind(Vec<u64>),
     /// Not what was written, or not in that order.
-    Records(Vec<Told>),
-    /// A loss that was not told, or too early.
-    Loss(u64, Vec<Told>),
+    Records(Vec<Reported>),
+    /// A loss that was not reported, or too early.
+    Loss(u64, Vec<Reported>),
     /// "Nothing, but more".
     NothingPending,
     /// The host does not come to rest.
@@ -179,8 +179,8 @@ impl Run {
     fn play(&self, responder: &mut impl Responds) -> Result<(), Wrong> {
         let mut handlers = vec![Handler::Idle; self.bounds.handlers];
         let mut polls = self.bounds.polls;
-        // What the responder told last and nobody consumed; what was consumed.
-        let mut told = Told::Nothing;
+        // What the responder reported last and nobody consumed; what was consumed.
+        let mut reported = Reported::Nothing;
         let mut consumed = Vec::new();
         for _ in 0..200 {
             let interrupt = !self.smmu.device().interrupts().is_empty();
@@ -215,17 +215,17 @@ impl Run {
                     Handler::Asking
                 }
                 Handler::Asking => match responder.notify() {
-                    (Told::Nothing, true) => return Err(Wrong::NothingPending),
-                    (Told::Nothing, false) => Handler::Idle,
+                    (Reported::Nothing, true) => return Err(Wrong::NothingPending),
+                    (Reported::Nothing, false) => Handler::Idle,
                     (event, pending) => {
-                        told = event;
+                        reported = event;
                         Handler::Consuming { pending }
                     }
                 },
                 Handler::Consuming { pending } => {
                     responder.consume();
-                    if told != Told::Nothing {
-                        consumed.push(std::mem::replace(&mut told, Told::Nothing));
+                    if reported != Reported::Nothing {
+                        consumed.push(std::mem::replace(&mut reported, Reported::Nothing));
                     }
                     if pending { Handler::Asking } else { Handler::Idle }
                 }
@@ -235,15 +235,15 @@ impl Run {
     }
 
     /// Compares what was consumed with what the device did.
-    fn judge(&self, consumed: &[Told]) -> Result<(), Wrong> {
+    fn judge(&self, consumed: &[Reported]) -> Result<(), Wrong> {
         let losses = self.smmu.device().take_losses();
         let lost: Vec<_> = losses.iter().map(|(record, _)| record.input_address()).collect();
         let written: Vec<_> =
             (1..=self.bounds.faults).filter(|number| !lost.contains(number)).collect();
         let records: Vec<_> = consumed
             .iter()
-            .filter_map(|told| match told {
-                Told::Record(number) => Some(*number),
+            .filter_map(|reported| match reported {
+                Reported::Record(number) => Some(*number),
                 _ => None,
             })
             .collect();
@@ -254,9 +254,9 @@ impl Run {
             return Err(Wrong::Records(consumed.to_vec()));
         }
         for number in lost {
-            let before = |told: &Told| matches!(told, Told::Record(other) if *other < number);
+            let before = |reported: &Reported| matches!(reported, Reported::Record(other) if *other < number);
             let behind = consumed.iter().rposition(before).map_or(0, |at| at + 1);
-            if !consumed[behind..].contains(&Told::Loss) {
+            if !consumed[behind..].contains(&Reported::Loss) {
                 return Err(Wrong::Loss(number, consumed.to_vec()));
             }
         }
@@ -276,14 +276,14 @@ fn brought_up(queue: u32) -> (Smmu, Psmmu<ModelRegisters, ModelMemory>) {
         completion: None,
     };
     let config = Config {
-        name: 0,
+        psmmu_ptr: 0,
         interface: Interface::Realm,
         delivery: Delivery::Wired { gerror: 111, eventq: 106, priq: 0 },
-        abort: AbortBehaviour::SpoilsQueue,
+        abort: QueueAbortPolicy::Discard,
         sizes: Sizes::DEFAULT,
     };
     let psmmu = Psmmu::new(config, ModelRegisters::new(smmu.clone()));
-    let activation = psmmu.begin_activation(Wanted::default()).expect("a fresh device");
+    let activation = psmmu.activate_begin(ActivateParams::default()).expect("a fresh device");
     psmmu.activate(activation, memory, &Steps::default()).expect("a device in order");
     (smmu, psmmu)
 }
@@ -342,13 +342,13 @@ fn explore_naive(bounds: Bounds) -> Result<usize, Wrong> {
         queue,
         mask: (2 << bounds.queue) - 1,
         cons: 0,
-        told: false,
+        reported: false,
     };
     explore(bounds, naive).map_err(|(wrong, _)| wrong)
 }
 
 #[test]
-fn one_handler_is_told_everything_once_and_in_order_in_every_order_of_steps() {
+fn one_handler_is_reported_everything_once_and_in_order_in_every_order_of_steps() {
     for (queue, faults) in [(0, 6), (1, 6), (2, 6), (3, 6)] {
         let runs = explore_ours(Bounds { queue, faults, handlers: 1, polls: 0 });
         assert!(runs > 1000, "the exploration explores nothing");
@@ -356,7 +356,7 @@ fn one_handler_is_told_everything_once_and_in_order_in_every_order_of_steps() {
 }
 
 #[test]
-fn one_handler_that_polls_as_well_is_told_everything_once_and_in_order() {
+fn one_handler_that_polls_as_well_is_reported_everything_once_and_in_order() {
     for (queue, faults) in [(0, 4), (1, 4), (2, 4)] {
         explore_ours(Bounds { queue, faults, handlers: 1, polls: 2 });
     }
@@ -376,14 +376,14 @@ fn the_responder_that_frees_slots_on_consume_fails_the_same_exploration() {
     let bounds = Bounds { queue: 2, faults: 2, handlers: 1, polls: 0 };
     assert_eq!(explore_naive(bounds), Err(Wrong::LeftBehind(vec![2])));
     explore_ours(bounds);
-    // With too little room the loss is never told either.
+    // With too little room the loss is never reported either.
     let bounds = Bounds { queue: 0, faults: 3, handlers: 1, polls: 0 };
     assert!(explore_naive(bounds).is_err());
 }
 
 /// What else than a fault the device or its surroundings do, once in a run, between any two steps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Trouble {
+enum TraceEvent {
     /// A fault whose interrupt, if there is one, is an MSI that is aborted: GERROR says so instead.
     MsiAborted,
     /// A fault whose record is aborted on its way, and PROD moves over the slot.
@@ -397,7 +397,7 @@ enum Trouble {
 struct Device {
     faults: u64,
     left: u64,
-    trouble: Option<Trouble>,
+    trouble: Option<TraceEvent>,
     eventq: bool,
     gerror: bool,
 }
@@ -438,13 +438,13 @@ impl Device {
     fn go_wrong(&mut self, device: &mut smmu_model::Device) {
         let trouble = self.trouble.take().expect("it is still to come");
         match trouble {
-            Trouble::MsiAborted if self.left > 0 => self.fault(device, false),
-            Trouble::SlotSpoiled(aborts) if self.left > 0 => {
+            TraceEvent::MsiAborted if self.left > 0 => self.fault(device, false),
+            TraceEvent::SlotSpoiled(aborts) if self.left > 0 => {
                 device.set_write_aborts(aborts);
                 device.abort_next_write(Output::Events);
                 self.fault(device, true);
             }
-            Trouble::ProdDies => {
+            TraceEvent::ProdDies => {
                 let (prod, _) = device.pointers(Output::Events);
                 device.set_prod_raw(Output::Events, prod ^ 0x40);
             }
@@ -460,7 +460,7 @@ fn play_with(
     psmmu: &Psmmu<ModelRegisters, ModelMemory>,
     device: &Mutex<Device>,
     choices: &Mutex<Choices>,
-) -> Result<Vec<Told>, Wrong> {
+) -> Result<Vec<Reported>, Wrong> {
     let mut reported = Vec::new();
     loop {
         let act = || {
@@ -489,18 +489,18 @@ fn play_with(
         drop(taken);
         let mut calls = 0;
         // A failed PSMMU refuses once all of it is reported.
-        while let Ok(told) = psmmu.notify(set, &NoOwners) {
+        while let Ok(notification) = psmmu.notify(set, &NoVsmmu) {
             calls += 1;
-            match told.event {
-                Event::None if told.pending => return Err(Wrong::NothingPending),
+            match notification.event {
+                Event::None if notification.pending => return Err(Wrong::NothingPending),
                 Event::None => break,
-                Event::Error(_) => reported.push(Told::Loss),
-                event => reported.push(Told::Record(input(&event).expect("a fault"))),
+                Event::Error(_) => reported.push(Reported::Loss),
+                event => reported.push(Reported::Record(input(&event).expect("a fault"))),
             }
             if psmmu.consume(set).is_err() && psmmu.state() != State::Failed {
                 return Err(Wrong::Records(reported));
             }
-            if !told.pending {
+            if !notification.pending {
                 break;
             }
             if calls > 100 {
@@ -511,7 +511,7 @@ fn play_with(
 }
 
 /// Explores all orders of `faults` faults and one trouble with a queue of `1 << queue` entries.
-fn explore_with(trouble: Trouble, queue: u32, faults: u64) -> usize {
+fn explore_with(trouble: TraceEvent, queue: u32, faults: u64) -> usize {
     let choices = Arc::new(Mutex::new(Choices::default()));
     let mut runs = 0;
     loop {
@@ -543,15 +543,17 @@ fn explore_with(trouble: Trouble, queue: u32, faults: u64) -> usize {
 /// Each record is reported once and in order; what is missing has an error in its stead, and may only be
 /// missing where the device has lost it or contradicts itself.
 fn judge_with(
-    trouble: Trouble,
+    trouble: TraceEvent,
     faults: u64,
     lost: bool,
     psmmu: &Psmmu<ModelRegisters, ModelMemory>,
-    reported: Vec<Told>,
+    reported: Vec<Reported>,
 ) -> Result<(), Wrong> {
     let records: Vec<u64> = reported
         .iter()
-        .filter_map(|told| if let Told::Record(number) = told { Some(*number) } else { None })
+        .filter_map(
+            |reported| if let Reported::Record(number) = reported { Some(*number) } else { None },
+        )
         .collect();
     if !records.is_sorted_by(|a, b| a < b)
         || records.iter().any(|&number| number == 0 || number > faults)
@@ -559,11 +561,11 @@ fn judge_with(
         return Err(Wrong::Records(reported));
     }
     let missing: Vec<u64> = (1..=faults).filter(|number| !records.contains(number)).collect();
-    let is_whole = trouble == Trouble::MsiAborted && !lost;
-    if !missing.is_empty() && (is_whole || !reported.contains(&Told::Loss)) {
+    let is_whole = trouble == TraceEvent::MsiAborted && !lost;
+    if !missing.is_empty() && (is_whole || !reported.contains(&Reported::Loss)) {
         return Err(Wrong::LeftBehind(missing));
     }
-    let is_dead = trouble == Trouble::ProdDies && psmmu.state() == State::Failed;
+    let is_dead = trouble == TraceEvent::ProdDies && psmmu.state() == State::Failed;
     if psmmu.state() != State::Active && !is_dead {
         return Err(Wrong::Endless);
     }
@@ -573,7 +575,7 @@ fn judge_with(
 #[test]
 fn aborted_msis_leave_nothing_behind_in_every_order_of_steps() {
     for (queue, faults) in [(0, 4), (1, 5), (2, 5)] {
-        assert!(explore_with(Trouble::MsiAborted, queue, faults) > 1000);
+        assert!(explore_with(TraceEvent::MsiAborted, queue, faults) > 1000);
     }
 }
 
@@ -581,7 +583,7 @@ fn aborted_msis_leave_nothing_behind_in_every_order_of_steps() {
 fn no_spoiled_slot_is_a_record_in_every_order_of_steps() {
     for aborts in [WriteAborts::Asynchronous, WriteAborts::Unreported] {
         for (queue, faults) in [(0, 4), (1, 5), (2, 5)] {
-            assert!(explore_with(Trouble::SlotSpoiled(aborts), queue, faults) > 1000);
+            assert!(explore_with(TraceEvent::SlotSpoiled(aborts), queue, faults) > 1000);
         }
     }
 }
@@ -589,6 +591,6 @@ fn no_spoiled_slot_is_a_record_in_every_order_of_steps() {
 #[test]
 fn a_dying_prod_is_reported_and_ends_in_every_order_of_steps() {
     for (queue, faults) in [(0, 4), (1, 4), (2, 4)] {
-        assert!(explore_with(Trouble::ProdDies, queue, faults) > 1000);
+        assert!(explore_with(TraceEvent::ProdDies, queue, faults) > 1000);
     }
 }

@@ -96,7 +96,7 @@ fn a_flood_of_requests_is_answered_request_by_request() {
 }
 
 #[test]
-fn an_overflow_stops_the_queue_until_it_is_acknowledged_and_is_told_behind_what_fitted() {
+fn an_overflow_stops_the_queue_until_it_is_acknowledged_and_is_reported_behind_what_fitted() {
     let machine = machine(2);
     for group in 0..6 {
         machine.device().page_request(PageRequest::last_of(8, group, 0x1000));
@@ -137,7 +137,7 @@ fn serve_interrupts(machine: &Machine) -> Vec<Event> {
 #[test]
 fn a_device_that_takes_no_commands_makes_consume_neither_wait_nor_fail() {
     let machine = machine(6);
-    machine.device().set_deaf(true);
+    machine.device().set_not_responding(true);
     let mut reported = 0;
     // More answers than the command queue of 256 has places.
     for round in 0..6 {
@@ -159,7 +159,7 @@ fn a_device_that_takes_no_commands_makes_consume_neither_wait_nor_fail() {
 fn no_answer_is_lost_while_the_command_queue_is_full() {
     for groups in [250, 256, 257, 300, 512] {
         let machine = machine(9);
-        machine.device().set_deaf(true);
+        machine.device().set_not_responding(true);
         for group in 0..groups {
             let address = u64::from(group) << 12;
             machine.device().page_request(PageRequest::last_of(8, group, address));
@@ -167,7 +167,7 @@ fn no_answer_is_lost_while_the_command_queue_is_full() {
         let mut events = serve_interrupts(&machine);
         assert_eq!(machine.device().take_answers(), []);
         // It runs again, and the host learns of nothing but interrupts.
-        machine.device().set_deaf(false);
+        machine.device().set_not_responding(false);
         machine.device().settle();
         events.extend(serve_interrupts(&machine));
         let addresses: Vec<_> = (0..groups).map(|group| request(u64::from(group) << 12)).collect();
@@ -200,7 +200,7 @@ fn an_answer_that_the_device_refuses_is_counted_as_refused() {
 
     // A refused command of another kind is no answer.
     machine.device().spoil_next_command([0xFF, 0]);
-    assert_eq!(machine.create_table(64), Err(Status::ErrorDevice));
+    assert_eq!(machine.st_l2_create(64), Err(Status::ErrorDevice));
     assert_eq!(machine.psmmu().counters().pri_resp_refused.get(), 1);
 }
 
@@ -209,7 +209,7 @@ fn requests_left_at_deactivation_are_denied() {
     // Reported, staged, and more in the device's queue than one batch.
     for groups in [1, 2, 40, 100] {
         let machine = machine(7);
-        assert_eq!(machine.destroy_table(8), Ok(()));
+        assert_eq!(machine.st_l2_destroy(8), Ok(()));
         for group in 0..groups {
             machine.device().page_request(PageRequest::last_of(8, group, 0x1000).more());
             machine.device().page_request(PageRequest::last_of(8, group, 0x2000));
@@ -231,13 +231,13 @@ fn requests_left_at_deactivation_are_denied() {
 #[test]
 fn answers_that_find_no_room_are_given_at_deactivation() {
     let machine = machine(9);
-    assert_eq!(machine.destroy_table(8), Ok(()));
-    machine.device().set_deaf(true);
+    assert_eq!(machine.st_l2_destroy(8), Ok(()));
+    machine.device().set_not_responding(true);
     for group in 0..300 {
         machine.device().page_request(PageRequest::last_of(8, group, 0x1000));
     }
     let _ = serve_interrupts(&machine);
-    machine.device().set_deaf(false);
+    machine.device().set_not_responding(false);
     assert_eq!(machine.deactivate(), Ok(()));
     let answers: Vec<_> = (0..300).map(|group| denial(8, group)).collect();
     assert!(machine.device().take_answers() == answers);
@@ -247,7 +247,7 @@ fn answers_that_find_no_room_are_given_at_deactivation() {
 #[test]
 fn answers_that_a_dead_device_never_took_are_counted_as_dropped() {
     let machine = machine(9);
-    assert_eq!(machine.destroy_table(8), Ok(()));
+    assert_eq!(machine.st_l2_destroy(8), Ok(()));
     machine.device().abort_command_fetches(true);
     for group in 0..300 {
         machine.device().page_request(PageRequest::last_of(8, group, 0x1000));
@@ -265,7 +265,7 @@ fn answers_that_a_dead_device_never_took_are_counted_as_dropped() {
 }
 
 #[test]
-fn streams_of_a_virtual_smmu_are_told_as_its_events_with_nothing_but_the_stream() {
+fn streams_of_a_virtual_smmu_are_reported_as_its_events_with_nothing_but_the_stream() {
     let machine = machine(4);
     machine.owners.0.lock().unwrap().insert(8);
     machine.device().fault(0x5000);
@@ -293,7 +293,7 @@ fn of_a_record_of_unknown_layout_the_number_alone_is_reported() {
 }
 
 #[test]
-fn an_event_stays_what_it_was_told_as_whoever_owns_the_stream_later() {
+fn an_event_stays_what_it_was_reported_as_whoever_owns_the_stream_later() {
     let machine = machine(4);
     machine.device().page_request(PageRequest::last_of(8, 3, 0x7000));
     assert_eq!(machine.notify(PRIQ)[0], EVENT);
@@ -311,7 +311,7 @@ fn an_event_stays_what_it_was_told_as_whoever_owns_the_stream_later() {
 }
 
 #[test]
-fn sources_are_told_and_consumed_in_the_order_errors_events_page_requests() {
+fn sources_are_reported_and_consumed_in_the_order_errors_events_page_requests() {
     let machine = machine(4);
     machine.device().page_request(PageRequest::last_of(8, 3, 0x7000));
     machine.device().fault(0x5000);

@@ -3,7 +3,7 @@
 //! The promises of the responder, each through the door that the host uses.
 
 use psmmu::staging::BATCH;
-use psmmu::{AbortBehaviour, Delivery, State};
+use psmmu::{Delivery, QueueAbortPolicy, State};
 use psmmu_abi::{ErrorCause, Event, Function, IrqSet, ResultWord, Status};
 use psmmu_host::{RmiError, ServiceError};
 use responder_tests::{
@@ -110,10 +110,10 @@ fn a_second_loss_before_the_place_of_the_first_is_reported_too() {
     assert_eq!(inputs(&records), (0..64).chain(100..132).collect::<Vec<_>>());
 }
 
-// 3: NOTIFY peeks, CONSUME takes what was told.
+// 3: NOTIFY peeks, CONSUME takes what was reported.
 
 #[test]
-fn notify_repeated_tells_the_same_event_until_it_is_consumed() {
+fn notify_repeated_reports_the_same_event_until_it_is_consumed() {
     let machine = small();
     machine.device().fault(1);
     machine.device().fault(2);
@@ -129,14 +129,14 @@ fn notify_repeated_tells_the_same_event_until_it_is_consumed() {
 }
 
 #[test]
-fn consume_without_a_told_event_takes_nothing() {
+fn consume_without_a_reported_event_takes_nothing() {
     let machine = small();
     machine.device().fault(1);
     machine.device().fault(2);
     machine.consume(EVENTQ);
     assert_eq!(machine.notify(EVENTQ), fault(1, PENDING));
     machine.consume(EVENTQ);
-    // The second event is staged, but was not told.
+    // The second event is staged, but was not reported.
     machine.consume(EVENTQ);
     machine.consume(EVENTQ);
     assert_eq!(machine.notify(EVENTQ), fault(2, 0));
@@ -164,7 +164,7 @@ fn a_record_between_notify_and_consume_raises_an_interrupt_of_its_own() {
     machine.device().fault(2);
     assert!(
         !machine.device().take_interrupts().is_empty(),
-        "the host was told that nothing is pending"
+        "the host was notified that nothing is pending"
     );
     machine.consume(EVENTQ);
     assert_eq!(inputs(&machine.service(IrqSet::EVENTQ)), [2]);
@@ -197,7 +197,7 @@ fn a_record_while_notify_stages_is_either_pending_or_raises_an_interrupt() {
 fn two_cpus_that_serve_one_interrupt_each_leave_nothing_behind() {
     let machine = small();
     machine.device().fault(1);
-    // The first CPU is told of 1 and that nothing is pending; 2 comes with an interrupt that the
+    // The first CPU is notified of 1 and that nothing is pending; 2 comes with an interrupt that the
     // second CPU takes. Both then consume, and the first one leaves.
     assert_eq!(machine.notify(EVENTQ), fault(1, 0));
     machine.device().fault(2);
@@ -227,7 +227,7 @@ fn nothing_never_comes_with_pending() {
     assert_eq!(machine.notify(EVENTQ), NOTHING);
     assert_eq!(machine.notify(BOTH), NOTHING);
     // An overflow is announced and no record is there, but some come before its place is known: they
-    // must be told in the same call.
+    // must be reported in the same call.
     let mut device = machine.device();
     let prod = device.peek(Register::EventqProd) as u32;
     device.set_prod_raw(Output::Events, prod ^ 1 << 31);
@@ -360,7 +360,7 @@ fn a_bad_info_page_is_an_input_error_and_a_good_one_is_written_whole() {
 fn parameters_that_cannot_be_served_are_refused_before_the_device_is_written() {
     let machine = Machine::started(Options::default());
     let refused = Err(RmiError::Status(Function::PsmmuActivate, Status::ErrorInput));
-    // Messages on a platform of wires, ATS.
+    // MSIs on a platform of wires, ATS.
     for flags in [1, 2, 3, 5, 6, 7] {
         machine.host.set_word(HOST_PAGE, 0, flags);
         assert_eq!(machine.rmi().psmmu_activate(PSMMU, HOST_PAGE), refused, "flags {flags}");
@@ -377,13 +377,13 @@ fn parameters_that_cannot_be_served_are_refused_before_the_device_is_written() {
 // 8: errors are handled.
 
 #[test]
-fn exactly_the_told_errors_are_acknowledged_and_only_by_consume() {
+fn exactly_the_reported_errors_are_acknowledged_and_only_by_consume() {
     let machine = small();
     let (_, before) = machine.device().errors();
     machine.device().raise(MSI_CMDQ_ABT_ERR);
     assert_eq!(machine.notify(GERROR), [ERROR, 0, 0, 0, 0, MSI_CMDQ_ABT_ERR.into()]);
     machine.device().raise(1 << 7);
-    // Told again it is the same event, but now more is waiting.
+    // Reported again it is the same event, but now more is waiting.
     assert_eq!(machine.notify(GERROR), [ERROR | PENDING, 0, 0, 0, 0, MSI_CMDQ_ABT_ERR.into()]);
     assert_eq!(machine.device().errors().1, before);
     machine.consume(GERROR);
@@ -396,7 +396,7 @@ fn exactly_the_told_errors_are_acknowledged_and_only_by_consume() {
 }
 
 #[test]
-fn reserved_error_bits_are_neither_told_nor_toggled() {
+fn reserved_error_bits_are_neither_reported_nor_toggled() {
     let machine = small();
     machine.device().raise(1 << 1 | 1 << 8 | 1 << 31 | MSI_EVENTQ_ABT_ERR);
     assert_eq!(machine.notify(GERROR)[5], MSI_EVENTQ_ABT_ERR.into());
@@ -406,7 +406,7 @@ fn reserved_error_bits_are_neither_told_nor_toggled() {
 }
 
 #[test]
-fn a_command_error_is_repaired_at_once_and_told_until_it_is_consumed() {
+fn a_command_error_is_repaired_at_once_and_reported_until_it_is_consumed() {
     let machine = small();
     let _ = machine.device().take_commands();
     machine.device().inject_command([0xFF, 0]);
@@ -425,15 +425,15 @@ fn a_command_error_is_repaired_at_once_and_told_until_it_is_consumed() {
 #[test]
 fn a_write_abort_spoils_the_queue_unless_the_platform_says_otherwise() {
     for (abort, kept) in
-        [(AbortBehaviour::SpoilsQueue, &[][..]), (AbortBehaviour::KeepsQueue, &[1, 2][..])]
+        [(QueueAbortPolicy::Discard, &[][..]), (QueueAbortPolicy::Preserve, &[1, 2][..])]
     {
         let machine = Machine::active(Options { abort, ..Options::default() });
         machine.device().fault(1);
         machine.device().fault(2);
         machine.device().raise(EVENTQ_ABT_ERR);
         machine.device().fault(3);
-        let told = machine.service(IrqSet::GERROR);
-        assert_eq!(told, [Event::Error(ErrorCause::EVENTQ_ABT_ERR)]);
+        let reported = machine.service(IrqSet::GERROR);
+        assert_eq!(reported, [Event::Error(ErrorCause::EVENTQ_ABT_ERR)]);
         assert_eq!(inputs(&machine.service(IrqSet::EVENTQ)), kept);
         machine.device().fault(4);
         assert_eq!(inputs(&machine.service(IrqSet::EVENTQ)), [4], "events flow again");
@@ -441,7 +441,7 @@ fn a_write_abort_spoils_the_queue_unless_the_platform_says_otherwise() {
 }
 
 #[test]
-fn what_was_staged_before_a_write_abort_is_still_told() {
+fn what_was_staged_before_a_write_abort_is_still_reported() {
     let machine = queue_of(7);
     (0..40).for_each(|address| machine.device().fault(address));
     assert_eq!(machine.notify(EVENTQ), fault(0, PENDING));
@@ -452,7 +452,7 @@ fn what_was_staged_before_a_write_abort_is_still_told() {
 }
 
 #[test]
-fn an_overflow_that_was_announced_before_a_write_abort_is_told_as_well() {
+fn an_overflow_that_was_announced_before_a_write_abort_is_reported_as_well() {
     let machine = small();
     (0..5).for_each(|address| machine.device().fault(address));
     machine.device().raise(EVENTQ_ABT_ERR);
@@ -461,7 +461,7 @@ fn an_overflow_that_was_announced_before_a_write_abort_is_told_as_well() {
 }
 
 #[test]
-fn an_overflow_whose_place_is_spoiled_by_a_write_abort_is_told_as_well() {
+fn an_overflow_whose_place_is_spoiled_by_a_write_abort_is_reported_as_well() {
     let machine = queue_of(6);
     (0..65).for_each(|address| machine.device().fault(address));
     // Acknowledged, and its place is behind 32 records that are still in the queue.
@@ -474,12 +474,12 @@ fn an_overflow_whose_place_is_spoiled_by_a_write_abort_is_told_as_well() {
 }
 
 #[test]
-fn sources_are_told_and_consumed_in_the_order_errors_then_events() {
+fn sources_are_reported_and_consumed_in_the_order_errors_then_events() {
     let machine = small();
     machine.device().fault(1);
     machine.device().raise(MSI_EVENTQ_ABT_ERR);
     assert_eq!(machine.notify(BOTH), [ERROR | PENDING, 0, 0, 0, 0, MSI_EVENTQ_ABT_ERR.into()]);
-    // The record was staged but not told, so it must survive two CONSUMEs.
+    // The record was staged but not reported, so it must survive two CONSUMEs.
     machine.consume(BOTH);
     machine.consume(BOTH);
     assert_eq!(machine.notify(BOTH), fault(1, 0));
@@ -501,7 +501,7 @@ fn a_psmmu_event_never_discloses_the_stream() {
 // 10: hostile device.
 
 #[test]
-fn a_prod_that_makes_no_sense_is_told_once_as_an_error_and_the_queue_starts_over() {
+fn a_prod_that_makes_no_sense_is_reported_once_as_an_error_and_the_queue_starts_over() {
     for bad in [0x5, 0x7, 0x10, 0x4000_0000] {
         let machine = small();
         let good = machine.device().peek(Register::EventqProd) as u32;
@@ -518,7 +518,7 @@ fn a_prod_that_makes_no_sense_is_told_once_as_an_error_and_the_queue_starts_over
 }
 
 #[test]
-fn a_device_that_is_gone_is_told_once_and_refused_from_then_on() {
+fn a_device_that_is_gone_is_reported_once_and_refused_from_then_on() {
     let machine = small();
     machine.device().fault(1);
     assert_eq!(inputs(&machine.service(IrqSet::EVENTQ)), [1]);
@@ -575,7 +575,7 @@ fn without_delivery_the_device_never_interrupts_and_polling_finds_everything() {
 #[test]
 fn a_device_that_does_not_acknowledge_fails_activation_within_the_time_bound() {
     let machine = Machine::started(Options::default());
-    machine.device().set_deaf(true);
+    machine.device().set_not_responding(true);
     let failed = Err(Status::ErrorDevice);
     assert_eq!(machine.activate(), failed);
     // The clock steps a tenth of a second at a time, a wait takes a second.
@@ -584,7 +584,7 @@ fn a_device_that_does_not_acknowledge_fails_activation_within_the_time_bound() {
     assert_eq!(machine.activate(), failed);
 }
 
-// A reference: the plain list of what must be told.
+// A reference: the plain list of what must be reported.
 
 /// A generator of numbers; the same ones in every run.
 struct Numbers(u64);
@@ -607,15 +607,15 @@ enum Handler {
 }
 
 #[test]
-fn hosts_that_act_on_interrupts_are_told_everything_whatever_the_order_of_steps() {
+fn hosts_that_act_on_interrupts_are_reported_everything_whatever_the_order_of_steps() {
     for seed in 1..=600 {
         let mut numbers = Numbers(0x9E37_79B9_7F4A_7C15_u64.wrapping_mul(seed));
         let log2 = (seed % 8) as u8;
         let machine = queue_of(log2);
-        // What was recorded and not consumed, whether the first of it was told, the last number.
+        // What was recorded and not consumed, whether the first of it was reported, the last number.
         let mut expected = std::collections::VecDeque::new();
-        let (mut told, mut last) = (false, 0);
-        // Two CPUs, each of which goes on asking as long as it is told that more is waiting.
+        let (mut reported, mut last) = (false, 0);
+        // Two CPUs, each of which goes on asking as long as it is notified that more is waiting.
         let mut handlers = [Handler::Idle; 2];
         for step in 0.. {
             assert!(step < 10_000, "seed {seed}: the host does not come to an end");
@@ -629,8 +629,8 @@ fn hosts_that_act_on_interrupts_are_told_everything_whatever_the_order_of_steps(
                     machine.device().fault(last);
                     expected.push_back(last);
                 }
-                // A CONSUME that nothing was told before, or that another CPU was told for.
-                3 => take(&machine, &mut told, &mut expected),
+                // A CONSUME that nothing was reported before, or that another CPU was reported for.
+                3 => take(&machine, &mut reported, &mut expected),
                 // A poll.
                 4 if !stopped && matches!(handler, Handler::Idle) => *handler = Handler::Asking,
                 _ => match *handler {
@@ -641,13 +641,13 @@ fn hosts_that_act_on_interrupts_are_told_everything_whatever_the_order_of_steps(
                     }
                     Handler::Asking => {
                         let answer = machine.notify(EVENTQ);
-                        told = check(&answer, expected.front(), seed);
+                        reported = check(&answer, expected.front(), seed);
                         let pending = answer[0] & PENDING != 0;
                         *handler =
-                            if told { Handler::Consuming { pending } } else { Handler::Idle };
+                            if reported { Handler::Consuming { pending } } else { Handler::Idle };
                     }
                     Handler::Consuming { pending } => {
-                        take(&machine, &mut told, &mut expected);
+                        take(&machine, &mut reported, &mut expected);
                         *handler = if pending { Handler::Asking } else { Handler::Idle };
                     }
                 },
@@ -661,15 +661,15 @@ fn hosts_that_act_on_interrupts_are_told_everything_whatever_the_order_of_steps(
     }
 }
 
-/// Consumes, and drops the first expected record if it was told.
-fn take(machine: &Machine, told: &mut bool, expected: &mut std::collections::VecDeque<u64>) {
+/// Consumes, and drops the first expected record if it was reported.
+fn take(machine: &Machine, reported: &mut bool, expected: &mut std::collections::VecDeque<u64>) {
     machine.consume(EVENTQ);
-    if std::mem::take(told) {
+    if std::mem::take(reported) {
         expected.pop_front();
     }
 }
 
-/// Checks an answer against the first record that is not consumed, and says whether it tells one.
+/// Checks an answer against the first record that is not consumed, and says whether it reports one.
 fn check(answer: &[u64; 6], first: Option<&u64>, seed: u64) -> bool {
     match first {
         None => assert_eq!(*answer, NOTHING, "seed {seed}"),

@@ -377,7 +377,10 @@ fn a_device_that_lost_its_state_fails_once_invents_nothing() {
         assert_eq!(before, expected, "seed {seed}");
         assert!(before.len() as u64 <= waiting, "seed {seed}: {reported:?}");
         let trace = machine.psmmu().counters().trace.iter();
-        assert_eq!(trace.filter(|trouble| *trouble == psmmu::counters::Trouble::Failed).count(), 1);
+        assert_eq!(
+            trace.filter(|trouble| *trouble == psmmu::counters::TraceEvent::Failed).count(),
+            1
+        );
     }
 }
 
@@ -400,7 +403,7 @@ fn what_a_reset_device_shows_is_not_counted() {
     (1..=3).for_each(|number| record(&machine, Output::Events, number));
     machine.device().reset();
     assert_eq!(serve(&machine, GERROR).0, [Reported::Error(CMDQ_ERR.into())]);
-    assert_eq!(machine.destroy_table(STREAM), Ok(()));
+    assert_eq!(machine.st_l2_destroy(STREAM), Ok(()));
     assert_eq!(machine.deactivate(), Ok(()));
     let counters = machine.psmmu().counters();
     assert_eq!(counters.events.dropped.get() + counters.page_requests.dropped.get(), 0);
@@ -412,7 +415,7 @@ fn a_psmmu_is_activated_again_after_any_suspend() {
         let machine = machine(4);
         (1..=3).for_each(|number| record(&machine, Output::Events, number));
         if announced {
-            assert_eq!(machine.destroy_table(STREAM), Ok(()));
+            assert_eq!(machine.st_l2_destroy(STREAM), Ok(()));
             assert_eq!(machine.deactivate(), Ok(()));
             assert_eq!(machine.psmmu().counters().events.dropped.get(), 3);
             machine.device().reset();
@@ -421,11 +424,11 @@ fn a_psmmu_is_activated_again_after_any_suspend() {
             // Behind it the host asks about each source once, as behind an activation.
             let all = GERROR | EVENTQ | PRIQ;
             let _ = until_refused(&machine, &[GERROR, EVENTQ, PRIQ, all, all]);
-            assert_eq!(machine.destroy_table(STREAM), Ok(()));
+            assert_eq!(machine.st_l2_destroy(STREAM), Ok(()));
             assert_eq!(machine.deactivate(), Ok(()));
         }
         assert_eq!(machine.activate(), Ok(()), "announced: {announced}");
-        assert_eq!(machine.create_table(STREAM), Ok(()));
+        assert_eq!(machine.st_l2_create(STREAM), Ok(()));
         for source in [GERROR, EVENTQ, PRIQ] {
             assert_eq!(serve(&machine, source), (vec![], false), "nothing of before is made up");
         }

@@ -4,15 +4,15 @@
 //! it went.
 //!
 //! [`machine`] is the command line, [`boot`] starts it and ends it in time, [`story`] makes a boot
-//! readable, [`linux`] boots a Linux as the host, [`told`] does that for a boot that was made elsewhere, [`place`] knows
+//! readable, [`linux`] boots a Linux as the host, [`reported`] does that for a boot that was made elsewhere, [`place`] knows
 //! where images and logs are. The boot tests are in `tests/boot.rs`.
 
 pub mod boot;
 pub mod linux;
 pub mod machine;
 pub mod place;
+pub mod reported;
 pub mod story;
-pub mod told;
 
 pub use boot::{Boot, BootError, Outcome};
 pub use machine::{Machine, Model};

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! `boot-runner story`, `boot-runner raw` for images of other people, and `boot-runner tell` for boots of
+//! `boot-runner story`, `boot-runner raw` for images of other people, and `boot-runner report` for boots of
 //! other machines.
 
 use std::path::PathBuf;
@@ -8,8 +8,8 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use boot_runner::linux::{self, Linux};
+use boot_runner::reported::Reported;
 use boot_runner::story::{self, Story};
-use boot_runner::told::Told;
 use boot_runner::{Boot, BootError, Model, Outcome};
 
 const USAGE: &str = "\
@@ -26,9 +26,9 @@ usage: boot-runner story [--machine qemu|realm|realm-msi]
            guest's counter counts instructions
        boot-runner linux --dump-dtb FILE [--machine MODEL] [--smp CPUS]
            writes the device tree of the same machine
-       boot-runner tell --machine NAME [--version TEXT] [--code CODE] [--seconds SECONDS]
+       boot-runner report --machine NAME [--version TEXT] [--code CODE] [--seconds SECONDS]
                         --log FILE... [--aside FILE...]
-           tells what happened in a boot of another machine, from what it left behind";
+           reports what happened in a boot of another machine, from what it left behind";
 
 /// Exit code of a boot that lasted too long, as `timeout` has it.
 const TIMED_OUT: u8 = 124;
@@ -45,9 +45,9 @@ fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let result = match words.as_slice() {
-        ["story"] => tell_story(Model::Distributed),
+        ["story"] => print_story(Model::Distributed),
         ["story", "--machine", name] => match Model::named(name) {
-            Some(model) => tell_story(model),
+            Some(model) => print_story(model),
             None => return usage(&no_machine(name)),
         },
         ["raw", options @ ..] => match raw_options(options) {
@@ -58,15 +58,15 @@ fn main() -> ExitCode {
             Ok(what) => boot_linux(what),
             Err(why) => return usage(&why),
         },
-        ["tell", options @ ..] => match Told::parse(options) {
-            Ok(told) => tell(&told),
+        ["report", options @ ..] => match Reported::parse(options) {
+            Ok(reported) => report(&reported),
             Err(why) => return usage(&why),
         },
         ["help" | "--help" | "-h"] => {
             println!("{USAGE}");
             return ExitCode::SUCCESS;
         }
-        _ => return usage("story, raw, linux or tell?"),
+        _ => return usage("story, raw, linux or report?"),
     };
     result.unwrap_or_else(|error| {
         eprintln!("boot-runner: {error}");
@@ -83,15 +83,15 @@ fn no_machine(name: &str) -> String {
     format!("--machine {name}: qemu, realm or realm-msi")
 }
 
-fn tell_story(model: Model) -> Result<ExitCode, BootError> {
+fn print_story(model: Model) -> Result<ExitCode, BootError> {
     let outcome = story::boot(model)?.run()?;
     println!("{}", Story { machine: ("QEMU", &story::qemu_version(model)), outcome: &outcome });
     Ok(verdict(&outcome))
 }
 
-fn tell(told: &Told) -> Result<ExitCode, BootError> {
-    let outcome = told.outcome()?;
-    println!("{}", Story { machine: (&told.machine, &told.version), outcome: &outcome });
+fn report(reported: &Reported) -> Result<ExitCode, BootError> {
+    let outcome = reported.outcome()?;
+    println!("{}", Story { machine: (&reported.machine, &reported.version), outcome: &outcome });
     Ok(verdict(&outcome))
 }
 

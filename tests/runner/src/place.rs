@@ -21,7 +21,7 @@ pub struct NoWorkspace;
 /// Returns the build folder.
 ///
 /// # Errors
-/// When `BUILD` is no absolute path and neither cargo nor the current folder tells where the workspace
+/// When `BUILD` is no absolute path and neither cargo nor the current folder reports where the workspace
 /// is.
 pub fn build() -> Result<PathBuf, NoWorkspace> {
     let build = env::var_os(BUILD_VARIABLE).filter(|build| !build.is_empty());

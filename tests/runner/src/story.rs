@@ -123,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn a_boot_that_passed_is_told_from_the_machine_up_and_ends_with_the_verdict() {
+    fn a_boot_that_passed_is_reported_from_the_machine_up_and_ends_with_the_verdict() {
         let story = Story { machine: ("QEMU", "10.0.2"), outcome: &outcome(SERIAL, 0) }.to_string();
         let lines: Vec<&str> = story.lines().collect();
         assert_eq!(

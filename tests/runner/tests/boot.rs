@@ -103,7 +103,7 @@ mod only_distributed {
     }
 
     #[test]
-    fn the_story_that_make_run_tells_is_a_good_one() {
+    fn the_story_that_make_run_reports_is_a_good_one() {
         passes(&story::with_devices(faulting("story"), Model::Distributed));
     }
 }
@@ -114,7 +114,7 @@ mod only_realm {
     use super::*;
 
     #[test]
-    fn the_story_that_make_run_tells_is_a_good_one() {
+    fn the_story_that_make_run_reports_is_a_good_one() {
         passes(&story::with_devices(faulting("story"), Model::REALM));
     }
 

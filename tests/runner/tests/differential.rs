@@ -618,7 +618,7 @@ impl Pair {
                     writeln!(differences, "{source:?} pulsed: model {model}, machine {machine}");
             }
         }
-        let msis = self.model.device().take_messages();
+        let msis = self.model.device().take_msis();
         for doorbell in DOORBELLS {
             let sent = msis.iter().rev().find(|msi| msi.address == doorbell && !msi.aborted);
             let model = sent.map_or(0, |msi| msi.data);

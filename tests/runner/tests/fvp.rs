@@ -90,7 +90,7 @@ fn the_addresses_that_the_page_names_are_those_of_the_platform() {
     let section = page.split("\n## ").find(|section| section.starts_with("What is where"));
     let section = section.expect("a section of addresses");
     let (smmu, memory) = (FVP.psmmus[0], FVP.realm_memory);
-    let non_secure = smmu.config.name;
+    let non_secure = smmu.config.psmmu_ptr;
     let pages = [non_secure, non_secure + 0x2_0000, smmu.realm_page_0, smmu.realm_page_1()];
     let pages = pages.map(grouped).join(", ");
     for text in [
@@ -238,7 +238,7 @@ fn verdict(arguments: &[&str], variables: &[(&str, &str)]) -> (Option<i32>, Stri
 }
 
 #[test]
-fn the_tool_calls_the_model_and_tells_what_came_of_it() {
+fn the_tool_calls_the_model_and_reports_what_came_of_it() {
     let _turn = TURN.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
     let output = run(&[], &[("STAND_IN", "pass")]);
     let text = String::from_utf8_lossy(&output.stdout);
@@ -347,7 +347,7 @@ fn a_dry_run_prints_a_command_that_boots_our_images_with_realms() {
 }
 
 #[test]
-fn the_smmu_that_the_model_is_told_to_have_is_the_one_that_the_rmm_expects() {
+fn the_smmu_that_the_model_is_reported_to_have_is_the_one_that_the_rmm_expects() {
     let parameters = parameters();
     let smmu = |name: &str| number(&parameters, &format!("pci.pci_smmuv3.mmu.{name}"));
     let ours = FVP.psmmus[0];
@@ -355,7 +355,7 @@ fn the_smmu_that_the_model_is_told_to_have_is_the_one_that_the_rmm_expects() {
     let ba_realm = smmu("SMMU_ROOT_IDR0") >> 22 & 0x3FF;
     assert_eq!(ba_realm & 1, 0);
     assert_eq!(smmu("root_register_page_offset"), 0x2_0000);
-    assert_eq!(ours.realm_page_0, ours.config.name + 0x2_0000 + ba_realm * 0x1_0000);
+    assert_eq!(ours.realm_page_0, ours.config.psmmu_ptr + 0x2_0000 + ba_realm * 0x1_0000);
     // RME_IMPL, two levels of stream tables, coherent.
     let idr0 = smmu("SMMU_IDR0");
     assert_eq!(idr0 >> 30 & 1, 1);

@@ -512,7 +512,7 @@ fn add_calls(image: &Image, layout: &Layout, case: &mut Case) {
         }
     }
     for psmmu in layout.psmmus.iter().take(4) {
-        case.call(Function::PsmmuInfo, [psmmu.config.name, zeroes, 0]);
+        case.call(Function::PsmmuInfo, [psmmu.config.psmmu_ptr, zeroes, 0]);
     }
 }
 

@@ -3,7 +3,7 @@
 //! The command queue: fetch, execute, move CONS on; stop at an error until it is acknowledged (IHI
 //! 0070, "Command queue", "Command errors", "CMD_SYNC").
 
-use crate::command::{Command, Completion, Response, SyncMessage, TlbiOperation};
+use crate::command::{Command, Completion, Response, SyncMsi, TlbiOperation};
 use crate::control::Enable;
 use crate::gerror::CMDQ_ERR;
 use crate::output::Output;
@@ -253,7 +253,7 @@ impl Device {
     }
 
     fn invalidate(&mut self, invalidation: Invalidation) {
-        self.streams.updates.tell(invalidation);
+        self.streams.updates.report(invalidation);
         self.cmdq.invalidations.push(invalidation);
     }
 
@@ -262,7 +262,7 @@ impl Device {
         if std::mem::take(&mut self.cmdq.atc_timed_out) {
             return Err(CommandError::AtcInvSync);
         }
-        self.flush_sync_messages();
+        self.flush_sync_msis();
         for invalidation in std::mem::take(&mut self.cmdq.invalidations) {
             let translates = self.is_on(Enable::Smmu);
             self.streams.invalidate(invalidation, &self.config, translates);
@@ -271,9 +271,9 @@ impl Device {
         self.streams.updates.settle();
         self.show(Output::Events);
         match completion {
-            Completion::Interrupt(message) => {
-                let message = message.map(|message| self.reachable(message));
-                self.request_sync_interrupt(message.filter(|message| message.address != 0));
+            Completion::Interrupt(msi) => {
+                let msi = msi.map(|msi| self.reachable(msi));
+                self.request_sync_interrupt(msi.filter(|msi| msi.address != 0));
             }
             Completion::Sev if self.config.has_sev() => self.log.wake_ups += 1,
             Completion::Silent | Completion::Sev => {}
@@ -282,12 +282,12 @@ impl Device {
     }
 
     /// Cuts off what the device lacks of the address of a CMD_SYNC's MSI, and reports it.
-    fn reachable(&mut self, message: SyncMessage) -> SyncMessage {
-        let (address, bits) = (message.address, self.config.address_bits());
+    fn reachable(&mut self, msi: SyncMsi) -> SyncMsi {
+        let (address, bits) = (msi.address, self.config.address_bits());
         if address >> bits != 0 {
             self.violate(Violation::SyncAddressAboveOas { address, bits });
         }
-        SyncMessage { address: self.config.truncate(address), ..message }
+        SyncMsi { address: self.config.truncate(address), ..msi }
     }
 
     fn answer(&mut self, stream: u32, substream: Option<u32>, group: u16, response: Response) {
@@ -300,9 +300,9 @@ impl Device {
         self.log.answers.push(Answer { by, stream, substream, group, response });
     }
 
-    /// Returns the first target between `first` and `end` of a message of a CMD_SYNC that waits to be
+    /// Returns the first target between `first` and `end` of an MSI of a CMD_SYNC that waits to be
     /// processed, or that the device may have fetched ahead.
-    pub(crate) fn waiting_message(&self, first: u64, end: u64) -> Option<u64> {
+    pub(crate) fn waiting_msi(&self, first: u64, end: u64) -> Option<u64> {
         if self.at_rest(Enable::Cmdq.bits()) || !self.config.has_msi() {
             return None;
         }
@@ -312,15 +312,15 @@ impl Device {
             let at = base.entry(self.cmdq.read.wrapping_add(n), ENTRY_BYTES);
             let words = [self.memory.peek(at)?, self.memory.peek(at + 8)?];
             match Command::decode(words, &self.config)? {
-                Command::Sync(Completion::Interrupt(message)) => message,
+                Command::Sync(Completion::Interrupt(msi)) => msi,
                 _ => None,
             }
         });
-        let target = |message: SyncMessage| self.config.truncate(message.address);
+        let target = |msi: SyncMsi| self.config.truncate(msi.address);
         targets
-            .map(|message| SyncMessage { address: target(message), ..message })
-            .find(|message| message.is_in(first, end))
-            .map(|message| message.address)
+            .map(|msi| SyncMsi { address: target(msi), ..msi })
+            .find(|msi| msi.is_in(first, end))
+            .map(|msi| msi.address)
     }
 
     /// Returns how many commands wait to be processed.

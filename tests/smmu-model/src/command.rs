@@ -184,20 +184,20 @@ pub enum Response {
     Success = 2,
 }
 
-/// How a CMD_SYNC tells that it is complete, beside CONS. CS = 3 is illegal.
+/// How a CMD_SYNC reports that it is complete, beside CONS. CS = 3 is illegal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Completion {
     /// CS = 0: not at all.
     Silent,
-    /// CS = 1: by a message, or without one by the wire.
-    Interrupt(Option<SyncMessage>),
+    /// CS = 1: by an MSI, or without one by the wire.
+    Interrupt(Option<SyncMsi>),
     /// CS = 2: by an event for CPUs that wait.
     Sev,
 }
 
-/// Where a message goes and what it says.
+/// Where an MSI goes and what it says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct SyncMessage {
+pub struct SyncMsi {
     /// Address, a multiple of 4.
     pub address: u64,
     /// The 32 bits to write.
@@ -210,8 +210,8 @@ pub struct SyncMessage {
     pub attributes: u8,
 }
 
-impl SyncMessage {
-    /// Makes a message to inner shareable write-back memory of the Realm.
+impl SyncMsi {
+    /// Makes an MSI to inner shareable write-back memory of the Realm.
     #[must_use]
     pub const fn to_realm_memory(address: u64, data: u32) -> Self {
         Self { address, data, non_secure: false, shareability: 3, attributes: 0xF }
@@ -288,12 +288,12 @@ impl Command {
             Self::Sync(Completion::Silent) => [0x46, 0],
             Self::Sync(Completion::Sev) => [0x46 | 2 << 12, 0],
             Self::Sync(Completion::Interrupt(None)) => [0x46 | 1 << 12, 0],
-            Self::Sync(Completion::Interrupt(Some(message))) => [
+            Self::Sync(Completion::Interrupt(Some(msi))) => [
                 0x46 | 1 << 12
-                    | (message.shareability as u64 & 3) << 22
-                    | (message.attributes as u64 & 0xF) << 24
-                    | (message.data as u64) << 32,
-                message.address & SYNC_ADDRESS | (message.non_secure as u64) << 63,
+                    | (msi.shareability as u64 & 3) << 22
+                    | (msi.attributes as u64 & 0xF) << 24
+                    | (msi.data as u64) << 32,
+                msi.address & SYNC_ADDRESS | (msi.non_secure as u64) << 63,
             ],
         }
     }
@@ -335,7 +335,7 @@ impl Command {
             }
             0x46 => Self::Sync(match field(d0, 12, 2) {
                 0 => Completion::Silent,
-                1 => Completion::Interrupt((d1 & SYNC_ADDRESS != 0).then_some(SyncMessage {
+                1 => Completion::Interrupt((d1 & SYNC_ADDRESS != 0).then_some(SyncMsi {
                     address: d1 & SYNC_ADDRESS,
                     data: (d0 >> 32) as u32,
                     non_secure: d1 >> 63 != 0,
@@ -363,7 +363,7 @@ mod tests {
 
     #[test]
     fn words_are_those_of_the_worked_values() {
-        let message = SyncMessage {
+        let msi = SyncMsi {
             address: 0x8000_2000,
             data: 0xAB,
             non_secure: true,
@@ -375,7 +375,7 @@ mod tests {
             (Command::SYNC, [0x46, 0]),
             (Command::Sync(Completion::Interrupt(None)), [0x1046, 0]),
             (
-                Command::Sync(Completion::Interrupt(Some(message))),
+                Command::Sync(Completion::Interrupt(Some(msi))),
                 [0x0000_00AB_0FC0_1046, 0x8000_0000_8000_2000],
             ),
             (Command::CfgiSte { stream, leaf: true }, [0x0000_0008_0000_0003, 1]),

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! What kind of SMMU it is: identification registers and what they do not tell.
+//! What kind of SMMU it is: identification registers and what they do not report.
 
 use crate::legality::is_illegal;
 
@@ -29,8 +29,8 @@ pub struct Config {
     pub r_idr3: u32,
     /// R_MECIDR.
     pub r_mecidr: u32,
-    /// Each source has a wire, beside the messages that R_IDR0.MSI tells of.
-    pub has_wires: bool,
+    /// Each source has a wire, beside the MSIs that R_IDR0.MSI announces.
+    pub has_wired_irqs: bool,
     /// What UNKNOWN registers hold after reset comes from here.
     pub seed: u64,
     /// Bytes at both ends of each region that belong to nobody; a device access there is a violation
@@ -95,7 +95,7 @@ const IDR3_PPS: u32 = 1 << 5;
 const ADDRESS_BITS: [u32; 8] = [32, 36, 40, 42, 44, 48, 52, 56];
 
 impl Default for Config {
-    /// Makes a Realm SMMU with messages, ATS, PRI, EL2, 16-bit StreamIDs, two-level stream tables and
+    /// Makes a Realm SMMU with MSIs, ATS, PRI, EL2, 16-bit StreamIDs, two-level stream tables and
     /// queues of up to 2^19 entries.
     fn default() -> Self {
         Self {
@@ -127,7 +127,7 @@ impl Default for Config {
             r_idr1: 1 << 31,
             r_idr3: 0x1_0000,
             r_mecidr: 0xF,
-            has_wires: true,
+            has_wired_irqs: true,
             seed: 1,
             guard_bytes: 0x1000,
             quirks: Quirks::default(),
@@ -137,7 +137,7 @@ impl Default for Config {
 
 impl Config {
     /// Makes a device that behaves as the SMMUv3 of QEMU 10 where that is not the architecture: no
-    /// messages, no PRI, no EL2, an interrupt for each record, EVENTQ_ABT_ERR in place of OVFLG. It has
+    /// MSIs, no PRI, no EL2, an interrupt for each record, EVENTQ_ABT_ERR in place of OVFLG. It has
     /// one set of pages, so the identification registers of the Realm page are the Non-secure ones.
     #[must_use]
     pub fn qemu_like() -> Self {
@@ -192,7 +192,7 @@ impl Config {
         self
     }
 
-    /// Leaves messages out (IDR0.MSI, R_IDR0.MSI): only wires are left.
+    /// Leaves MSIs out (IDR0.MSI, R_IDR0.MSI): only wires are left.
     #[must_use]
     pub const fn without_msi(mut self) -> Self {
         self.idr0 &= !idr0::MSI;
@@ -456,7 +456,7 @@ mod tests {
     }
 
     #[test]
-    fn the_device_like_that_of_qemu_has_no_messages_and_no_page_requests() {
+    fn the_device_like_that_of_qemu_has_no_msis_and_no_page_requests() {
         let config = Config::qemu_like();
         assert!(!config.has_msi() && !config.has_pri() && !config.has_el2());
         assert_eq!((config.command_limit(), config.event_limit()), (19, 19));

@@ -230,8 +230,8 @@ impl Device {
         match enable {
             Enable::Cmdq if off => {
                 self.stop_commands();
-                if self.modes.loses_sync_messages {
-                    self.lose_sync_messages();
+                if self.modes.loses_sync_msis {
+                    self.lose_sync_msis();
                 }
             }
             Enable::Cmdq => self.start_commands(),
@@ -248,7 +248,7 @@ impl Device {
         self.control.cr0ack = self.control.cr0ack & !field | self.control.cr0 & field;
     }
 
-    /// Lets a field of IRQ_CTRL take effect. Messages that are due go out before an interrupt is off.
+    /// Lets a field of IRQ_CTRL take effect. MSIs that are due go out before an interrupt is off.
     pub(crate) fn ack_irq_ctrl(&mut self, source: Source) {
         let field = source.bit();
         if self.control.irq_ctrl & field == 0 {

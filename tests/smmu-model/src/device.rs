@@ -11,7 +11,7 @@ use crate::command::Command;
 use crate::config::Config;
 use crate::control::{AckDelay, Control, Enable};
 use crate::events::Loss;
-use crate::interrupts::{Interrupts, Message, Source};
+use crate::interrupts::{Interrupts, MsiWrite, Source};
 use crate::memory::PhysicalMemory;
 use crate::output::{Output, OutputQueue, WriteAborts};
 use crate::pri::{Answer, PageRequest};
@@ -44,7 +44,7 @@ pub enum Step {
     ReportAbort(Output),
     /// Pulses the wire of a source.
     SendInterrupt(Source),
-    /// Writes the message of a source.
+    /// Writes the MSI of a source.
     WriteMsi(Source),
 }
 
@@ -65,7 +65,7 @@ pub(crate) struct Modes {
     pub merges: bool,
     pub caches: bool,
     pub strict_entries: bool,
-    pub loses_sync_messages: bool,
+    pub loses_sync_msis: bool,
 }
 
 /// What has happened. It has no influence on what will.
@@ -77,7 +77,7 @@ pub(crate) struct Log {
     pub left: Vec<Record>,
     pub commands: Vec<Command>,
     pub answers: Vec<Answer>,
-    pub messages: Vec<Message>,
+    pub msis: Vec<MsiWrite>,
     pub pulses: [u64; 4],
     pub wake_ups: u64,
     pub reads: u32,
@@ -89,8 +89,8 @@ pub(crate) struct Log {
 /// A software SMMUv3: plain data.
 ///
 /// A copy is a device of its own, with its own memory. Two devices are equal, and hash alike, when
-/// nothing that may still happen tells them apart; what only records the past (counts of accesses,
-/// commands, losses, answers, messages, violations) does not count.
+/// nothing that may still happen distinguishes them ; what only records the past (counts of accesses,
+/// commands, losses, answers, MSIs, violations) does not count.
 ///
 /// Nothing happens by itself: [`steps`](Self::steps) are what the device may do next, and
 /// [`step`](Self::step) does one. [`settle`](Self::settle) does all, and an eager device
@@ -121,7 +121,7 @@ pub struct Device {
 }
 
 impl Device {
-    /// Everything that tells devices apart.
+    /// Everything that distinguishes devices .
     fn state(&self) -> impl Hash + PartialEq + '_ {
         (
             (&self.config, &self.modes, &self.control, self.gerror, self.gerrorn),
@@ -191,7 +191,7 @@ impl Device {
                 merges: false,
                 caches: true,
                 strict_entries: false,
-                loses_sync_messages: false,
+                loses_sync_msis: false,
             },
             control: Control::default(),
             gerror: 0,
@@ -236,8 +236,8 @@ impl Device {
             .chain((0..self.requests.len()).map(Step::DeliverPageRequest))
             .chain(Output::BOTH.into_iter().filter(hidden).map(Step::Show))
             .chain(Output::BOTH.into_iter().filter(aborted).map(Step::ReportAbort))
-            .chain(self.due_wires().map(Step::SendInterrupt))
-            .chain(self.due_messages().map(Step::WriteMsi));
+            .chain(self.due_wired_irqs().map(Step::SendInterrupt))
+            .chain(self.due_msis().map(Step::WriteMsi));
         steps.filter(|_| !self.modes.gone)
     }
 
@@ -275,8 +275,8 @@ impl Device {
             Step::DeliverPageRequest(index) => self.deliver_page_request(index),
             Step::Show(output) => self.show(output),
             Step::ReportAbort(output) => self.report_abort(output),
-            Step::SendInterrupt(source) => self.pulse_wire(source),
-            Step::WriteMsi(source) => self.write_message(source),
+            Step::SendInterrupt(source) => self.pulse_wired_irq(source),
+            Step::WriteMsi(source) => self.write_msi(source),
         }
     }
 
@@ -314,13 +314,13 @@ impl Device {
         self.modes.lazy_cons = lazy;
     }
 
-    /// Chooses whether messages of CMD_SYNCs that are due are lost when CMDQEN goes off. By default they
+    /// Chooses whether MSIs of CMD_SYNCs that are due are lost when CMDQEN goes off. By default they
     /// still come: the architecture promises neither.
-    pub const fn set_losing_sync_messages(&mut self, loses: bool) {
-        self.modes.loses_sync_messages = loses;
+    pub const fn set_losing_sync_msis(&mut self, loses: bool) {
+        self.modes.loses_sync_msis = loses;
     }
 
-    /// Chooses whether steps are as small as a driver can tell them apart: an entry is written by one
+    /// Chooses whether steps are as small as a driver can distinguish them : an entry is written by one
     /// and shown by another, and a command error reaches CMDQ_CONS by one and GERROR by another.
     pub const fn set_split(&mut self, split: bool) {
         self.modes.split = split;
@@ -344,7 +344,7 @@ impl Device {
 
     /// Makes the device deaf, or ends that: a deaf one acknowledges nothing and processes no command,
     /// as in service failure mode, which has no sign on the Realm side.
-    pub const fn set_deaf(&mut self, deaf: bool) {
+    pub const fn set_not_responding(&mut self, deaf: bool) {
         self.modes.deaf = deaf;
     }
 

@@ -12,13 +12,13 @@ pub const CMDQ_ERR: u32 = 1 << 0;
 pub const EVENTQ_ABT_ERR: u32 = 1 << 2;
 /// PRIQ_ABT_ERR: a write to the PRI queue was aborted; page requests fail.
 pub const PRIQ_ABT_ERR: u32 = 1 << 3;
-/// MSI_CMDQ_ABT_ERR: the message of a CMD_SYNC was aborted.
+/// MSI_CMDQ_ABT_ERR: the MSI of a CMD_SYNC was aborted.
 pub const MSI_CMDQ_ABT_ERR: u32 = 1 << 4;
-/// MSI_EVENTQ_ABT_ERR: a message of the event queue was aborted.
+/// MSI_EVENTQ_ABT_ERR: an MSI of the event queue was aborted.
 pub const MSI_EVENTQ_ABT_ERR: u32 = 1 << 5;
-/// MSI_PRIQ_ABT_ERR: a message of the PRI queue was aborted.
+/// MSI_PRIQ_ABT_ERR: an MSI of the PRI queue was aborted.
 pub const MSI_PRIQ_ABT_ERR: u32 = 1 << 6;
-/// MSI_GERROR_ABT_ERR: a message of the global errors was aborted. It raises no interrupt.
+/// MSI_GERROR_ABT_ERR: an MSI of the global errors was aborted. It raises no interrupt.
 pub const MSI_GERROR_ABT_ERR: u32 = 1 << 7;
 /// CMDQP_ERR: an enhanced command queue has an error.
 pub const CMDQP_ERR: u32 = 1 << 9;

@@ -1,18 +1,18 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Interrupts: edges on wires, and messages (IHI 0070, "Interrupts and notifications").
+//! Interrupts: edges on wires, and MSIs (IHI 0070, "Interrupts and notifications").
 //!
-//! A condition makes the wire and the message of its source due; each goes out with a step of its own.
-//! Conditions that come while one is due are told by the same interrupt.
+//! A condition makes the wire and the MSI of its source due; each goes out with a step of its own.
+//! Conditions that come while one is due are reported by the same interrupt.
 
 use std::collections::VecDeque;
 
 use crate::Device;
-use crate::command::SyncMessage;
+use crate::command::SyncMsi;
 use crate::gerror;
 use crate::registers::Register;
 
-/// What an interrupt tells of.
+/// What an interrupt announces.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Source {
     /// A global error has become active.
@@ -51,8 +51,8 @@ impl Source {
         }
     }
 
-    /// The error that says that a message of this source was aborted.
-    const fn message_error(self) -> u32 {
+    /// The error that says that an MSI of this source was aborted.
+    const fn msi_error(self) -> u32 {
         match self {
             Self::Gerror => gerror::MSI_GERROR_ABT_ERR,
             Self::Priq => gerror::MSI_PRIQ_ABT_ERR,
@@ -86,10 +86,10 @@ impl Pulses {
     }
 }
 
-/// A message that was written, or was to be.
+/// An MSI that was written, or was to be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Message {
-    /// What it tells of.
+pub struct MsiWrite {
+    /// What it announces.
     pub source: Source,
     /// Where it went.
     pub address: u64,
@@ -118,9 +118,9 @@ pub(crate) struct IrqCfg {
 pub(crate) struct Interrupts {
     /// By [`Source::bit`]'s number.
     pub cfg: [IrqCfg; 3],
-    wires_due: u32,
-    messages_due: u32,
-    sync_messages: VecDeque<SyncMessage>,
+    wired_irqs_due: u32,
+    msis_due: u32,
+    sync_msis: VecDeque<SyncMsi>,
     pulses: Pulses,
 }
 
@@ -142,8 +142,8 @@ impl Device {
         self.interrupts.cfg[source as usize].cfg0 & ADDRESS
     }
 
-    /// Returns where messages of `source` go, if it sends any.
-    pub(crate) const fn doorbell(&self, source: Source) -> Option<SyncMessage> {
+    /// Returns where MSIs of `source` go, if it sends any.
+    pub(crate) const fn doorbell(&self, source: Source) -> Option<SyncMsi> {
         let IrqCfg { cfg0, cfg1, cfg2 } = self.interrupts.cfg[source as usize];
         let address = self.config.truncate(cfg0 & ADDRESS);
         if !self.config.has_msi() || address == 0 {
@@ -151,7 +151,7 @@ impl Device {
         }
         let non_secure = cfg0 & NON_SECURE != 0;
         let (shareability, attributes) = ((cfg2 >> 4 & 3) as u8, (cfg2 & 0xF) as u8);
-        Some(SyncMessage { address, data: cfg1, non_secure, shareability, attributes })
+        Some(SyncMsi { address, data: cfg1, non_secure, shareability, attributes })
     }
 
     /// Makes the interrupt of a source that IRQ_CTRL switches due, if it is on.
@@ -159,62 +159,61 @@ impl Device {
         if self.control.irq_ctrlack & source.bit() == 0 {
             return;
         }
-        if self.config.has_wires {
-            self.interrupts.wires_due |= source.bit();
+        if self.config.has_wired_irqs {
+            self.interrupts.wired_irqs_due |= source.bit();
         }
         if self.doorbell(source).is_some() {
-            self.interrupts.messages_due |= source.bit();
+            self.interrupts.msis_due |= source.bit();
         }
     }
 
-    /// Makes the interrupt of a CMD_SYNC due: its message, or else the wire.
-    pub(crate) fn request_sync_interrupt(&mut self, message: Option<SyncMessage>) {
-        match message.filter(|_| self.config.has_msi()) {
-            Some(message) => self.interrupts.sync_messages.push_back(message),
-            None => self.interrupts.wires_due |= Source::CmdSync.bit(),
+    /// Makes the interrupt of a CMD_SYNC due: its MSI, or else the wire.
+    pub(crate) fn request_sync_interrupt(&mut self, msi: Option<SyncMsi>) {
+        match msi.filter(|_| self.config.has_msi()) {
+            Some(msi) => self.interrupts.sync_msis.push_back(msi),
+            None => self.interrupts.wired_irqs_due |= Source::CmdSync.bit(),
         }
     }
 
     /// Returns the sources whose wire is due.
-    pub(crate) fn due_wires(&self) -> impl Iterator<Item = Source> {
-        let due = self.interrupts.wires_due;
+    pub(crate) fn due_wired_irqs(&self) -> impl Iterator<Item = Source> {
+        let due = self.interrupts.wired_irqs_due;
         Source::ALL.into_iter().filter(move |source| due & source.bit() != 0)
     }
 
-    /// Returns the sources whose message is due.
-    pub(crate) fn due_messages(&self) -> impl Iterator<Item = Source> {
-        let syncs = !self.interrupts.sync_messages.is_empty();
-        let due = self.interrupts.messages_due | if syncs { Source::CmdSync.bit() } else { 0 };
+    /// Returns the sources whose MSI is due.
+    pub(crate) fn due_msis(&self) -> impl Iterator<Item = Source> {
+        let syncs = !self.interrupts.sync_msis.is_empty();
+        let due = self.interrupts.msis_due | if syncs { Source::CmdSync.bit() } else { 0 };
         Source::ALL.into_iter().filter(move |source| due & source.bit() != 0)
     }
 
     /// Pulses the wire of `source`.
-    pub(crate) fn pulse_wire(&mut self, source: Source) {
-        self.interrupts.wires_due &= !source.bit();
+    pub(crate) fn pulse_wired_irq(&mut self, source: Source) {
+        self.interrupts.wired_irqs_due &= !source.bit();
         self.interrupts.pulses.0 |= source.bit();
         self.log.pulses[source as usize] += 1;
     }
 
-    /// Writes the oldest message of `source` that is due.
-    pub(crate) fn write_message(&mut self, source: Source) {
-        let message = if source == Source::CmdSync {
-            self.interrupts.sync_messages.pop_front()
+    /// Writes the oldest MSI of `source` that is due.
+    pub(crate) fn write_msi(&mut self, source: Source) {
+        let msi = if source == Source::CmdSync {
+            self.interrupts.sync_msis.pop_front()
         } else {
-            self.interrupts.messages_due &= !source.bit();
+            self.interrupts.msis_due &= !source.bit();
             self.doorbell(source)
         };
-        let Some(message) = message else { return };
-        let SyncMessage { address, data, non_secure, shareability, attributes } = message;
+        let Some(msi) = msi else { return };
+        let SyncMsi { address, data, non_secure, shareability, attributes } = msi;
         let aborted = !self.is_taken(address, data, non_secure);
-        let message =
-            Message { source, address, non_secure, data, shareability, attributes, aborted };
-        self.log.messages.push(message);
+        let msi = MsiWrite { source, address, non_secure, data, shareability, attributes, aborted };
+        self.log.msis.push(msi);
         if aborted {
-            self.activate(source.message_error());
+            self.activate(source.msi_error());
         }
     }
 
-    /// Writes a message to a doorbell or to memory of the Realm, and returns whether it was taken.
+    /// Writes an MSI to a doorbell or to memory of the Realm, and returns whether it was taken.
     fn is_taken(&mut self, address: u64, data: u32, non_secure: bool) -> bool {
         if self.memory.refused.contains(&address) {
             return false;
@@ -234,19 +233,19 @@ impl Device {
         self.put(word, &[new], true).is_ok()
     }
 
-    /// Returns the first target between `first` and `end` of a CMD_SYNC's message that is due.
-    pub(crate) fn due_sync_message(&self, first: u64, end: u64) -> Option<u64> {
-        let mut due = self.interrupts.sync_messages.iter();
-        due.find(|message| message.is_in(first, end)).map(|message| message.address)
+    /// Returns the first target between `first` and `end` of a CMD_SYNC's MSI that is due.
+    pub(crate) fn due_sync_msi(&self, first: u64, end: u64) -> Option<u64> {
+        let mut due = self.interrupts.sync_msis.iter();
+        due.find(|msi| msi.is_in(first, end)).map(|msi| msi.address)
     }
 
-    /// Returns IRQ_CFG0 of a source that may send a message to memory between `first` and `end`.
-    pub(crate) fn message_register_in(&self, first: u64, end: u64) -> Option<Register> {
+    /// Returns IRQ_CFG0 of a source that may send an MSI to memory between `first` and `end`.
+    pub(crate) fn msi_register_in(&self, first: u64, end: u64) -> Option<Register> {
         let enabled = self.control.irq_ctrl | self.control.irq_ctrlack;
         let hits = |source: &Source| {
             let target = self.doorbell(*source).filter(|_| enabled & source.bit() != 0);
-            target.is_some_and(|message| {
-                message.is_in(first, end) && !self.memory.doorbells.contains_key(&message.address)
+            target.is_some_and(|msi| {
+                msi.is_in(first, end) && !self.memory.doorbells.contains_key(&msi.address)
             })
         };
         Source::MASKABLE.into_iter().find(hits).map(|source| source.registers()[0])
@@ -254,18 +253,18 @@ impl Device {
 
     /// Sends what is due of a source that is being switched off.
     pub(crate) fn flush_interrupts(&mut self, source: Source) {
-        if self.interrupts.wires_due & source.bit() != 0 {
-            self.pulse_wire(source);
+        if self.interrupts.wired_irqs_due & source.bit() != 0 {
+            self.pulse_wired_irq(source);
         }
-        if self.interrupts.messages_due & source.bit() != 0 {
-            self.write_message(source);
+        if self.interrupts.msis_due & source.bit() != 0 {
+            self.write_msi(source);
         }
     }
 
-    /// Sends all messages of earlier CMD_SYNCs, which a later one waits for.
-    pub(crate) fn flush_sync_messages(&mut self) {
-        while !self.interrupts.sync_messages.is_empty() {
-            self.write_message(Source::CmdSync);
+    /// Sends all MSIs of earlier CMD_SYNCs, which a later one waits for.
+    pub(crate) fn flush_sync_msis(&mut self) {
+        while !self.interrupts.sync_msis.is_empty() {
+            self.write_msi(Source::CmdSync);
         }
     }
 
@@ -290,14 +289,14 @@ impl Device {
         self.log.pulses[source as usize]
     }
 
-    /// Forgets the messages of CMD_SYNCs that are due: CMDQEN is off, and they are not promised any more.
-    pub(crate) fn lose_sync_messages(&mut self) {
-        self.interrupts.sync_messages.clear();
+    /// Forgets the MSIs of CMD_SYNCs that are due: CMDQEN is off, and they are not promised any more.
+    pub(crate) fn lose_sync_msis(&mut self) {
+        self.interrupts.sync_msis.clear();
     }
 
-    /// Takes the messages that were written or aborted, oldest first.
+    /// Takes the MSIs that were written or aborted, oldest first.
     #[must_use]
-    pub fn take_messages(&mut self) -> Vec<Message> {
-        std::mem::take(&mut self.log.messages)
+    pub fn take_msis(&mut self) -> Vec<MsiWrite> {
+        std::mem::take(&mut self.log.msis)
     }
 }

@@ -107,7 +107,7 @@
 //! * [`Device::set_ack_delay`], [`Device::set_lazy_cons`], [`Device::set_split`] make steps later or
 //!   smaller.
 //!
-//! A [`Device`] is plain data: a copy of it is a saved state, `Eq` and `Hash` tell states apart, and
+//! A [`Device`] is plain data: a copy of it is a saved state, `Eq` and `Hash` distinguish states , and
 //! [`Smmu::from`] makes a copy run. Hooks are not part of it.
 //!
 //! # Memory
@@ -133,7 +133,7 @@
 //! Identification, CR0 to CR2, IRQ_CTRL and their acknowledges; guarded registers; UNKNOWN values after
 //! reset; GERROR and GERRORN; command queue with all commands of a Realm queue as far as to their
 //! legality, CMD_SYNC with its three completions, errors and lazy CONS; event and PRI queues of all
-//! sizes with overflow, aborts of three kinds and automatic answers; wires and messages and their
+//! sizes with overflow, aborts of three kinds and automatic answers; wires and MSIs and their
 //! aborts; linear and two-level stream tables, their cache and their update while the device may read
 //! them, as far as to the event of a [`Transaction`]; which entries are ILLEGAL (5.2.2); which stage-2 tables it has
 //! cached something of ([`Device::translations`]); addresses above OAS, which are cut off.
@@ -175,18 +175,18 @@ mod updates;
 mod violation;
 
 pub use cmdq::CommandError;
-pub use command::{Command, Completion, Response, SyncMessage, Tlbi, TlbiOperation};
+pub use command::{Command, Completion, Response, SyncMsi, Tlbi, TlbiOperation};
 pub use config::{Config, Quirks};
 pub use control::{AckDelay, Enable};
 pub use device::{Device, Step};
 pub use events::Loss;
-pub use interrupts::{Message, Pulses, Source};
+pub use interrupts::{MsiWrite, Pulses, Source};
 pub use mirror::Mirror;
 pub use output::{Output, WriteAborts};
 pub use pri::{Answer, Answerer, PageRequest};
 pub use queue::{OVERFLOW_FLAG, Shape};
 pub use record::{Class, EventNumber, Record};
-pub use registers::{Access, Page, Register, World};
+pub use registers::{Access, Harness, Page, Register};
 pub use smmu::{Guard, Memory, Region, Smmu};
 pub use transaction::{Kind, Outcome, Transaction, Walk};
 pub use translations::Translation;

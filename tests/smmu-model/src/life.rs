@@ -2,7 +2,7 @@
 
 //! The end of memory: what is given to the device comes back only when the device can reach it no more.
 //!
-//! It reaches memory by an enabled queue or table, by what it has cached of tables, and by messages
+//! It reaches memory by an enabled queue or table, by what it has cached of tables, and by MSIs
 //! that are under way. While SMMUEN is 0 it follows no table, cached or not; what it has cached then
 //! must go before SMMUEN is set again.
 
@@ -23,12 +23,12 @@ impl Device {
     /// violation, until [`add_region`](Self::add_region) makes a fresh one there. So is the taking back
     /// while the device may still use it, since the driver gives memory back only when it is at rest:
     ///
-    /// * an enabled queue or stream table lies in it, or messages of an enabled interrupt go there;
+    /// * an enabled queue or stream table lies in it, or MSIs of an enabled interrupt go there;
     /// * a level-1 descriptor points there, or the device has something cached that came from there or
     ///   points there, while SMMUEN is set;
     /// * a stage-2 table begins in it of which translations are cached, or by which a stream may be
     ///   translated, while SMMUEN is set;
-    /// * the message of a CMD_SYNC has yet to be written there.
+    /// * the MSI of a CMD_SYNC has yet to be written there.
     ///
     /// # Panics
     /// When there is none.
@@ -54,9 +54,9 @@ impl Device {
         if let Some(register) = self.structure_in(address, end) {
             self.violate(Violation::TakenBackInUse { address, register });
         }
-        let target = self.due_sync_message(address, end);
-        if let Some(target) = target.or_else(|| self.waiting_message(address, end)) {
-            self.violate(Violation::TakenBackBeforeMessage { address, target });
+        let target = self.due_sync_msi(address, end);
+        if let Some(target) = target.or_else(|| self.waiting_msi(address, end)) {
+            self.violate(Violation::TakenBackBeforeMsi { address, target });
         }
         if self.at_rest(Enable::Smmu.bits()) {
             self.orphan_cached(address, end);
@@ -77,7 +77,7 @@ impl Device {
     }
 
     /// Returns the base register of a structure that is in use between `first` and `end`, or IRQ_CFG0
-    /// of messages that go there.
+    /// of MSIs that go there.
     fn structure_in(&self, first: u64, end: u64) -> Option<Register> {
         let is_hit = |address: u64, bytes: u64| overlap(first, end, address, address + bytes);
         let is_used = |enable: Enable| !self.at_rest(enable.bits());
@@ -93,7 +93,7 @@ impl Device {
             let base = self.output_base(output);
             is_used(output.enable()) && is_hit(base.address, base.bytes(output.entry_bytes()))
         });
-        queue.map(Output::base).or_else(|| self.message_register_in(first, end))
+        queue.map(Output::base).or_else(|| self.msi_register_in(first, end))
     }
 
     /// Returns the addresses of what is cached that came from between `first` and `end`, or points at a

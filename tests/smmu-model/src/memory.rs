@@ -23,7 +23,7 @@ pub(crate) enum Grant {
     TakenBack,
 }
 
-/// Tells a region from an earlier one at the same address. The device cannot, so it makes no two
+/// Reports a region from an earlier one at the same address. The device cannot, so it makes no two
 /// devices different.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Identity(u64);
@@ -61,9 +61,9 @@ pub(crate) struct Block {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct PhysicalMemory {
     blocks: BTreeMap<u64, Block>,
-    /// Addresses that take messages, and whether they are Non-secure.
+    /// Addresses that take MSIs, and whether they are Non-secure.
     pub doorbells: BTreeMap<u64, bool>,
-    /// Addresses that messages are aborted at, whatever is there.
+    /// Addresses that MSIs are aborted at, whatever is there.
     pub refused: BTreeSet<u64>,
     /// Stores of the CPU that the device does not see yet.
     store_buffer: BTreeMap<u64, u64>,
@@ -406,14 +406,14 @@ impl Device {
         self.memory.block_mut(address).aborts = aborts;
     }
 
-    /// Makes the 32-bit word at `address`, of the Non-secure or the Realm address space, take messages.
+    /// Makes the 32-bit word at `address`, of the Non-secure or the Realm address space, take MSIs.
     pub fn add_doorbell(&mut self, address: u64, non_secure: bool) {
         self.memory.doorbells.insert(address, non_secure);
     }
 
-    /// Makes all messages to the 32-bit word at `address` end with an abort, whatever is there, or ends
+    /// Makes all MSIs to the 32-bit word at `address` end with an abort, whatever is there, or ends
     /// that.
-    pub fn refuse_messages(&mut self, address: u64, refuse: bool) {
+    pub fn refuse_msis(&mut self, address: u64, refuse: bool) {
         if refuse {
             self.memory.refused.insert(address);
         } else {

@@ -172,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn moves_of_cons_are_told_apart() {
+    fn moves_of_cons_are_distinguished() {
         let shape = Shape::new(2);
         assert_eq!(shape.judge(0, 2, 2), Move::Forward(2));
         assert_eq!(shape.judge(0, 3, 2), Move::Past);

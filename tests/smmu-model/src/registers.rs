@@ -18,7 +18,7 @@ pub enum Page {
 
 /// Who makes an access, by the physical address space that it is made in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum World {
+pub enum Harness {
     /// The Realm world, which sees all pages.
     Realm,
     /// The Non-secure world: Realm pages read as zero and ignore writes.
@@ -126,11 +126,11 @@ registers! {
     Gerror = "R_GERROR", Realm0 + 0x060, 32;
     /// Acknowledged global errors.
     Gerrorn = "R_GERRORN", Realm0 + 0x064, 32;
-    /// Address of the message for global errors.
+    /// Address of the MSI for global errors.
     GerrorIrqCfg0 = "R_GERROR_IRQ_CFG0", Realm0 + 0x068, 64;
-    /// Data of that message.
+    /// Data of that MSI.
     GerrorIrqCfg1 = "R_GERROR_IRQ_CFG1", Realm0 + 0x070, 32;
-    /// Memory attributes of that message.
+    /// Memory attributes of that MSI.
     GerrorIrqCfg2 = "R_GERROR_IRQ_CFG2", Realm0 + 0x074, 32;
     /// Stream table.
     StrtabBase = "R_STRTAB_BASE", Realm0 + 0x080, 64;
@@ -144,19 +144,19 @@ registers! {
     CmdqCons = "R_CMDQ_CONS", Realm0 + 0x09C, 32;
     /// Event queue.
     EventqBase = "R_EVENTQ_BASE", Realm0 + 0x0A0, 64;
-    /// Address of the message for the event queue.
+    /// Address of the MSI for the event queue.
     EventqIrqCfg0 = "R_EVENTQ_IRQ_CFG0", Realm0 + 0x0B0, 64;
-    /// Data of that message.
+    /// Data of that MSI.
     EventqIrqCfg1 = "R_EVENTQ_IRQ_CFG1", Realm0 + 0x0B8, 32;
-    /// Memory attributes of that message.
+    /// Memory attributes of that MSI.
     EventqIrqCfg2 = "R_EVENTQ_IRQ_CFG2", Realm0 + 0x0BC, 32;
     /// PRI queue.
     PriqBase = "R_PRIQ_BASE", Realm0 + 0x0C0, 64;
-    /// Address of the message for the PRI queue.
+    /// Address of the MSI for the PRI queue.
     PriqIrqCfg0 = "R_PRIQ_IRQ_CFG0", Realm0 + 0x0D0, 64;
-    /// Data of that message.
+    /// Data of that MSI.
     PriqIrqCfg1 = "R_PRIQ_IRQ_CFG1", Realm0 + 0x0D8, 32;
-    /// Memory attributes of that message, and LO: interrupt on Last.
+    /// Memory attributes of that MSI, and LO: interrupt on Last.
     PriqIrqCfg2 = "R_PRIQ_IRQ_CFG2", Realm0 + 0x0DC, 32;
     /// Zero: no MPAM.
     Mpamidr = "R_MPAMIDR", Realm0 + 0x130, 32;
@@ -244,7 +244,7 @@ impl Device {
         }
     }
 
-    /// Returns whether this device implements `register`: messages and PRI are options.
+    /// Returns whether this device implements `register`: MSIs and PRI are options.
     fn has(&self, register: Register) -> bool {
         match register {
             Register::GerrorIrqCfg0

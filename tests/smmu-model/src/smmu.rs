@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 
 use crate::memory::Identity;
-use crate::registers::{Access, Page, Register, World};
+use crate::registers::{Access, Harness, Page, Register};
 use crate::{Config, Device};
 
 type Action = Box<dyn FnOnce(&mut Device) + Send>;
@@ -57,7 +57,7 @@ fn this_thread() -> u64 {
 #[derive(Clone)]
 pub struct Smmu {
     shared: Arc<Shared>,
-    world: World,
+    world: Harness,
 }
 
 /// The device, locked for steps of the test.
@@ -104,7 +104,7 @@ impl From<Device> for Smmu {
     fn from(device: Device) -> Self {
         let inner = Inner { device, hooks: Hooks::default() };
         let shared = Shared { inner: Mutex::new(inner), owner: AtomicU64::new(0) };
-        Self { shared: Arc::new(shared), world: World::Realm }
+        Self { shared: Arc::new(shared), world: Harness::Realm }
     }
 }
 
@@ -117,7 +117,7 @@ impl Smmu {
 
     /// Returns a handle whose accesses come from `world`.
     #[must_use]
-    pub fn seen_from(&self, world: World) -> Self {
+    pub fn seen_from(&self, world: Harness) -> Self {
         Self { shared: Arc::clone(&self.shared), world }
     }
 
@@ -169,7 +169,7 @@ impl Smmu {
     }
 
     fn access(&self, page: Page, offset: u64, bits: u32, write: Option<u64>) -> u64 {
-        if self.world == World::NonSecure && page != Page::NonSecure0 {
+        if self.world == Harness::NonSecure && page != Page::NonSecure0 {
             return 0;
         }
         let access = Access { page, offset, bits, write };

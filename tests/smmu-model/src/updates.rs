@@ -5,7 +5,7 @@
 //!
 //! Stores are judged when the device begins to see them, all that wait for the same barrier at once:
 //! they have no order among themselves. An entry is enabled by its first word alone, with the other
-//! words in place, and these change only once the device has been told that it is not enabled any more.
+//! words in place, and these change only once the device has been notified that it is not enabled any more.
 
 use std::collections::BTreeMap;
 
@@ -15,36 +15,36 @@ use crate::control::Enable;
 use crate::stream::{self, ENTRY_BYTES, Entry, Table};
 use crate::violation::Violation;
 
-/// Entries that were changed, by their addresses: the stream, and whether the device was told to drop
+/// Entries that were changed, by their addresses: the stream, and whether the device was asked to drop
 /// what it has of it.
-type Untold = BTreeMap<u64, (u32, bool)>;
+type Unreported = BTreeMap<u64, (u32, bool)>;
 
 /// Entries of which the device may still have an earlier state.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(crate) struct Updates {
     /// Enabled in that state.
-    disabled: Untold,
+    disabled: Unreported,
     /// With other words behind the first; only looked at by a strict device.
-    changed: Untold,
+    changed: Unreported,
 }
 
 impl Updates {
-    /// Notes that a command tells the device to drop something.
-    pub fn tell(&mut self, invalidation: Invalidation) {
+    /// Notes that a command reports the device to drop something.
+    pub fn report(&mut self, invalidation: Invalidation) {
         let streams = match invalidation {
             Invalidation::Configuration => 0..=u32::MAX,
             Invalidation::Streams { first, last, .. } => first..=last,
             Invalidation::Translations(_) => return,
         };
-        for (stream, told) in self.disabled.values_mut().chain(self.changed.values_mut()) {
-            *told |= streams.contains(stream);
+        for (stream, reported) in self.disabled.values_mut().chain(self.changed.values_mut()) {
+            *reported |= streams.contains(stream);
         }
     }
 
-    /// Notes that what the device was told is done.
+    /// Notes that what the device was reported is done.
     pub fn settle(&mut self) {
-        self.disabled.retain(|_, (_, told)| !*told);
-        self.changed.retain(|_, (_, told)| !*told);
+        self.disabled.retain(|_, (_, reported)| !*reported);
+        self.changed.retain(|_, (_, reported)| !*reported);
     }
 
     /// Returns the addresses between `first` and `end` of entries that may be cached as enabled.
@@ -102,7 +102,7 @@ impl Device {
         }
         let Some(stream) = self.stream_at(entry).or(disabled) else { return };
         let is_strict = self.modes.strict_entries;
-        let is_untold = self.streams.updates.changed.contains_key(&entry);
+        let is_unreported = self.streams.updates.changed.contains_key(&entry);
         if let Some(index) = changed {
             let address = entry + 8 * index;
             if was_enabled || disabled.is_some() {
@@ -113,7 +113,7 @@ impl Device {
             if is_strict {
                 self.streams.updates.changed.insert(entry, (stream, false));
             }
-        } else if will_be && !was_enabled && is_strict && is_untold {
+        } else if will_be && !was_enabled && is_strict && is_unreported {
             self.violate(Violation::EntryNotInvalidated { stream, address: entry });
         }
         if was_enabled && !will_be {
@@ -161,7 +161,7 @@ impl Device {
         })
     }
 
-    /// Chooses whether an entry may be enabled only once the device was told to drop what it had of it
+    /// Chooses whether an entry may be enabled only once the device was asked to drop what it had of it
     /// before, by CMD_CFGI_* and CMD_SYNC between the last change of its other words and that of the
     /// first. Without it, which is the default, the device is taken to read the first word first; the
     /// architecture does not promise that.

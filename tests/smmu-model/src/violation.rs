@@ -143,7 +143,7 @@ pub enum Violation {
         /// It was a write.
         write: bool,
     },
-    /// Memory was taken back that an enabled queue or stream table lies in, or that messages of an
+    /// Memory was taken back that an enabled queue or stream table lies in, or that MSIs of an
     /// enabled interrupt go to.
     TakenBackInUse {
         /// The first address of the memory.
@@ -166,11 +166,11 @@ pub enum Violation {
         /// The address of the entry or descriptor that is cached.
         from: u64,
     },
-    /// Memory was taken back that the message of a CMD_SYNC is still to be written to.
-    TakenBackBeforeMessage {
+    /// Memory was taken back that the MSI of a CMD_SYNC is still to be written to.
+    TakenBackBeforeMsi {
         /// The first address of the memory.
         address: u64,
-        /// The address of the message.
+        /// The address of the MSI.
         target: u64,
     },
     /// A stage-2 table was taken back of which translations are cached: no TLB invalidation of its VMID
@@ -315,8 +315,8 @@ pub enum Violation {
         /// What was written to CR0.
         cr0: u32,
     },
-    /// An interrupt was enabled while its message registers were never written since reset: the
-    /// message could go anywhere.
+    /// An interrupt was enabled while its MSI registers were never written since reset: the
+    /// MSI could go anywhere.
     UnknownDoorbell {
         /// The register that holds anything.
         register: Register,
@@ -338,7 +338,7 @@ pub enum Violation {
         /// What was written to CR0.
         cr0: u32,
     },
-    /// The device was told of a command that still sits in the store buffer of the CPU: no barrier.
+    /// The device was notified of a command that still sits in the store buffer of the CPU: no barrier.
     CommandNotVisible {
         /// The address of the command's word.
         address: u64,

@@ -13,8 +13,8 @@ use std::sync::Arc;
 
 use model_adapter::{Hook, ModelMemory, ModelRegisters, Steps};
 use psmmu::{
-    AbortBehaviour, ActivateError, AttachError, Clock, Config, DeactivateError, Delivery,
-    Interface, Memory, Psmmu, Running, Sizes, Wanted,
+    ActivateError, ActivateParams, AttachError, Clock, Config, DeactivateError, Delivery,
+    Interface, LiveQueues, Memory, Psmmu, QueueAbortPolicy, Sizes,
 };
 use shuttle::sync::atomic::{AtomicBool, Ordering};
 use shuttle::thread::{self, JoinHandle};
@@ -68,10 +68,10 @@ pub struct Machine {
 #[must_use]
 pub const fn config(log2: u8) -> Config {
     Config {
-        name: PSMMU,
+        psmmu_ptr: PSMMU,
         interface: Interface::Realm,
         delivery: Delivery::Wired { gerror: 111, eventq: 106, priq: 107 },
-        abort: AbortBehaviour::SpoilsQueue,
+        abort: QueueAbortPolicy::Discard,
         sizes: Sizes { streams: 8, commands: 4, events: log2, requests: log2 },
     }
 }
@@ -108,10 +108,10 @@ impl Machine {
     /// Activates the PSMMU.
     ///
     /// # Errors
-    /// Those of [`Psmmu::begin_activation`] and [`Psmmu::activate`].
+    /// Those of [`Psmmu::activate_begin`] and [`Psmmu::activate`].
     pub fn activate(&self) -> Result<(), ActivateError> {
-        let wanted = Wanted { page_requests: true, messages: None };
-        let activation = self.psmmu.begin_activation(wanted)?;
+        let wanted = ActivateParams { page_requests: true, msis: None };
+        let activation = self.psmmu.activate_begin(wanted)?;
         let activated = self.psmmu.activate(activation, self.memory.clone(), &*self.clock);
         activated.map_err(|failure| failure.error)
     }
@@ -153,7 +153,7 @@ impl Machine {
     /// Those of [`Psmmu::attach`].
     pub fn attach(&self) -> Result<(), AttachError> {
         let Memory { command_queue, event_queue, pri_queue, .. } = self.memory.clone();
-        let running = Running { event_queue, pri_queue, command_queue: Some(command_queue) };
+        let running = LiveQueues { event_queue, pri_queue, command_queue: Some(command_queue) };
         self.psmmu.attach(running, None, &*self.clock)
     }
 

@@ -5,7 +5,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use model_adapter::{ModelMemory, ModelRegisters, Owners, Pas, Ram, World, tracker};
+use model_adapter::{Harness, ModelMemory, ModelRegisters, Owners, Pas, Ram, tracker};
 use psmmu::{Directory, HostGranule, Psmmu, Responder, State};
 use psmmu_abi::{
     AddressRange, DonateRequest, Function, MemoryTransfer, Notification, ResultWord, Status,
@@ -22,7 +22,7 @@ const SIZE: u64 = 0x40_0000;
 const PARAMS: u64 = DRAM;
 /// A page for the lists of each thread.
 const LISTS: u64 = DRAM + 0x1000;
-/// The first granule that can be lent.
+/// The first granule that can be donated.
 const FIRST: u64 = DRAM + 0x20_0000 - 0x8000;
 
 /// X0 to X3 of an answer.
@@ -61,10 +61,10 @@ impl Reply {
 }
 
 struct Inner {
-    rmm: Rmm<'static, World<Switch>>,
+    rmm: Rmm<'static, Harness<Switch>>,
     ram: Ram,
     smmu: Smmu,
-    world: World<Switch>,
+    world: Harness<Switch>,
 }
 
 /// An RMM that is active, and its one PSMMU. Copies are the same RMM.
@@ -94,7 +94,7 @@ impl Monitor {
         let mut dram = Dram::default();
         dram.add(Bank::new(DRAM, SIZE).expect("a bank")).expect("room for it");
         let ram = Ram::of(&dram);
-        let world = World::new(ram.clone(), vec![(PSMMU, smmu.clone())], None, Switch);
+        let world = Harness::new(ram.clone(), vec![(PSMMU, smmu.clone())], None, Switch);
         // The RMM borrows for good what a test of some milliseconds leaves behind.
         let registers = ModelRegisters::with_hook(smmu.clone(), Switch);
         let psmmu: &'static ModelPsmmu = Box::leak(Box::new(Psmmu::new(config(2), registers)));
@@ -137,7 +137,7 @@ impl Monitor {
 
     /// Returns what the RMM runs in.
     #[must_use]
-    pub fn world(&self) -> &World<Switch> {
+    pub fn world(&self) -> &Harness<Switch> {
         &self.0.world
     }
 
@@ -147,7 +147,7 @@ impl Monitor {
         self.0.smmu.device()
     }
 
-    /// Returns a granule that can be lent: the one with this number. They lie in two regions.
+    /// Returns a granule that can be donated: the one with this number. They lie in two regions.
     #[must_use]
     pub const fn granule(number: u64) -> u64 {
         FIRST + number * 0x1000
@@ -291,7 +291,7 @@ impl Monitor {
         }
     }
 
-    /// Consumes what was told of `set`.
+    /// Consumes what was notified of `set`.
     #[must_use]
     pub fn consume(&self, set: u64) -> Status {
         self.call(Function::PsmmuEventConsume, [PSMMU, set, 0]).status()
@@ -323,7 +323,7 @@ impl Monitor {
     ///
     /// # Panics
     /// When it is not so.
-    pub fn check_at_rest(&self) {
+    pub fn check_quiesced(&self) {
         assert_eq!(self.realm(), [0; 0]);
         assert_eq!(self.psmmu().state(), State::Inactive);
         let mut device = self.device();

@@ -3,7 +3,7 @@
 //! An embedder that attaches, detaches, activates and deactivates one PSMMU on several CPUs at once. Each
 //! test runs under many schedules.
 
-use psmmu::{ActivateError, AttachError, DeactivateError, NoOwners, State};
+use psmmu::{ActivateError, AttachError, DeactivateError, NoVsmmu, State};
 use psmmu_abi::IrqSet;
 use smmu_model::{Record, Register};
 use thread_tests::{Machine, spawn, under_all_schedules};
@@ -181,7 +181,7 @@ fn end_beside_host(machine: &Machine, end: fn(&Machine)) -> u64 {
     }
     let host = spawn(machine, |machine| {
         for _ in 0..2 {
-            if machine.psmmu().notify(IrqSet::EVENTQ, &NoOwners).is_ok() {
+            if machine.psmmu().notify(IrqSet::EVENTQ, &NoVsmmu).is_ok() {
                 let _ = machine.psmmu().consume(IrqSet::EVENTQ);
             }
         }

@@ -19,7 +19,7 @@ fn join<T>(threads: impl IntoIterator<Item = JoinHandle<T>>) -> Vec<T> {
 }
 
 /// Repeats a call that another CPU is in the way of.
-fn patiently(mut call: impl FnMut() -> Status) -> Status {
+fn with_retries(mut call: impl FnMut() -> Status) -> Status {
     loop {
         match call() {
             Status::Busy => thread::yield_now(),
@@ -39,7 +39,7 @@ fn unless_busy(mut step: impl FnMut() -> Result<(), StreamError>) -> Result<(), 
 }
 
 /// Begins a table and donates nothing yet.
-fn begin_table(monitor: &Monitor, stream: u64) -> u64 {
+fn st_l2_create_begin(monitor: &Monitor, stream: u64) -> u64 {
     let reply = monitor.begin(Function::PsmmuStL2Create, stream);
     assert_eq!(reply.wants(), Some(MemoryTransfer::Donate), "{reply:?}");
     reply.outputs[0]
@@ -59,8 +59,9 @@ fn a_granule_that_several_move_is_in_one_world_at_the_end_and_each_move_counts_o
             spawn(&monitor, |monitor| {
                 let mut moves = [0, 0];
                 for _ in 0..2 {
-                    moves[0] += u32::from(patiently(|| monitor.delegate(0)) == Status::Success);
-                    moves[1] += u32::from(patiently(|| monitor.undelegate(0)) == Status::Success);
+                    moves[0] += u32::from(with_retries(|| monitor.delegate(0)) == Status::Success);
+                    moves[1] +=
+                        u32::from(with_retries(|| monitor.undelegate(0)) == Status::Success);
                 }
                 moves
             })
@@ -74,7 +75,7 @@ fn a_granule_that_several_move_is_in_one_world_at_the_end_and_each_move_counts_o
         if inside == 1 {
             assert_eq!(monitor.undelegate(0), Status::Success);
         }
-        monitor.check_at_rest();
+        monitor.check_quiesced();
     });
 }
 
@@ -83,7 +84,7 @@ fn the_rmm_leaves_service_with_nothing_delegated_or_begun_alone() {
     under_all_schedules(SCHEDULES, || {
         let monitor = Monitor::new();
         let leaving = spawn(&monitor, |monitor| {
-            patiently(|| monitor.ask(Function::RmmDeactivate)) == Status::Success
+            with_retries(|| monitor.ask(Function::RmmDeactivate)) == Status::Success
         });
         let delegation = spawn(&monitor, |monitor| monitor.delegate(9) == Status::Success);
         let activation = spawn(&monitor, |monitor| monitor.begin(Function::PsmmuActivate, 0));
@@ -103,8 +104,8 @@ fn the_rmm_leaves_service_with_nothing_delegated_or_begun_alone() {
         let end = if is_open { monitor.finish(0, begun, 0) } else { monitor.activate(0) };
         assert_eq!(end, Status::Success);
         assert_eq!(monitor.deactivate(0), Status::Success);
-        assert_eq!(patiently(|| monitor.ask(Function::RmmDeactivate)), Status::Success);
-        monitor.check_at_rest();
+        assert_eq!(with_retries(|| monitor.ask(Function::RmmDeactivate)), Status::Success);
+        monitor.check_quiesced();
     });
 }
 
@@ -112,7 +113,7 @@ fn the_rmm_leaves_service_with_nothing_delegated_or_begun_alone() {
 fn a_granule_is_taken_by_one_of_two_donations_and_an_undelegation() {
     under_all_schedules(SCHEDULES, || {
         let monitor = Monitor::active();
-        let handles = [0, 64].map(|stream| begin_table(&monitor, stream));
+        let handles = [0, 64].map(|stream| st_l2_create_begin(&monitor, stream));
         assert_eq!(monitor.delegate(3), Status::Success);
         let donors = [0, 1].map(|thread| {
             let handle = handles[thread];
@@ -133,7 +134,7 @@ fn a_granule_is_taken_by_one_of_two_donations_and_an_undelegation() {
             }
         }
         assert_eq!(monitor.deactivate(0), Status::Success);
-        monitor.check_at_rest();
+        monitor.check_quiesced();
     });
 }
 
@@ -141,7 +142,7 @@ fn a_granule_is_taken_by_one_of_two_donations_and_an_undelegation() {
 fn of_two_that_go_on_with_one_operation_one_ends_it() {
     under_all_schedules(SCHEDULES, || {
         let monitor = Monitor::active();
-        let handle = begin_table(&monitor, 0);
+        let handle = st_l2_create_begin(&monitor, 0);
         assert_eq!(monitor.delegate(3), Status::Success);
         assert_eq!(monitor.donate(0, handle, 3).outputs[0], 1);
         let threads = [(); 3].map(|()| spawn(&monitor, move |monitor| monitor.proceed(handle)));
@@ -151,7 +152,7 @@ fn of_two_that_go_on_with_one_operation_one_ends_it() {
         assert_eq!((won, lost), (1, 2), "{ends:?}");
         assert_eq!(monitor.run(0, Function::PsmmuStL2Destroy, 0, 8), Status::Success);
         assert_eq!(monitor.deactivate(0), Status::Success);
-        monitor.check_at_rest();
+        monitor.check_quiesced();
     });
 }
 
@@ -184,7 +185,7 @@ fn two_that_reclaim_from_one_operation_get_each_granule_once() {
         all.sort_unstable();
         assert_eq!(all, [0, 1, 2]);
         assert!(monitor.proceed(handle).is_success());
-        monitor.check_at_rest();
+        monitor.check_quiesced();
     });
 }
 
@@ -201,7 +202,7 @@ fn of_two_that_activate_by_operations_one_begins() {
         ends.sort_unstable_by_key(|status| *status as u8);
         assert_eq!(ends, [Status::Success, Status::ErrorInput]);
         assert_eq!(monitor.deactivate(0), Status::Success);
-        monitor.check_at_rest();
+        monitor.check_quiesced();
     });
 }
 
@@ -224,11 +225,11 @@ fn tables_come_and_go_on_several_cpus_while_events_are_served() {
         let host = spawn(&monitor, |monitor| {
             for address in 1..=3 {
                 monitor.device().record(Record::stage_2_write(8, address << 12));
-                let told = monitor.notify(2).expect("active");
+                let reported = monitor.notify(2).expect("active");
                 assert!(
-                    matches!(told.event, Event::Psmmu { input_address, .. }
+                    matches!(reported.event, Event::Psmmu { input_address, .. }
                     if input_address == address << 12),
-                    "{told:?}"
+                    "{reported:?}"
                 );
                 assert_eq!(monitor.consume(2), Status::Success);
             }
@@ -236,7 +237,7 @@ fn tables_come_and_go_on_several_cpus_while_events_are_served() {
         join(makers);
         host.join().unwrap();
         assert_eq!(monitor.deactivate(0), Status::Success);
-        monitor.check_at_rest();
+        monitor.check_quiesced();
     });
 }
 
@@ -269,7 +270,7 @@ fn one_table_that_several_make_and_destroy_is_made_and_destroyed_by_one_at_a_tim
             assert_eq!(monitor.run(0, Function::PsmmuStL2Destroy, 0, 8), Status::Success);
         }
         assert_eq!(monitor.deactivate(0), Status::Success);
-        monitor.check_at_rest();
+        monitor.check_quiesced();
     });
 }
 
@@ -298,7 +299,7 @@ fn a_table_does_not_go_under_a_stream_that_is_configured() {
             other => panic!("{other:?}"),
         }
         assert_eq!(monitor.deactivate(0), Status::Success);
-        monitor.check_at_rest();
+        monitor.check_quiesced();
     });
 }
 
@@ -316,16 +317,16 @@ fn a_psmmu_is_not_brought_to_rest_under_a_table() {
             (Status::ErrorInput, Status::Success) => {}
             other => panic!("{other:?}"),
         }
-        monitor.check_at_rest();
+        monitor.check_quiesced();
     });
 }
 
-/// Asks and consumes whatever the state is; nothing that is told may be of another life than the
+/// Asks and consumes whatever the state is; nothing that is reported may be of another life than the
 /// first.
 fn serve(monitor: &Monitor) {
     for _ in 0..3 {
         match monitor.notify(7) {
-            Ok(told) => assert!(told.event != Event::None || !told.pending),
+            Ok(reported) => assert!(reported.event != Event::None || !reported.pending),
             Err(status) => {
                 assert!(matches!(status, Status::ErrorInput | Status::ErrorDevice), "{status:?}")
             }
@@ -353,13 +354,13 @@ fn whoever_asks_or_activates_while_a_psmmu_is_brought_to_rest_does_no_harm() {
         match starter.join().unwrap() {
             Status::Success => {
                 assert_eq!(monitor.psmmu().state(), State::Active);
-                let told = monitor.notify(7).expect("active");
-                assert_eq!(told.event, Event::None, "of the life before");
+                let reported = monitor.notify(7).expect("active");
+                assert_eq!(reported.event, Event::None, "of the life before");
                 assert_eq!(monitor.deactivate(0), Status::Success);
             }
             status => assert_eq!(status, Status::ErrorInput),
         }
-        monitor.check_at_rest();
+        monitor.check_quiesced();
     });
 }
 
@@ -372,7 +373,7 @@ fn of_two_that_bring_a_psmmu_to_rest_one_gets_its_memory() {
         let mut ends = join(threads);
         ends.sort_unstable_by_key(|status| *status as u8);
         assert_eq!(ends, [Status::Success, Status::ErrorInput]);
-        monitor.check_at_rest();
+        monitor.check_quiesced();
     });
 }
 
@@ -399,6 +400,6 @@ fn a_psmmu_that_fails_while_it_is_brought_to_rest_is_not_anybody_elses_to_bring_
         assert_eq!(begun[0].wants(), Some(MemoryTransfer::Reclaim));
         assert_eq!(monitor.psmmu().state(), State::Deactivating);
         assert_eq!(monitor.finish(0, *begun[0], 8), Status::Success);
-        monitor.check_at_rest();
+        monitor.check_quiesced();
     });
 }

@@ -4,8 +4,8 @@
 
 use std::sync::{Arc, Mutex};
 
-use psmmu::smmu::Refusal;
-use psmmu::{ActivateError, NoOwners, State};
+use psmmu::smmu::NotServing;
+use psmmu::{ActivateError, NoVsmmu, State};
 use psmmu_abi::{Event, IrqSet};
 use shuttle::thread;
 use smmu_model::{Answerer, PageRequest, Record, Source};
@@ -18,14 +18,14 @@ const SCHEDULES: usize = 1500;
 ///
 /// Its lock is an ordinary one, as no switch of threads happens while it is held.
 #[derive(Clone, Debug, Default)]
-struct Told(Arc<Mutex<Vec<Event>>>);
+struct Reported(Arc<Mutex<Vec<Event>>>);
 
-impl Told {
+impl Reported {
     fn push(&self, event: Event) {
         self.0.lock().unwrap().push(event);
     }
 
-    /// The input addresses in the order they were told.
+    /// The input addresses in the order they were reported.
     fn inputs(&self) -> Vec<u64> {
         let events = self.0.lock().unwrap();
         events.iter().map(input).collect()
@@ -43,27 +43,33 @@ fn fault(machine: &Machine, address: u64) {
     machine.device().record(Record::stage_2_write(8, address));
 }
 
-/// Asks and consumes until told that nothing is pending, as the host's loop is.
-fn service(machine: &Machine, set: IrqSet, told: &Told) {
+/// Asks and consumes until reported that nothing is pending, as the host's loop is.
+fn service(machine: &Machine, set: IrqSet, reported: &Reported) {
     loop {
-        let told_now = machine.psmmu().notify(set, &NoOwners).expect("active");
-        if told_now.event == Event::None {
-            assert!(!told_now.pending, "nothing, and more of it");
+        let reported_now = machine.psmmu().notify(set, &NoVsmmu).expect("active");
+        if reported_now.event == Event::None {
+            assert!(!reported_now.pending, "nothing, and more of it");
             return;
         }
-        told.push(told_now.event);
+        reported.push(reported_now.event);
         machine.psmmu().consume(set).expect("active");
-        if !told_now.pending {
+        if !reported_now.pending {
             return;
         }
     }
 }
 
 /// Serves interrupts of `source` until `is_over`, one more time at the end if one is left.
-fn handle(machine: &Machine, taken: &Arc<Mutex<u32>>, source: Source, set: IrqSet, told: &Told) {
+fn handle(
+    machine: &Machine,
+    taken: &Arc<Mutex<u32>>,
+    source: Source,
+    set: IrqSet,
+    reported: &Reported,
+) {
     for _ in 0..8 {
         if take(machine, taken, source) {
-            service(machine, set, told);
+            service(machine, set, reported);
         }
         thread::yield_now();
     }
@@ -89,10 +95,11 @@ fn three_sources_served_at_once_are_each_reported_once_and_in_order() {
             (Source::Priq, IrqSet::PRIQ),
         ];
         let hosts = sources.map(|(source, set)| {
-            let (machine, taken, told) = (machine.clone(), Arc::clone(&taken), Told::default());
-            let mine = told.clone();
+            let (machine, taken, reported) =
+                (machine.clone(), Arc::clone(&taken), Reported::default());
+            let mine = reported.clone();
             let thread = thread::spawn(move || handle(&machine, &taken, source, set, &mine));
-            (source, set, thread, told)
+            (source, set, thread, reported)
         });
         let device = machine.clone();
         let device = thread::spawn(move || {
@@ -108,15 +115,15 @@ fn three_sources_served_at_once_are_each_reported_once_and_in_order() {
             }
         });
         device.join().unwrap();
-        for (source, set, thread, told) in hosts {
+        for (source, set, thread, reported) in hosts {
             thread.join().unwrap();
             if take(&machine, &taken, source) {
-                service(&machine, set, &told);
+                service(&machine, set, &reported);
             }
             if source == Source::Gerror {
-                assert_eq!(told.0.lock().unwrap().len(), 1);
+                assert_eq!(reported.0.lock().unwrap().len(), 1);
             } else {
-                assert_eq!(told.inputs(), [0x1000, 0x2000, 0x3000, 0x4000], "{source:?}");
+                assert_eq!(reported.inputs(), [0x1000, 0x2000, 0x3000, 0x4000], "{source:?}");
             }
         }
         let answers = machine.device().take_answers();
@@ -132,10 +139,11 @@ fn two_hosts_of_one_source_that_follow_the_loop_leave_nothing_behind_and_lose_no
         let machine = Machine::active(3);
         let taken = Arc::new(Mutex::new(0));
         let hosts = [(); 2].map(|()| {
-            let (machine, taken, told) = (machine.clone(), Arc::clone(&taken), Told::default());
-            let mine = told.clone();
+            let (machine, taken, reported) =
+                (machine.clone(), Arc::clone(&taken), Reported::default());
+            let mine = reported.clone();
             let run = move || handle(&machine, &taken, Source::Eventq, IrqSet::EVENTQ, &mine);
-            (thread::spawn(run), told)
+            (thread::spawn(run), reported)
         });
         let device = machine.clone();
         let device = thread::spawn(move || {
@@ -145,23 +153,23 @@ fn two_hosts_of_one_source_that_follow_the_loop_leave_nothing_behind_and_lose_no
             }
         });
         device.join().unwrap();
-        let mut told = Vec::new();
+        let mut reported = Vec::new();
         for (thread, mine) in hosts {
             thread.join().unwrap();
             // One host sees no event again once it has consumed it, nor an older one.
             let mine = mine.inputs();
             assert!(mine.is_sorted(), "{mine:?}");
-            told.extend(mine);
+            reported.extend(mine);
         }
-        let last = Told::default();
+        let last = Reported::default();
         if take(&machine, &taken, Source::Eventq) {
             service(&machine, IrqSet::EVENTQ, &last);
         }
-        told.extend(last.inputs());
-        told.sort_unstable();
-        told.dedup();
-        assert_eq!(told, [1, 2, 3, 4, 5, 6]);
-        // Both may be told the same event, and each event is taken once.
+        reported.extend(last.inputs());
+        reported.sort_unstable();
+        reported.dedup();
+        assert_eq!(reported, [1, 2, 3, 4, 5, 6]);
+        // Both may be reported the same event, and each event is taken once.
         assert_eq!(machine.psmmu().counters().events.consumed.get(), 6, "left behind");
     });
 }
@@ -177,12 +185,14 @@ fn of_two_that_activate_one_succeeds_and_notify_never_hangs() {
         let ask = machine.clone();
         let host = thread::spawn(move || {
             for set in [IrqSet::all(), IrqSet::EVENTQ, IrqSet::GERROR] {
-                match ask.psmmu().notify(set, &NoOwners) {
-                    Ok(told) => assert!(told.event == Event::None && !told.pending, "{told:?}"),
-                    Err(refusal) => assert_eq!(refusal, Refusal::NotActive),
+                match ask.psmmu().notify(set, &NoVsmmu) {
+                    Ok(reported) => {
+                        assert!(reported.event == Event::None && !reported.pending, "{reported:?}")
+                    }
+                    Err(refusal) => assert_eq!(refusal, NotServing::NotActive),
                 }
                 match ask.psmmu().consume(set) {
-                    Ok(()) | Err(Refusal::NotActive) => {}
+                    Ok(()) | Err(NotServing::NotActive) => {}
                     Err(refusal) => panic!("{refusal:?}"),
                 }
             }
@@ -196,9 +206,9 @@ fn of_two_that_activate_one_succeeds_and_notify_never_hangs() {
             assert!(states.contains(&loser), "{loser:?}");
         }
         fault(&machine, 1);
-        let told = Told::default();
-        service(&machine, IrqSet::EVENTQ, &told);
-        assert_eq!(told.inputs(), [1]);
+        let reported = Reported::default();
+        service(&machine, IrqSet::EVENTQ, &reported);
+        assert_eq!(reported.inputs(), [1]);
     });
 }
 
@@ -211,14 +221,14 @@ fn page_requests_are_answered_while_a_refused_command_is_repaired() {
         }
         // The first answer becomes a command that the device refuses: it stands still.
         machine.device().spoil_next_command([0xFF, 0]);
-        let (host, told) = (machine.clone(), Told::default());
-        let mine = told.clone();
+        let (host, reported) = (machine.clone(), Reported::default());
+        let mine = reported.clone();
         let pages = thread::spawn(move || service(&host, IrqSet::PRIQ, &mine));
         let errors = [(); 2].map(|()| {
             let host = machine.clone();
             thread::spawn(move || {
                 for _ in 0..3 {
-                    service(&host, IrqSet::GERROR, &Told::default());
+                    service(&host, IrqSet::GERROR, &Reported::default());
                     thread::yield_now();
                 }
             })
@@ -227,8 +237,8 @@ fn page_requests_are_answered_while_a_refused_command_is_repaired() {
         for thread in errors {
             thread.join().unwrap();
         }
-        service(&machine, IrqSet::GERROR, &Told::default());
-        assert_eq!(told.inputs(), [0x1000, 0x2000, 0x3000, 0x4000]);
+        service(&machine, IrqSet::GERROR, &Reported::default());
+        assert_eq!(reported.inputs(), [0x1000, 0x2000, 0x3000, 0x4000]);
         let answers = machine.device().take_answers();
         let groups: Vec<_> = answers.iter().map(|answer| answer.group).collect();
         assert_eq!(groups, [2, 3, 4], "all but the one that was refused");

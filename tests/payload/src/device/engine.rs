@@ -22,8 +22,8 @@ pub struct Registers {
     control: ReadPureWrite<u32>,
     _counts: [u32; 2],
     /// 0x10: 0 for no interrupt at the end.
-    message: ReadPureWrite<u64>,
-    _message_data: [u32; 2],
+    msi: ReadPureWrite<u64>,
+    _msi_data: [u32; 2],
     /// 0x20: of reads in 15:0, of writes in 31:16.
     attributes: ReadPureWrite<u32>,
     /// 0x24: 0 for ascending addresses.
@@ -62,7 +62,7 @@ pub fn start(registers: &mut UniqueMmioPointer<'_, Registers>, access: Access, a
     field!(*registers, port).write(0);
     field!(*registers, substream).write(u32::MAX);
     field!(*registers, control).write(0);
-    field!(*registers, message).write(0);
+    field!(*registers, msi).write(0);
     field!(*registers, attributes).write(ATTRIBUTES << 16 | ATTRIBUTES);
     field!(*registers, seed).write(0);
     field!(*registers, begin).write(at);

@@ -18,7 +18,7 @@ pub const ECAM: usize = 0x4000_0000;
 /// PCIe memory window below 4 GiB; nobody has assigned anything in it.
 pub const PCI_WINDOW: u64 = 0x5000_0000;
 
-/// Shared interrupts for messages: EVENTQ, GERROR. Of the 224 that the model has, two of the last:
+/// Shared interrupts for MSIs: EVENTQ, GERROR. Of the 224 that the model has, two of the last:
 /// no device of the model has a wire to them.
 pub const MESSAGES: Option<[u32; 2]> = Some([240, 241]);
 /// A device is on the Realm side when it has been locked by TDISP, which this RMM does not do.
@@ -37,7 +37,7 @@ pub const DMA_TARGET: u64 = IMAGE + 0x1000_0000;
 /// Bytes from [`DMA_TARGET`] to the next thing of interest.
 pub const DMA_TARGET_SIZE: u64 = 0x1000_0000;
 
-/// Memory that no image uses, which the host lends to the RMM.
+/// Memory that no image uses, which the host donates to the RMM.
 pub const POOL: u64 = 0x9000_0000;
 /// Granules from [`POOL`] on.
 pub const POOL_GRANULES: usize = 2048;

@@ -18,7 +18,7 @@ pub const ECAM: usize = 0x40_1000_0000;
 /// PCIe memory window below 4 GiB; nobody has assigned anything in it.
 pub const PCI_WINDOW: u64 = 0x1000_0000;
 
-/// Shared interrupts for messages: EVENTQ, GERROR. None: the SMMU has wires.
+/// Shared interrupts for MSIs: EVENTQ, GERROR. None: the SMMU has wires.
 pub const MESSAGES: Option<[u32; 2]> = None;
 /// A device is on the Realm side: by its property, or since the one interface of the SMMU stands in for the
 /// Realm one.
@@ -38,7 +38,7 @@ pub const DMA_TARGET: u64 = 0x5000_0000;
 /// Bytes from [`DMA_TARGET`] to the next thing of interest, this image.
 pub const DMA_TARGET_SIZE: u64 = IMAGE - DMA_TARGET;
 
-/// Memory that no image uses, which the host lends to the RMM.
+/// Memory that no image uses, which the host donates to the RMM.
 pub const POOL: u64 = 0x7000_0000;
 /// Granules from [`POOL`] on.
 pub const POOL_GRANULES: usize = 2048;

@@ -42,13 +42,13 @@ pub fn run(arguments: &Arguments) {
         usage("bad-input");
     }
     while_the_rmm_is_not_active();
-    let lender = bring_up::activate_rmm();
+    let donor = bring_up::activate_rmm();
     while_the_psmmu_is_not_active();
 
     let topology = bring_up::topology();
-    let mut bench = bring_up::interrupts_and_devices(&topology, lender);
-    bring_up::activate_psmmu(&mut bench.lender);
-    bring_up::create_table(&mut bench.lender, bring_up::TABLE);
+    let mut bench = bring_up::interrupts_and_devices(&topology, donor);
+    bring_up::activate_psmmu(&mut bench.donor);
+    bring_up::st_l2_create(&mut bench.donor, bring_up::TABLE);
     while_the_psmmu_is_active();
 
     let edu = bench.edu();

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! `bad-stream`: a stream without a level-2 stream table. Its record has no address, so the host is told
+//! `bad-stream`: a stream without a level-2 stream table. Its record has no address, so the host is reported
 //! none.
 
 use super::{Arguments, usage};

@@ -19,7 +19,7 @@ use heapless::Vec;
 use psmmu_abi::result::SMCCC_NOT_SUPPORTED;
 use psmmu_abi::{EventKind, Function, IrqSet, Notification, Version};
 
-use super::hand::{self, DONATE, INPUT, LIST, NOTHING, PARAMS, RECLAIM, Region};
+use super::manual::{self, DONATE, INPUT, LIST, NOTHING, PARAMS, RECLAIM, Region};
 use super::{Arguments, usage};
 use crate::arch::Masked;
 use crate::edu::{Access, Dma, Edu};
@@ -53,8 +53,8 @@ pub fn run(arguments: &Arguments) {
     };
     expect_that_instructions_are_counted();
     let mut bench = (!is_null).then(|| {
-        let lender = bring_up::activate_rmm();
-        bring_up::interrupts_and_devices(&bring_up::topology(), lender)
+        let donor = bring_up::activate_rmm();
+        bring_up::interrupts_and_devices(&bring_up::topology(), donor)
     });
     let page = PAGE.address();
     // To the end: the interrupts' handler would consume.
@@ -87,7 +87,7 @@ pub fn run(arguments: &Arguments) {
 
 /// Makes calls and counts them.
 struct Calls<'a> {
-    /// The device, if there is an RMM that would tell of it.
+    /// The device, if there is an RMM that would report of it.
     edu: Option<&'a mut Edu>,
 }
 
@@ -129,7 +129,7 @@ impl Calls<'_> {
 
     /// One granule to the Realm world and back.
     fn granules(&self) {
-        // An RMM that does nothing else is told which call to EL3 to make.
+        // An RMM that does nothing else is reported which call to EL3 to make.
         const TO_REALM: u64 = 0xC400_01B0;
         const FROM_REALM: u64 = 0xC400_01B1;
         let mut delegate = Count::calling_el3("delegate");
@@ -196,7 +196,7 @@ impl Calls<'_> {
         LIST.fill(0);
         self.longest(Function::OpMemDonate, [handle, list, 512], DONATE);
         let request = psmmu_abi::DonateRequest::from_x2(request);
-        let region = hand::Operation { handle, request }.find();
+        let region = manual::Operation { handle, request }.find();
         LIST.set_word(511, region.entry());
         self.longest(Function::OpMemDonate, [handle, list, 512], DONATE);
         self.longest(Function::OpCancel, [handle, 0, 0], RECLAIM);
@@ -237,8 +237,8 @@ impl Calls<'_> {
     /// The life of a PSMMU, several times; the last time it stays active.
     fn lives(&self) {
         let mut activate = Count::of_calls("activate", 5);
-        let mut create = Count::of_calls("create_table", 3);
-        let mut destroy = Count::of_calls("destroy_table", 3);
+        let mut create = Count::of_calls("st_l2_create", 3);
+        let mut destroy = Count::of_calls("st_l2_destroy", 3);
         let mut deactivate = Count::of_calls("deactivate", 3);
         PARAMS.fill(0);
         for round in 1..=ROUNDS {
@@ -269,7 +269,7 @@ impl Calls<'_> {
         for left in (0..regions).rev() {
             if !self.is_null() {
                 let request = psmmu_abi::DonateRequest::from_x2(request);
-                let region = hand::Operation { handle, request }.find();
+                let region = manual::Operation { handle, request }.find();
                 LIST.set_word(0, region.entry());
                 require!(all.push(region).is_ok(), "{}: too many regions", count.name);
             }
@@ -296,7 +296,7 @@ impl Calls<'_> {
         regions.iter().for_each(|region| region.take_back());
     }
 
-    /// NOTIFY, which must tell `wanted`.
+    /// NOTIFY, which must report `wanted`.
     fn notify(&self, count: &mut Count, wanted: Notification) {
         let outputs = self.make(count, NOTIFY, [SMMU, EVENTQ], 0);
         if self.edu.is_some() {
@@ -322,7 +322,7 @@ impl Calls<'_> {
         dma
     }
 
-    /// Events that come alone: each is staged by the NOTIFY that tells it.
+    /// Events that come alone: each is staged by the NOTIFY that reports it.
     fn one_event_at_a_time(&mut self) {
         let mut stages = Count::new("notify_stages_1");
         let mut consume = Count::new("consume_of_the_last");
@@ -347,16 +347,16 @@ impl Calls<'_> {
         for _ in 0..ROUNDS {
             let dma = self.fault(BATCH);
             for (number, event) in (1..).zip(dma.events()) {
-                let told = Notification { pending: number < BATCH, event };
+                let reported = Notification { pending: number < BATCH, event };
                 let notify = match number {
                     1 => &mut stages,
                     BATCH => &mut last,
                     _ => &mut staged,
                 };
-                self.notify(notify, told);
+                self.notify(notify, reported);
                 // Asked again for the last one, the RMM looks at the device.
                 if number < BATCH {
-                    self.notify(&mut repeated, told);
+                    self.notify(&mut repeated, reported);
                 }
                 self.consume(&mut consume);
                 self.consume(&mut consume_nothing);

@@ -47,15 +47,15 @@ pub fn run(arguments: &Arguments) {
         _ => None,
     };
     let Some(rounds) = rounds else { usage("life [ROUNDS]") };
-    let lender = bring_up::activate_rmm();
+    let donor = bring_up::activate_rmm();
     let topology = bring_up::topology();
-    let mut bench = bring_up::interrupts_and_devices(&topology, lender);
+    let mut bench = bring_up::interrupts_and_devices(&topology, donor);
     for round in 0..rounds {
         let full = round == 0 || round == rounds - 1;
         one(&mut bench, round, full);
     }
     pool::expect_whole();
-    events::expect_no_more_at_rest(events::count());
+    events::expect_no_more_quiesced(events::count());
     say!("{rounds} lives; {} granules came back wiped, none is lost", pool::wiped());
 }
 
@@ -63,10 +63,10 @@ pub fn run(arguments: &Arguments) {
 fn one(bench: &mut Bench, round: u32, full: bool) {
     let wiped = pool::wiped();
     let other = (1 + round * 7 % (TABLES - 1)) * STREAMS_PER_TABLE;
-    bring_up::activate_psmmu(&mut bench.lender);
-    bring_up::create_table(&mut bench.lender, TABLE);
-    bring_up::create_table(&mut bench.lender, other);
-    let held = bench.lender.held();
+    bring_up::activate_psmmu(&mut bench.donor);
+    bring_up::st_l2_create(&mut bench.donor, TABLE);
+    bring_up::st_l2_create(&mut bench.donor, other);
+    let held = bench.donor.held();
 
     let ways = if full { FAULTS.len() } else { 1 };
     for way in 0..ways {
@@ -81,18 +81,18 @@ fn one(bench: &mut Bench, round: u32, full: bool) {
         });
     }
 
-    bring_up::destroy_table(&mut bench.lender, other);
-    bring_up::destroy_table(&mut bench.lender, TABLE);
+    bring_up::st_l2_destroy(&mut bench.donor, other);
+    bring_up::st_l2_destroy(&mut bench.donor, TABLE);
     if full {
         fault(bench, |_, _| Dma::faulting(Fault::NoTable, Access::Write, 2));
     }
     for source in [IrqSet::GERROR, IrqSet::EVENTQ] {
         events::expect_nothing(source, "before PSMMU_DEACTIVATE");
     }
-    bring_up::deactivate_psmmu(&mut bench.lender);
+    bring_up::deactivate_psmmu(&mut bench.donor);
     expect_eq!(pool::out(), 0, "round {round}: granules that did not come back");
     expect_eq!(pool::wiped() - wiped, held, "round {round}: granules that came back wiped");
-    expect_eq!(bench.lender.lost(), 0, "round {round}: granules that are lost");
+    expect_eq!(bench.donor.leaked(), 0, "round {round}: granules that are lost");
 }
 
 /// Has each device make the DMA that `dma` chooses, all at once, and checks what the host hears.

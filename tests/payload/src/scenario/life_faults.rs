@@ -27,9 +27,9 @@ pub fn run(arguments: &Arguments) {
         usage("life-faults");
     }
     while_the_rmm_is_not_active();
-    let lender = bring_up::activate_rmm();
+    let donor = bring_up::activate_rmm();
     let topology = bring_up::topology();
-    let mut bench = bring_up::interrupts_and_devices(&topology, lender);
+    let mut bench = bring_up::interrupts_and_devices(&topology, donor);
     for (part, what) in [
         (granules::run as fn(), "granules"),
         (donations::run, "donations"),
@@ -42,12 +42,12 @@ pub fn run(arguments: &Arguments) {
     running::run(bench.edu());
     expect_that_nothing_is_lost("running");
     // What went wrong left nothing behind that a good life would meet.
-    bring_up::activate_psmmu(&mut bench.lender);
-    bring_up::create_table(&mut bench.lender, bring_up::TABLE);
-    bring_up::destroy_table(&mut bench.lender, bring_up::TABLE);
-    bring_up::deactivate_psmmu(&mut bench.lender);
+    bring_up::activate_psmmu(&mut bench.donor);
+    bring_up::st_l2_create(&mut bench.donor, bring_up::TABLE);
+    bring_up::st_l2_destroy(&mut bench.donor, bring_up::TABLE);
+    bring_up::deactivate_psmmu(&mut bench.donor);
     pool::expect_whole();
-    events::expect_no_more_at_rest(events::count());
+    events::expect_no_more_quiesced(events::count());
 }
 
 fn expect_that_nothing_is_lost(part: &str) {

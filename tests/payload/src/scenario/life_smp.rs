@@ -8,7 +8,7 @@
 //! - makes a level-2 table for streams of its own, and destroys it;
 //! - asks for events and consumes them, as the boot CPU does by interrupt.
 //!
-//! Besides, one CPU lends and reclaims by a list that another one gives to the Realm world and takes back
+//! Besides, one CPU donates and reclaims by a list that another one gives to the Realm world and takes back
 //! all the time: whatever the RMM finds there, it answers one of the statuses that it may, and the next
 //! try finds all as it was. At the end no event is lost, and no granule.
 
@@ -19,14 +19,14 @@ use psmmu_abi::{IrqSet, Status};
 use psmmu_host::psmmu::{self, STREAMS_PER_TABLE, Table};
 use psmmu_host::{Answer, Command, Meaning, RmiError};
 
-use super::hand::{DONATE, INPUT, NOTHING, RECLAIM, Region, registers};
+use super::manual::{DONATE, INPUT, NOTHING, RECLAIM, Region, registers};
 use super::{Arguments, raw, usage};
 use crate::bring_up::{self, Bench, must};
 use crate::edu::{Access, Dma};
 use crate::gic::MAX_CPUS;
 use crate::granule::Granule;
 use crate::platform::SMMU;
-use crate::pool::{self, GRANULE, Lender};
+use crate::pool::{self, GRANULE, MemoryDonor};
 use crate::smc::RMI;
 use crate::time::Deadline;
 use crate::{cpus, events, time};
@@ -45,7 +45,7 @@ const TABLES: u32 = 8;
 /// First StreamID of the table that the list of [`VANISHING`] is for.
 const LAST_TABLE: u32 = 0xFFC0;
 
-/// The CPU that lends by a list that is not always there, and the one that sees to that.
+/// The CPU that donates by a list that is not always there, and the one that sees to that.
 const LENDS: usize = 2;
 const TAKES_AWAY: usize = 3;
 
@@ -101,8 +101,8 @@ pub fn run(arguments: &Arguments) {
     }
     pool::granule(vanishing.address).fill(0);
     vanishing.free();
-    bring_up::destroy_table(&mut bench.lender, bring_up::TABLE);
-    bring_up::deactivate_psmmu(&mut bench.lender);
+    bring_up::st_l2_destroy(&mut bench.donor, bring_up::TABLE);
+    bring_up::deactivate_psmmu(&mut bench.donor);
     pool::expect_whole();
     let [taken, empty, gone] = [0, 1, 2].map(|which: usize| CAME[which].load(Ordering::Relaxed));
     say!(
@@ -130,12 +130,12 @@ fn faults(bench: &mut Bench) -> Vec<Dma, 64> {
 
 /// What the other CPUs do, with interrupts masked.
 fn work(index: usize) {
-    let mut lender = pool::lender(&PAGES[index]);
-    let (deadline, patience) = (Deadline::after(LIMIT), Deadline::after(PATIENCE));
+    let mut donor = pool::donor(&PAGES[index]);
+    let (deadline, retry_budget) = (Deadline::after(LIMIT), Deadline::after(PATIENCE));
     for round in 1.. {
         granules(round);
         fight(round);
-        table(&mut lender, index, round);
+        table(&mut donor, index, round);
         must(RMI.irq_notify(SMMU, IrqSet::EVENTQ | IrqSet::GERROR));
         events::try_poll(IrqSet::EVENTQ);
         match index {
@@ -143,7 +143,7 @@ fn work(index: usize) {
             TAKES_AWAY => take_away(),
             _ => {}
         }
-        if round >= ROUNDS || round >= FEWEST_ROUNDS && patience.has_passed() {
+        if round >= ROUNDS || round >= FEWEST_ROUNDS && retry_budget.has_passed() {
             DONE.fetch_or(1 << index, Ordering::Release);
         }
         if STOP.load(Ordering::Acquire) {
@@ -152,7 +152,7 @@ fn work(index: usize) {
         }
         require!(!deadline.has_passed(), "CPU {index} is in round {round} after {LIMIT} ms");
     }
-    expect_eq!((lender.held(), lender.lost()), (0, 0), "granules that CPU {index} has lent");
+    expect_eq!((donor.held(), donor.leaked()), (0, 0), "granules that CPU {index} has donated");
     if index == LENDS {
         RegionLent::get().take_back();
     }
@@ -187,13 +187,13 @@ fn fight(round: u32) {
 }
 
 /// A table for streams of this CPU's own.
-fn table(lender: &mut Lender, index: usize, round: u32) {
+fn table(donor: &mut MemoryDonor, index: usize, round: u32) {
     let stream = (1 + index as u32 * TABLES + round % TABLES) * STREAMS_PER_TABLE;
-    expect_eq!(must(psmmu::create_table(&RMI, lender, SMMU, stream)), Table::Created, "{stream}");
-    bring_up::destroy_table(lender, stream);
+    expect_eq!(must(psmmu::st_l2_create(&RMI, donor, SMMU, stream)), Table::Created, "{stream}");
+    bring_up::st_l2_destroy(donor, stream);
 }
 
-/// What [`LENDS`] lends again and again: one granule, delegated once.
+/// What [`LENDS`] donates again and again: one granule, delegated once.
 struct RegionLent;
 
 impl RegionLent {

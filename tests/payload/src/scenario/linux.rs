@@ -6,7 +6,7 @@
 //! aligned to 256, and tables that exist already.
 
 use psmmu_abi::{Function, MemoryCategory, TrackingState, features};
-use psmmu_host::psmmu::{self, QUIET, Table};
+use psmmu_host::psmmu::{self, PARAMS_NO_MSI, Table};
 use psmmu_host::{IntId, Interrupts, discover, rmm};
 
 use super::{Arguments, usage};
@@ -37,8 +37,8 @@ pub fn run(arguments: &Arguments) {
     for index in 0..features::COUNT {
         must(RMI.features(index));
     }
-    let mut lender = pool::lender(&LISTS);
-    must(rmm::start(&RMI, &mut lender, &mut Lent(&PAGE)));
+    let mut donor = pool::donor(&LISTS);
+    must(rmm::start(&RMI, &mut donor, &mut Lent(&PAGE)));
     for (base, top) in MEMORY {
         tracked(base, top, TrackingState::Fine);
     }
@@ -50,9 +50,9 @@ pub fn run(arguments: &Arguments) {
     let wired = Interrupts::Wired { gerror, eventq, priq: None };
     expect_eq!(topology.interrupts, wired, "how the PSMMU interrupts");
     require!(topology.rme, "{:?}: the driver does without a Realm side", topology.failure);
-    let mut bench = bring_up::interrupts_and_devices(&topology, lender);
-    let lender = &mut bench.lender;
-    must(psmmu::activate(&RMI, lender, SMMU, &mut Lent(&PAGE), &QUIET));
+    let mut bench = bring_up::interrupts_and_devices(&topology, donor);
+    let donor = &mut bench.donor;
+    must(psmmu::activate(&RMI, donor, SMMU, &mut Lent(&PAGE), &PARAMS_NO_MSI));
     events::poll(psmmu_abi::IrqSet::GERROR);
     events::poll(psmmu_abi::IrqSet::EVENTQ);
 
@@ -60,7 +60,7 @@ pub fn run(arguments: &Arguments) {
     let first = bench.edus.iter().map(|edu| edu.stream & !(ALIGNMENT - 1));
     for (index, stream) in first.enumerate() {
         let wanted = if index == 0 { Table::Created } else { Table::Exists };
-        let made = must(psmmu::create_table(&RMI, lender, SMMU, stream));
+        let made = must(psmmu::st_l2_create(&RMI, donor, SMMU, stream));
         expect_eq!(made, wanted, "the table of device {index}");
     }
     let mut end = events::count();
@@ -73,10 +73,10 @@ pub fn run(arguments: &Arguments) {
     events::expect_no_more_than(end);
 
     // They go, and so does the driver.
-    bring_up::destroy_table(lender, 0);
-    let again = psmmu::destroy_table(&RMI, lender, SMMU, 0);
+    bring_up::st_l2_destroy(donor, 0);
+    let again = psmmu::st_l2_destroy(&RMI, donor, SMMU, 0);
     require!(again.is_err(), "a table can be destroyed twice: {again:?}");
-    bring_up::deactivate_psmmu(lender);
+    bring_up::deactivate_psmmu(donor);
     let state = must(RMI.rmm_state());
     expect_eq!(state, 1, "the state of the RMM at the end");
     pool::expect_whole();

@@ -55,7 +55,7 @@ pub fn run(arguments: &Arguments) {
     };
     let Some(kexecs) = kexecs else { usage("linux-newest [KEXECS]") };
     start();
-    let mut bench = bring_up::interrupts_and_devices(&bring_up::topology(), pool::lender(&LIST));
+    let mut bench = bring_up::interrupts_and_devices(&bring_up::topology(), pool::donor(&LIST));
     for kexec in 0..=kexecs {
         if kexec != 0 {
             start();
@@ -70,7 +70,7 @@ pub fn run(arguments: &Arguments) {
         }
     }
     pool::expect_whole();
-    events::expect_no_more_at_rest(events::count());
+    events::expect_no_more_quiesced(events::count());
 }
 
 /// Makes a call, and returns X0 to X3.

@@ -7,9 +7,9 @@
 
 use psmmu_abi::{ErrorCause, Event, IrqSet, MsiMessage, PsmmuParamsFlags};
 use psmmu_host::psmmu;
-use psmmu_host::{Interrupts, Source, Vector, Vectors, World};
+use psmmu_host::{Interrupts, SecurityState, Source, Vector, Vectors};
 
-use super::hand::Region;
+use super::manual::Region;
 use super::{Arguments, usage};
 use crate::bring_up::{self, Bench, TABLE, must};
 use crate::edu::{Access, Dma};
@@ -35,10 +35,10 @@ pub fn run(arguments: &Arguments) {
     if !arguments.is_empty() {
         usage("msi");
     }
-    let lender = bring_up::activate_rmm();
+    let donor = bring_up::activate_rmm();
     let topology = bring_up::topology();
     expect_eq!(topology.interrupts, Interrupts::Msi, "how the PSMMU interrupts");
-    let mut bench = bring_up::interrupts_and_devices(&topology, lender);
+    let mut bench = bring_up::interrupts_and_devices(&topology, donor);
 
     activate(&mut bench, DOORBELLS.address());
     sent_when_the_queue_was_empty(&mut bench);
@@ -59,10 +59,10 @@ pub fn run(arguments: &Arguments) {
 fn activate(bench: &mut Bench, eventq: u64) {
     let vectors = Vectors::new(false, &Interrupts::Msi);
     let msi = |index| match vectors.vector(index)? {
-        Vector { world: World::Realm, source: Source::Eventq } => {
+        Vector { world: SecurityState::Realm, source: Source::Eventq } => {
             Some(MsiMessage { address: eventq, data: EVENTQ.into() })
         }
-        Vector { world: World::Realm, source: Source::Gerror } => {
+        Vector { world: SecurityState::Realm, source: Source::Gerror } => {
             Some(MsiMessage { address: DOORBELLS.address() + 8, data: GERROR.into() })
         }
         _ => None,
@@ -70,15 +70,15 @@ fn activate(bench: &mut Bench, eventq: u64) {
     let parameters = vectors.parameters(msi, PsmmuParamsFlags::empty());
     let parameters = parameters.unwrap_or_else(|error| fail!("{error}"));
     DOORBELLS.fill(0);
-    must(psmmu::activate(&RMI, &mut bench.lender, SMMU, &mut Lent(&PAGE), &parameters));
+    must(psmmu::activate(&RMI, &mut bench.donor, SMMU, &mut Lent(&PAGE), &parameters));
     events::poll(IrqSet::GERROR);
     events::poll(IrqSet::EVENTQ);
-    bring_up::create_table(&mut bench.lender, TABLE);
+    bring_up::st_l2_create(&mut bench.donor, TABLE);
 }
 
 fn deactivate(bench: &mut Bench) {
-    bring_up::destroy_table(&mut bench.lender, TABLE);
-    bring_up::deactivate_psmmu(&mut bench.lender);
+    bring_up::st_l2_destroy(&mut bench.donor, TABLE);
+    bring_up::deactivate_psmmu(&mut bench.donor);
 }
 
 fn sent_when_the_queue_was_empty(bench: &mut Bench) {

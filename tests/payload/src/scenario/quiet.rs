@@ -20,7 +20,7 @@ pub fn run(arguments: &Arguments) {
     let mut bench = bring_up::all();
     require!(!bench.edus.is_empty(), "there is no edu device");
     for edu in bench.edus.iter().filter(|edu| edu.stream >= STREAMS_PER_TABLE) {
-        bring_up::create_table(&mut bench.lender, edu.stream);
+        bring_up::st_l2_create(&mut bench.donor, edu.stream);
     }
     for edu in &mut bench.edus {
         for access in [Access::Write, Access::Read] {

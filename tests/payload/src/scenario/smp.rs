@@ -112,14 +112,14 @@ fn wait(cpus: &AtomicU32, all: u32, what: &str) {
 fn work(index: usize) {
     let bit = 1 << index;
     ARRIVED.fetch_or(bit, Ordering::Release);
-    let (deadline, patience) = (Deadline::after(LIMIT), Deadline::after(PATIENCE));
+    let (deadline, retry_budget) = (Deadline::after(LIMIT), Deadline::after(PATIENCE));
     for round in 1.. {
         check_version();
         for set in [IrqSet::EVENTQ, IrqSet::GERROR | IrqSet::EVENTQ] {
             must(RMI.irq_notify(SMMU, set));
         }
         check_info(index);
-        if round >= ROUNDS || round >= FEWEST_ROUNDS && patience.has_passed() {
+        if round >= ROUNDS || round >= FEWEST_ROUNDS && retry_budget.has_passed() {
             ASKED.fetch_or(bit, Ordering::Release);
         }
         if PART.load(Ordering::Acquire) != ASK {
@@ -159,7 +159,7 @@ fn check_info(index: usize) {
     page.scribble();
     must(RMI.psmmu_info(SMMU, page.address()));
     let written = page.words();
-    let events::Wires { gerror, eventq } = events::wires();
+    let events::WiredIrqs { gerror, eventq } = events::wired_irqs();
     let delivery = IrqDelivery::Wired;
     let wanted = PsmmuInfoFields { delivery, gerror, eventq, priq: 0, cmdq_sync: 0 };
     let (fields, rest) = written.split_at(PsmmuInfoFields::WORDS);

@@ -21,13 +21,13 @@ pub fn run(arguments: &Arguments) {
         _ => None,
     };
     let Some(rounds) = rounds else { usage("storm [ROUNDS]") };
-    let lender = bring_up::activate_rmm();
+    let donor = bring_up::activate_rmm();
     let topology = bring_up::topology();
-    let mut bench = bring_up::interrupts_and_devices(&topology, lender);
+    let mut bench = bring_up::interrupts_and_devices(&topology, donor);
     for round in 0..rounds {
-        events::set_at_rest(false);
-        bring_up::activate_psmmu(&mut bench.lender);
-        bring_up::create_table(&mut bench.lender, TABLE);
+        events::set_default_ste(false);
+        bring_up::activate_psmmu(&mut bench.donor);
+        bring_up::st_l2_create(&mut bench.donor, TABLE);
         let (first, dma) = (events::count(), Dma::new(Access::Write, 2));
         bench.edus[0].run(dma);
         events::wait_for(first + 2);
@@ -36,9 +36,9 @@ pub fn run(arguments: &Arguments) {
         let storm = Dma::new(Access::Write, MAX_WORDS);
         bench.edus.iter_mut().for_each(|edu| edu.start(storm));
         time::pass(FIRST + round % ROUNDS);
-        bring_up::destroy_table(&mut bench.lender, TABLE);
-        events::set_at_rest(true);
-        bring_up::deactivate_psmmu(&mut bench.lender);
+        bring_up::st_l2_destroy(&mut bench.donor, TABLE);
+        events::set_default_ste(true);
+        bring_up::deactivate_psmmu(&mut bench.donor);
         expect_eq!(pool::out(), 0, "round {round}: granules that did not come back");
         // What the devices still do reaches no memory that was the PSMMU's.
         pool::expect_whole();

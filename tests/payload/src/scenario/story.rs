@@ -31,18 +31,18 @@ pub fn run(arguments: &Arguments) {
     let has_two_sides = REALM_TRAFFIC && smmu::has_realm_side();
     for (index, edu) in bench.edus.iter_mut().enumerate() {
         if !REALM_TRAFFIC {
-            tell_outside(edu);
+            report_outside(edu);
             continue;
         }
         if has_two_sides && edu.stream == HOST_STREAM {
             continue;
         }
-        tell(edu, Access::Write, 1);
+        report(edu, Access::Write, 1);
         if edu.stream < bad_stream::FIRST {
-            tell(edu, Access::Read, 1);
+            report(edu, Access::Read, 1);
         }
         if index == 0 {
-            tell(edu, Access::Write, BURST);
+            report(edu, Access::Write, BURST);
         }
     }
     if has_two_sides {
@@ -55,7 +55,7 @@ pub fn run(arguments: &Arguments) {
 
 /// Has a device of the host access memory, which its own side of the SMMU aborts: nothing has configured
 /// that.
-fn tell_outside(edu: &mut Edu) {
+fn report_outside(edu: &mut Edu) {
     for access in [Access::Write, Access::Read] {
         let dma = Dma::new(access, 1);
         let target = Target::of(dma);
@@ -68,7 +68,7 @@ fn tell_outside(edu: &mut Edu) {
 }
 
 /// Has the device fault, prints the events and checks them.
-fn tell(edu: &mut Edu, access: Access, words: u32) {
+fn report(edu: &mut Edu, access: Access, words: u32) {
     let has_table = edu.stream < bad_stream::FIRST;
     let fault = if has_table { Fault::Translation } else { Fault::NoTable };
     let dma = Dma::faulting(fault, access, words);

@@ -46,8 +46,8 @@ pub fn run(arguments: &Arguments) {
     delegate_tests();
     let mut bench = {
         // The rest of a host, which its client has not.
-        let lender = pool::lender(&BUFFER);
-        bring_up::interrupts_and_devices(&bring_up::topology(), lender)
+        let donor = pool::donor(&BUFFER);
+        bring_up::interrupts_and_devices(&bring_up::topology(), donor)
     };
     for life in 0..LIVES {
         psmmu_test(bench.edu(), life);
@@ -55,7 +55,7 @@ pub fn run(arguments: &Arguments) {
         expect_eq!(pool::out(), 0, "life {life}: granules that did not come back");
     }
     pool::expect_whole();
-    events::expect_no_more_at_rest(events::count());
+    events::expect_no_more_quiesced(events::count());
 }
 
 /// Calls `function` with `arguments` and other numbers in all registers behind them. Returns X0 to X3.

@@ -42,7 +42,7 @@ fn main() {
     };
     let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("the clock is set");
     let first = now.as_millis() as u64;
-    let (start, mut told) = (Instant::now(), Duration::ZERO);
+    let (start, mut reported) = (Instant::now(), Duration::ZERO);
     let (mut steps, mut walks) = (0, 0);
     let mut tally = Tally::new();
     println!("walk: seeds from {first}");
@@ -52,9 +52,9 @@ fn main() {
             hostile(first + walks * HOSTS + host, hostile::STEPS, &mut tally);
         }
         walks += 1;
-        if start.elapsed() - told >= Duration::from_secs(10) {
-            told = start.elapsed();
-            println!("walk: {steps} steps in {} seconds", told.as_secs());
+        if start.elapsed() - reported >= Duration::from_secs(10) {
+            reported = start.elapsed();
+            println!("walk: {steps} steps in {} seconds", reported.as_secs());
         }
     }
     let (hosts, calls) = (walks * HOSTS, tally.values().sum::<u64>());

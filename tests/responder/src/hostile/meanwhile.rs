@@ -83,7 +83,7 @@ impl Host {
             4 => device.page_request(PageRequest::last_of(8, numbers.below(512) as u16, 0x7000)),
             5 => device.raise([1 << 2, 1 << 3, 1 << 4, 1 << 5, 1 << 9][numbers.below(5) as usize]),
             6 => device.spoil_next_command([0xFF, 0]),
-            7 => device.set_deaf(numbers.once_in(3)),
+            7 => device.set_not_responding(numbers.once_in(3)),
             8 => {
                 let is_gone = numbers.once_in(6);
                 device.set_gone(is_gone);
@@ -102,8 +102,8 @@ impl Host {
                 let mut access = 0;
                 device.on_access(move |device, _| {
                     match access {
-                        now if now == from => device.set_deaf(true),
-                        now if now == from + until => device.set_deaf(false),
+                        now if now == from => device.set_not_responding(true),
+                        now if now == from + until => device.set_not_responding(false),
                         _ => {}
                     }
                     access += 1;

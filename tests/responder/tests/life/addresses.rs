@@ -4,7 +4,8 @@
 //! place, which the host could choose.
 
 use psmmu::{
-    ActivateError, Activation, AttachError, Memory, NotActivated, Psmmu, Running, State, Wanted,
+    ActivateError, ActivateParams, Activation, AttachError, LiveQueues, Memory, NotActivated,
+    Psmmu, State,
 };
 use responder_tests::raw::{ONE_GRANULE, entry, fid, range, wanted, x0};
 use responder_tests::{
@@ -87,7 +88,7 @@ fn a_donation_that_the_device_cannot_address_is_refused() {
             request = next;
         }
         is_refused(&machine, handle, granules);
-        machine.check_at_rest();
+        machine.check_quiesced();
         assert_eq!(machine.device().accesses().1, 0, "the device never got the address");
         live(&machine);
     }
@@ -114,7 +115,7 @@ fn an_msi_that_the_device_cannot_address_is_refused() {
     use psmmu::Delivery;
     use psmmu_abi::{MsiMessage, PsmmuParamsFlags};
 
-    let options = Options { delivery: Delivery::Messages, ..Options::default() };
+    let options = Options { delivery: Delivery::Msi, ..Options::default() };
     let device = Config::default().with_address_bits(32);
     let machine = Machine::with_device(options, device).with_active_rmm();
     let (low, high) = (0x0808_0040, 1 << 32 | 0x0808_0040);
@@ -138,10 +139,10 @@ impl Rig {
     fn new(device: Config) -> Self {
         let smmu = Smmu::new(device);
         let config = psmmu::Config {
-            name: PSMMU,
+            psmmu_ptr: PSMMU,
             interface: psmmu::Interface::Realm,
             delivery: psmmu::Delivery::Disabled,
-            abort: psmmu::AbortBehaviour::SpoilsQueue,
+            abort: psmmu::QueueAbortPolicy::Discard,
             sizes: psmmu::Sizes { streams: 8, commands: 4, events: 4, requests: 4 },
         };
         let psmmu = Psmmu::new(config, ModelRegisters::new(smmu.clone()));
@@ -164,7 +165,7 @@ impl Rig {
     }
 
     fn begun(&self) -> Activation {
-        self.psmmu.begin_activation(Wanted::default()).expect("it is inactive")
+        self.psmmu.activate_begin(ActivateParams::default()).expect("it is inactive")
     }
 }
 
@@ -196,7 +197,7 @@ fn a_completion_word_that_the_device_cannot_address_is_not_used() {
         let commands = [psmmu::command::Command::CFGI_ALL];
         assert_eq!(rig.psmmu.run_commands(&rig.clock, &commands), Ok(()));
         rig.smmu.device().fault(0x5000);
-        let notified = rig.psmmu.notify(psmmu_abi::IrqSet::EVENTQ, &psmmu::NoOwners).unwrap();
+        let notified = rig.psmmu.notify(psmmu_abi::IrqSet::EVENTQ, &psmmu::NoVsmmu).unwrap();
         assert_eq!(inputs(&[notified.event]), [0x5000]);
     }
 }
@@ -223,7 +224,7 @@ fn an_attached_queue_that_the_device_cannot_address_is_refused() {
         write(register, value);
     }
     assert_eq!(rig.smmu.device().take_violations().len(), 1, "the driver's own");
-    let running = Running { event_queue, pri_queue: None, command_queue: None };
+    let running = LiveQueues { event_queue, pri_queue: None, command_queue: None };
     assert_eq!(rig.psmmu.attach(running, None, &rig.clock), Err(AttachError::Memory));
     assert_eq!(rig.psmmu.state(), State::Inactive);
 }

@@ -70,7 +70,7 @@ fn other_cpus_are_busy_while_one_waits_for_the_device() {
     assert_eq!(destroy(&machine, 128), x0::SUCCESS);
     assert_eq!(destroy(&machine, 64), x0::SUCCESS);
     assert_eq!(deactivate(&machine), x0::SUCCESS);
-    machine.check_at_rest();
+    machine.check_quiesced();
 }
 
 #[test]

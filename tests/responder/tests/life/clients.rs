@@ -35,7 +35,7 @@ fn linux_leads_several_lives_in_one_boot() {
         for command in life(PSMMU) {
             assert_eq!(run(&machine, command), x0::SUCCESS, "{command:x?}");
         }
-        machine.check_at_rest();
+        machine.check_quiesced();
     }
 }
 
@@ -58,7 +58,7 @@ fn tf_a_tests_leads_several_lives_in_one_boot() {
             assert_eq!(client.run(function, &arguments[..count]), Ok(()), "{function:#x}");
         }
         assert_eq!(client.pages, 0);
-        machine.check_at_rest();
+        machine.check_quiesced();
     }
     live(&machine);
 }
@@ -110,7 +110,7 @@ fn take_turns(first: u32, second: u32) {
     }
     assert!(both > 5, "both have operations open at the same time");
     assert_eq!(client.pages, 0);
-    machine.check_at_rest();
+    machine.check_quiesced();
 }
 
 #[test]
@@ -138,5 +138,5 @@ fn both_on_one_psmmu_are_kept_apart() {
     assert_eq!(client.run(fid::ST_L2_DESTROY, &[PSMMU, 0]), Ok(()));
     assert_eq!(run(&machine, [fid::ST_L2_DESTROY, PSMMU, 64]), x0::SUCCESS);
     assert_eq!(client.run(fid::PSMMU_DEACTIVATE, &[PSMMU]), Ok(()));
-    machine.check_at_rest();
+    machine.check_quiesced();
 }

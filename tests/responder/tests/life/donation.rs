@@ -237,7 +237,7 @@ fn a_refused_donation_ends_an_operation_that_holds_nothing() {
     let (machine, handle) = asking();
     assert_eq!(machine.donate(handle, &[entry(NO_MEMORY, 2)]), REFUSED);
     // No further call is needed, as Linux makes none; that of TF-A-Tests gets the same error.
-    machine.check_at_rest();
+    machine.check_quiesced();
     assert_eq!(machine.proceed(handle), (x0::INPUT, 0));
     assert_eq!(machine.ask(fid::OP_MEM_RECLAIM, [handle, RAW_LIST, 4]), [x0::INPUT, 0, 0, 0]);
     live(&machine);

@@ -117,7 +117,7 @@ fn what_asks_for_memory_is_cancelled_and_gives_back_what_it_has() {
             machine.reclaim_all(handle);
         }
         assert_eq!(machine.proceed(handle), (x0::INPUT, 0));
-        machine.check_at_rest();
+        machine.check_quiesced();
         live(&machine);
     }
     let machine = active();
@@ -154,7 +154,7 @@ fn a_host_that_has_no_memory_stops_what_asks_for_it_and_gets_back_what_it_gave()
     let stop = |handle| machine.ask(fid::OP_CONTINUE, [handle, STOP, 9]);
     let (handle, _) = machine.begin_activate();
     assert_eq!(stop(handle), [x0::INPUT, 0, 0, 0], "it had given nothing");
-    machine.check_at_rest();
+    machine.check_quiesced();
     let (handle, request) = machine.begin_activate();
     machine.give(handle, request);
     assert_eq!(stop(handle), [x0::RECLAIM, handle, 0, 0]);
@@ -181,7 +181,7 @@ fn operations_that_are_too_many_are_blocked_and_begin_nothing() {
     }
     (0..9).for_each(|table| assert_eq!(destroy(&machine, 64 * table), x0::SUCCESS));
     assert_eq!(deactivate(&machine), x0::SUCCESS);
-    machine.check_at_rest();
+    machine.check_quiesced();
 }
 
 #[test]

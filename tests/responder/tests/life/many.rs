@@ -55,7 +55,7 @@ fn each_lives_its_life_and_no_other_is_touched() {
         alone(&machine, index, || run(&machine, fid::ST_L2_DESTROY, index, 64 * index as u64));
         alone(&machine, index, || run(&machine, fid::PSMMU_DEACTIVATE, index, 0));
     }
-    machine.check_at_rest();
+    machine.check_quiesced();
 }
 
 #[test]
@@ -86,7 +86,7 @@ fn a_flood_on_one_costs_the_others_nothing() {
 fn one_that_is_gone_or_deaf_costs_the_others_nothing() {
     let machine = active();
     machine.device_of(3).set_gone(true);
-    machine.device_of(4).set_deaf(true);
+    machine.device_of(4).set_not_responding(true);
     alone(&machine, 3, || machine.service_of(name(3), IrqSet::GERROR).len());
     let status = alone(&machine, 4, || machine.status(fid::PSMMU_DEACTIVATE, [name(4), 0, 0]));
     assert_eq!(status, x0::DEVICE);
@@ -117,5 +117,5 @@ fn as_many_as_there_are_places_are_activated_at_the_same_time() {
     }
     run(&machine, fid::PSMMU_ACTIVATE, 8, HOST_PAGE);
     (0..9).for_each(|index| run(&machine, fid::PSMMU_DEACTIVATE, index, 0));
-    machine.check_at_rest();
+    machine.check_quiesced();
 }

@@ -20,7 +20,7 @@ const TRIES: u32 = 9;
 
 /// What goes wrong with one allocation.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Trouble {
+enum TraceEvent {
     /// There is no memory.
     None,
     /// Memory that was not delegated is donated.
@@ -43,7 +43,7 @@ enum End {
 /// A kernel whose allocation with this number, counted from 0, goes wrong.
 struct Kernel<'a> {
     machine: &'a Machine,
-    trouble: Option<(u32, Trouble)>,
+    trouble: Option<(u32, TraceEvent)>,
 }
 
 impl<'a> Kernel<'a> {
@@ -102,20 +102,20 @@ impl<'a> Kernel<'a> {
         let now = self.trouble.filter(|&(number, _)| number == 0).map(|(_, trouble)| trouble);
         self.trouble =
             self.trouble.and_then(|(number, trouble)| Some((number.checked_sub(1)?, trouble)));
-        if now == Some(Trouble::None) {
+        if now == Some(TraceEvent::None) {
             return None;
         }
         let address = self.machine.heap.take(granules);
-        if now != Some(Trouble::Undelegated) {
+        if now != Some(TraceEvent::Undelegated) {
             self.each(fid::RANGE_DELEGATE, address, granules);
         }
         self.machine.host.set_word(LIST, 0, raw::entry(address, granules));
-        let list = if now == Some(Trouble::BadList) { LIST + 4 } else { LIST };
+        let list = if now == Some(TraceEvent::BadList) { LIST + 4 } else { LIST };
         let answer = self.call(fid::OP_MEM_DONATE, [handle, list, 1]);
         assert_eq!(answer[1], if now.is_none() { granules } else { 0 }, "X1 of a donation");
         match now {
             None => {}
-            Some(Trouble::Undelegated) => {
+            Some(TraceEvent::Undelegated) => {
                 Ram::granules(address, granules * 0x1000).for_each(|granule| {
                     self.machine.host.fill(granule, 0);
                     self.machine.heap.put(granule);
@@ -163,9 +163,9 @@ fn machine() -> Machine {
 }
 
 /// What an operation ends with when something goes wrong with a region, and it holds some before.
-fn expected(trouble: Trouble, holds: u32) -> End {
+fn expected(trouble: TraceEvent, holds: u32) -> End {
     match (trouble, holds) {
-        (Trouble::None, _) => End::Cancelled(x0::INPUT),
+        (TraceEvent::None, _) => End::Cancelled(x0::INPUT),
         (_, 0) => End::Donation(x0::INPUT),
         (..) => End::Status(x0::INPUT),
     }
@@ -176,12 +176,12 @@ fn memory_that_fails_at_each_allocation_comes_back_and_blocks_nothing() {
     let machine = machine();
     let flags = machine.flags();
     let mut kernel = Kernel::new(&machine);
-    for trouble in [Trouble::None, Trouble::Undelegated, Trouble::BadList] {
+    for trouble in [TraceEvent::None, TraceEvent::Undelegated, TraceEvent::BadList] {
         for allocation in 0..4 {
             for _ in 0..TRIES {
                 kernel.trouble = Some((allocation, trouble));
                 assert_eq!(kernel.execute(ACTIVATE), expected(trouble, allocation));
-                machine.check_at_rest();
+                machine.check_quiesced();
             }
             kernel.trouble = None;
             assert_eq!(kernel.execute(ACTIVATE), End::Success, "the next try");
@@ -194,7 +194,7 @@ fn memory_that_fails_at_each_allocation_comes_back_and_blocks_nothing() {
             for command in [CREATE, DESTROY, DEACTIVATE] {
                 assert_eq!(kernel.execute(command), End::Success, "the next try");
             }
-            machine.check_at_rest();
+            machine.check_quiesced();
         }
     }
     live(&machine);
@@ -232,5 +232,5 @@ fn twenty_kernels_follow_each_other_in_one_boot() {
         assert_eq!(machine.status(fid::CONFIG_SET, [LIST, 7, 7]), x0::SUCCESS);
         assert_eq!(machine.status(fid::RMM_ACTIVATE, [7, 7, 7]), x0::SUCCESS);
     }
-    machine.check_at_rest();
+    machine.check_quiesced();
 }

@@ -52,7 +52,7 @@ fn a_list_takes_as_many_entries_as_fit_and_no_word_more() {
         }
         assert_eq!((granules, made), (4, calls), "room for {room}");
         assert_eq!(machine.proceed(handle), (x0::SUCCESS, 0));
-        machine.check_at_rest();
+        machine.check_quiesced();
     }
 }
 
@@ -62,7 +62,7 @@ fn room_for_nothing_gives_nothing() {
     assert_eq!(reclaim(&machine, handle, RAW_LIST, 0), (x0::RECLAIM, 0));
     assert_eq!(machine.proceed(handle), (x0::RECLAIM, 0), "it does not end without");
     assert_eq!(machine.finish(handle), x0::SUCCESS);
-    machine.check_at_rest();
+    machine.check_quiesced();
 }
 
 #[test]
@@ -75,7 +75,7 @@ fn a_list_near_the_end_of_its_page_takes_what_fits_there() {
     assert_eq!(take_home(&machine, &page[510..]), 3);
     assert_eq!(machine.host.page(RAW_LIST + 0x1000), [!0; 512]);
     assert_eq!(machine.finish(handle), x0::SUCCESS);
-    machine.check_at_rest();
+    machine.check_quiesced();
 }
 
 #[test]
@@ -125,7 +125,7 @@ fn what_is_reclaimed_can_be_donated_again_without_a_detour_through_the_host() {
     }
     assert_eq!(machine.proceed(handle), (x0::SUCCESS, 0));
     assert_eq!(crate::rig::deactivate(&machine), x0::SUCCESS);
-    machine.check_at_rest();
+    machine.check_quiesced();
 }
 
 #[test]
@@ -138,7 +138,7 @@ fn nothing_is_reclaimed_from_an_operation_that_does_not_give() {
     assert_eq!(reclaim(&machine, handle, RAW_LIST, 4), (x0::INPUT, 0));
     assert_eq!(machine.finish(handle), x0::SUCCESS);
     assert_eq!(crate::rig::deactivate(&machine), x0::SUCCESS);
-    machine.check_at_rest();
+    machine.check_quiesced();
 }
 
 #[test]

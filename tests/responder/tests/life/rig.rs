@@ -63,26 +63,26 @@ pub fn live(machine: &Machine) {
     assert_eq!(inputs(&machine.service(IrqSet::EVENTQ)), [0x5000]);
     assert_eq!(destroy(machine, 0), x0::SUCCESS);
     assert_eq!(deactivate(machine), x0::SUCCESS);
-    machine.check_at_rest();
+    machine.check_quiesced();
 }
 
 /// Ends an activation that a test has spoiled: it fails with `x0`, all comes back, and the RMM serves
 /// the next life.
 pub fn fails(machine: &Machine, handle: u64, x0: u64) {
     assert_eq!(machine.finish(handle), x0);
-    machine.check_at_rest();
+    machine.check_quiesced();
     live(machine);
 }
 
 /// Makes the device deaf before its register access number `from`, counted from 0 and from now on, and
 /// hears again before access number `to`. Returns the count of accesses.
-pub fn deafen(machine: &Machine, from: u64, to: u64) -> Arc<AtomicU64> {
+pub fn stop_responding(machine: &Machine, from: u64, to: u64) -> Arc<AtomicU64> {
     let count = Arc::new(AtomicU64::new(0));
     let counter = Arc::clone(&count);
     machine.device().on_access(move |device, _| {
         let access = counter.fetch_add(1, Ordering::Relaxed);
         if access == from || access == to {
-            device.set_deaf(access == from);
+            device.set_not_responding(access == from);
             device.set_eager(true);
         }
     });
@@ -92,6 +92,6 @@ pub fn deafen(machine: &Machine, from: u64, to: u64) -> Arc<AtomicU64> {
 /// Lets the device hear again.
 pub fn revive(machine: &Machine) {
     machine.device().clear_hooks();
-    machine.device().set_deaf(false);
+    machine.device().set_not_responding(false);
     machine.device().set_eager(true);
 }

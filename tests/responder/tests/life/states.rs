@@ -46,7 +46,7 @@ fn before_the_rmm_is_active_memory_and_psmmus_are_left_alone() {
 }
 
 #[test]
-fn the_state_of_the_rmm_is_told() {
+fn the_state_of_the_rmm_is_reported() {
     let machine = Machine::new(Options::default());
     assert_eq!(machine.ask(fid::STATE_GET, [9, 9, 9]), [x0::SUCCESS, 0, 0, 0]);
     assert_eq!(machine.status(fid::RMM_ACTIVATE, [9, 9, 9]), x0::SUCCESS);
@@ -106,7 +106,7 @@ fn look(machine: &Machine, x0: u64, when: &str) {
 }
 
 #[test]
-fn events_are_told_only_while_active_and_info_always() {
+fn events_are_reported_only_while_active_and_info_always() {
     let machine = started();
     look(&machine, x0::INPUT, "inactive");
     let (handle, mut request) = machine.begin_activate();
@@ -150,8 +150,8 @@ fn parameters_are_taken_when_the_activation_begins_and_not_looked_at_again() {
 
 #[test]
 fn parameters_that_the_psmmu_cannot_serve_are_refused() {
-    let refused = |machine: &Machine, flags, messages: &[MsiMessage], what: &str| {
-        machine.write_params(flags, messages);
+    let refused = |machine: &Machine, flags, msis: &[MsiMessage], what: &str| {
+        machine.write_params(flags, msis);
         let status = machine.status(fid::PSMMU_ACTIVATE, [PSMMU, HOST_PAGE, 0]);
         assert_eq!(status, x0::INPUT, "{what}");
         assert_eq!(machine.device().accesses().1, 0, "{what}");
@@ -161,7 +161,7 @@ fn parameters_that_the_psmmu_cannot_serve_are_refused() {
     let good = [MsiMessage { address: 0x0808_0040, data: 1 }; 3];
     let machine = started();
     refused(&machine, PsmmuParamsFlags::ATS, &[], "ATS");
-    refused(&machine, PsmmuParamsFlags::MSI, &good, "messages on a platform of wires");
+    refused(&machine, PsmmuParamsFlags::MSI, &good, "msis on a platform of wires");
     let device = smmu_model::Config::default().without_pri();
     let machine = Machine::with_device(Options::default(), device).with_active_rmm();
     refused(&machine, PsmmuParamsFlags::PRI, &[], "page requests without PRI");

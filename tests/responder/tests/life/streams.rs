@@ -2,7 +2,7 @@
 
 //! Streams of devices that belong to Realms, as the embedding RMM leads them.
 
-use psmmu::smmu::Refusal;
+use psmmu::smmu::NotServing;
 use psmmu::{Stage2, StreamError, StreamTableEntry};
 use responder_tests::raw::{fid, x0};
 use responder_tests::{Machine, Options, PSMMU, Steps, Tables};
@@ -84,7 +84,7 @@ fn a_stream_is_led_from_rest_to_rest_and_translates_in_between_alone() {
     }
     assert_eq!(destroy(&machine, TABLE), x0::SUCCESS);
     assert_eq!(deactivate(&machine), x0::SUCCESS);
-    machine.check_at_rest();
+    machine.check_quiesced();
 }
 
 #[test]
@@ -137,14 +137,14 @@ fn a_table_with_a_configured_stream_is_in_use_until_the_last_is_released() {
     assert_eq!(destroy(&machine, TABLE), x0::SUCCESS);
     assert_eq!(step(&machine, Configure), Err(StreamError::NoTable));
     assert_eq!(deactivate(&machine), x0::SUCCESS);
-    machine.check_at_rest();
+    machine.check_quiesced();
 }
 
 #[test]
 fn a_stream_without_a_table_or_a_psmmu_takes_no_step() {
     let machine = started();
     let all = [Configure, Enable, Disable, Release];
-    let not_active = Err(StreamError::Refused(Refusal::NotActive));
+    let not_active = Err(StreamError::NotServing(NotServing::NotActive));
     all.map(|next| assert_eq!(step(&machine, next), not_active)).into_iter().for_each(drop);
     assert_eq!(crate::rig::activate(&machine), x0::SUCCESS);
     for stream in [STREAM, 0, 0xFFFF, 1 << 16, u32::MAX] {
@@ -159,7 +159,7 @@ fn a_stream_without_a_table_or_a_psmmu_takes_no_step() {
     let _ = machine.notify(2);
     machine.device().forget_accesses();
     for next in [Configure, Enable] {
-        assert_eq!(step(&machine, next), Err(StreamError::Refused(Refusal::Failed)));
+        assert_eq!(step(&machine, next), Err(StreamError::NotServing(NotServing::Failed)));
     }
     for next in [Disable, Release] {
         assert_eq!(step(&machine, next), Err(StreamError::State));
@@ -283,7 +283,7 @@ fn a_step_that_the_device_refuses_can_be_tried_again() {
     let machine = with_table();
     let refused = |next| {
         machine.device().spoil_next_command([0xFF, 0]);
-        assert_eq!(step(&machine, next), Err(StreamError::CommandRefused), "{next:?}");
+        assert_eq!(step(&machine, next), Err(StreamError::CommandRejected), "{next:?}");
         // Nobody else is any the worse for it.
         let _ = machine.service(psmmu_abi::IrqSet::GERROR);
     };
@@ -308,9 +308,9 @@ fn a_device_that_takes_no_commands_fails_and_its_streams_with_it() {
         if next == Disable {
             assert_eq!(step(&machine, Enable), Ok(()));
         }
-        machine.device().set_deaf(true);
+        machine.device().set_not_responding(true);
         assert_eq!(step(&machine, next), Err(StreamError::TimedOut), "{next:?}");
-        let failed = Err(StreamError::Refused(Refusal::Failed));
+        let failed = Err(StreamError::NotServing(NotServing::Failed));
         assert_eq!([Configure, Enable].map(|next| step(&machine, next)), [failed; 2]);
     }
 }
@@ -321,7 +321,7 @@ fn streams_of_a_psmmu_that_has_failed_are_released_once_the_device_is_off() {
         let machine = with_table();
         before.iter().for_each(|&next| assert_eq!(step(&machine, next), Ok(())));
         assert_eq!(step_of(&machine, 127, Configure), Ok(()));
-        machine.device().set_deaf(true);
+        machine.device().set_not_responding(true);
         assert_eq!(step_of(&machine, 127, Enable), Err(StreamError::TimedOut));
         // As long as nobody knows what it does, its tables stay as they are.
         for stream in [STREAM, 127] {
@@ -329,7 +329,7 @@ fn streams_of_a_psmmu_that_has_failed_are_released_once_the_device_is_off() {
             assert_eq!(step_of(&machine, stream, Release), Err(StreamError::TimedOut));
         }
         assert_eq!(machine.status(fid::ST_L2_DESTROY, [PSMMU, TABLE, 0]), x0::TABLE);
-        machine.device().set_deaf(false);
+        machine.device().set_not_responding(false);
         for stream in [STREAM, 127] {
             assert_eq!(step_of(&machine, stream, Disable), Ok(()));
             assert_eq!(machine.device().cr0ack() & 1, 0, "it looks at no stream");
@@ -345,7 +345,7 @@ fn streams_of_a_psmmu_that_has_failed_are_released_once_the_device_is_off() {
 fn streams_may_translate_at_rest_where_the_platform_says_so() {
     let machine = active();
     let own = Stage2 { vmid: 1, ..STAGE_2 };
-    machine.world.set_at_rest(STREAM, StreamTableEntry::stage_2(own));
+    machine.world.set_default_ste(STREAM, StreamTableEntry::stage_2(own));
     assert_eq!(create(&machine, TABLE), x0::SUCCESS);
     assert_eq!(outcome(&machine), Outcome::Translated);
     for wrong in [Enable, Disable, Release] {
@@ -394,7 +394,7 @@ fn an_invalidation_ends_by_its_error_in_every_state() {
     let machine = started();
     let (psmmu, clock) = (machine.psmmu(), machine.world.clock());
     let both = || [psmmu.tlbi_s2_ipa(VMID, 0, true, clock), psmmu.tlbi_s12_vmall(VMID, clock)];
-    assert_eq!(both(), [Err(StreamError::Refused(Refusal::NotActive)); 2]);
+    assert_eq!(both(), [Err(StreamError::NotServing(NotServing::NotActive)); 2]);
     assert_eq!(crate::rig::activate(&machine), x0::SUCCESS);
     for by_ipa in [true, false] {
         machine.device().spoil_next_command([0xFF, 0]);
@@ -403,12 +403,12 @@ fn an_invalidation_ends_by_its_error_in_every_state() {
         } else {
             psmmu.tlbi_s12_vmall(VMID, clock)
         };
-        assert_eq!(result, Err(StreamError::CommandRefused));
+        assert_eq!(result, Err(StreamError::CommandRejected));
     }
     assert_eq!(both(), [Ok(()); 2]);
-    machine.device().set_deaf(true);
+    machine.device().set_not_responding(true);
     assert_eq!(both(), [Err(StreamError::TimedOut); 2]);
-    machine.device().set_deaf(false);
+    machine.device().set_not_responding(false);
     assert_eq!(both(), [Ok(()); 2], "it is off, and translates nothing");
     assert_eq!(machine.device().cr0ack() & 1, 0);
 }

@@ -2,7 +2,7 @@
 
 //! Level-2 tables come and go.
 
-use psmmu::{NotMade, Stage2, StreamError, TableError, TableMemory};
+use psmmu::{CreateError, Stage2, StreamError, TableError, TableMemory};
 use responder_tests::raw::{ONE_GRANULE, entry, fid, x0};
 use responder_tests::{Machine, ModelMemory, PSMMU, Steps, Tables};
 use rmm::Environment;
@@ -41,7 +41,7 @@ fn a_stream_aborts_in_silence_from_the_moment_it_has_a_table_and_is_unknown_with
     assert_eq!(machine.device().take_commands(), expected);
     assert_eq!(machine.finish(handle), x0::SUCCESS);
     assert_eq!(deactivate(&machine), x0::SUCCESS);
-    machine.check_at_rest();
+    machine.check_quiesced();
 }
 
 #[test]
@@ -134,7 +134,7 @@ fn a_table_that_the_device_refuses_is_given_back_and_can_be_made_again() {
     assert_eq!(machine.status(fid::ST_L2_CREATE, [PSMMU, 0, 0]), x0::TABLE);
     assert_eq!(destroy(&machine, 0), x0::SUCCESS);
     assert_eq!(deactivate(&machine), x0::SUCCESS);
-    machine.check_at_rest();
+    machine.check_quiesced();
 }
 
 #[test]
@@ -166,7 +166,7 @@ fn all_tables_of_a_psmmu_can_be_there_at_once() {
         assert_eq!(destroy(&machine, 64 * table), x0::SUCCESS);
     }
     assert_eq!(deactivate(&machine), x0::SUCCESS);
-    machine.check_at_rest();
+    machine.check_quiesced();
 }
 
 /// Level-2 tables that cannot be opened.
@@ -196,11 +196,11 @@ fn a_table_that_cannot_be_opened_is_an_error_and_changes_nothing() {
     assert_eq!(psmmu.enable_stream(70, &Closed, clock), not_opened);
     assert_eq!(psmmu.disable_stream(70, &Closed, clock), not_opened);
     assert_eq!(psmmu.release_stream(70, &Closed, clock), not_opened);
-    assert_eq!(psmmu.destroy_table(64, &Closed, clock), Err(TableError::NotOpened));
-    let table = psmmu.begin_table(128).expect("there is none");
-    match psmmu.make_table(table, 0x8030_0000, &Closed, clock) {
-        Err(NotMade { error: TableError::NotOpened, is_free: true, claim: Some(table) }) => {
-            psmmu.abandon_table(table);
+    assert_eq!(psmmu.st_l2_destroy(64, &Closed, clock), Err(TableError::NotOpened));
+    let table = psmmu.st_l2_create_begin(128).expect("there is none");
+    match psmmu.st_l2_create_finish(table, 0x8030_0000, &Closed, clock) {
+        Err(CreateError { error: TableError::NotOpened, is_free: true, claim: Some(table) }) => {
+            psmmu.st_l2_create_cancel(table);
         }
         other => panic!("{other:?}"),
     }
@@ -213,5 +213,5 @@ fn a_table_that_cannot_be_opened_is_an_error_and_changes_nothing() {
     assert_eq!([64, 128].map(|stream| create(&machine, stream)), [x0::TABLE, x0::SUCCESS]);
     assert_eq!([64, 128].map(|stream| destroy(&machine, stream)), [x0::SUCCESS; 2]);
     assert_eq!(deactivate(&machine), x0::SUCCESS);
-    machine.check_at_rest();
+    machine.check_quiesced();
 }

@@ -13,13 +13,13 @@ use crate::rig::{activate, create, deactivate, destroy, live, started, started_w
 
 const LIVES: u64 = 100;
 
-/// Where messages go.
+/// Where MSIs go.
 const DOORBELL: u64 = 0x0808_0040;
 
-fn lead_a_life(machine: &Machine, messages: &[MsiMessage], life: u64) {
+fn run_lifecycle(machine: &Machine, msis: &[MsiMessage], life: u64) {
     let flags = machine.flags();
-    let msi = if messages.is_empty() { PsmmuParamsFlags::empty() } else { PsmmuParamsFlags::MSI };
-    machine.write_params(flags | msi, messages);
+    let msi = if msis.is_empty() { PsmmuParamsFlags::empty() } else { PsmmuParamsFlags::MSI };
+    machine.write_params(flags | msi, msis);
     assert_eq!(activate(machine), x0::SUCCESS);
     let table = u64::from(STREAM) & !63;
     assert_eq!(create(machine, table), x0::SUCCESS);
@@ -40,8 +40,8 @@ fn lead_a_life(machine: &Machine, messages: &[MsiMessage], life: u64) {
         assert_eq!(machine.service(IrqSet::PRIQ).len(), 1);
         assert_eq!(machine.device().take_answers().len(), 1);
     }
-    if !messages.is_empty() {
-        let sent = machine.device().take_messages();
+    if !msis.is_empty() {
+        let sent = machine.device().take_msis();
         assert!(sent.iter().any(|sent| sent.address == DOORBELL && sent.data == 2), "{sent:?}");
     }
     assert_eq!(psmmu.disable_stream(STREAM, &tables, clock), Ok(()));
@@ -50,13 +50,13 @@ fn lead_a_life(machine: &Machine, messages: &[MsiMessage], life: u64) {
     assert_eq!(destroy(machine, table + 64), x0::SUCCESS);
     assert_eq!(destroy(machine, table), x0::SUCCESS);
     assert_eq!(deactivate(machine), x0::SUCCESS);
-    machine.check_at_rest();
+    machine.check_quiesced();
 }
 
-fn lead_lives(options: Options, messages: &[MsiMessage]) {
+fn run_lifecycles(options: Options, msis: &[MsiMessage]) {
     let machine = started_with(options);
     machine.device().add_doorbell(DOORBELL, true);
-    (0..LIVES).for_each(|life| lead_a_life(&machine, messages, life));
+    (0..LIVES).for_each(|life| run_lifecycle(&machine, msis, life));
     let counters = machine.psmmu().counters();
     assert_eq!(counters.events.dropped.get(), 0);
     assert_eq!(counters.trace.iter().count(), 0, "nothing worth knowing has happened");
@@ -64,26 +64,22 @@ fn lead_lives(options: Options, messages: &[MsiMessage]) {
 
 #[test]
 fn a_hundred_lives_with_wires_lose_nothing() {
-    lead_lives(Options::default(), &[]);
-    lead_lives(Options { pri_queue: Some(5), ..Options::default() }, &[]);
+    run_lifecycles(Options::default(), &[]);
+    run_lifecycles(Options { pri_queue: Some(5), ..Options::default() }, &[]);
 }
 
 #[test]
-fn a_hundred_lives_with_messages_lose_nothing() {
-    let messages = [1, 2, 3].map(|data| MsiMessage { address: DOORBELL, data });
-    let options = Options {
-        delivery: Delivery::Messages,
-        messages: true,
-        event_queue: 9,
-        ..Options::default()
-    };
-    lead_lives(options, &messages[..2]);
-    lead_lives(Options { pri_queue: Some(9), ..options }, &messages);
+fn a_hundred_lives_with_msis_lose_nothing() {
+    let msis = [1, 2, 3].map(|data| MsiMessage { address: DOORBELL, data });
+    let options =
+        Options { delivery: Delivery::Msi, msis: true, event_queue: 9, ..Options::default() };
+    run_lifecycles(options, &msis[..2]);
+    run_lifecycles(Options { pri_queue: Some(9), ..options }, &msis);
 }
 
 #[test]
 fn a_hundred_lives_of_a_host_that_polls_lose_nothing() {
-    lead_lives(Options { delivery: Delivery::Disabled, ..Options::default() }, &[]);
+    run_lifecycles(Options { delivery: Delivery::Disabled, ..Options::default() }, &[]);
 }
 
 #[test]
@@ -116,7 +112,7 @@ fn the_host_is_asked_for_each_part_in_one_piece_of_its_size() {
 fn the_largest_queues_that_a_platform_allows_can_be_asked_for() {
     let options = Options { event_queue: 19, pri_queue: Some(19), ..Options::default() };
     let machine = started_with(options);
-    lead_a_life(&machine, &[], 1);
+    run_lifecycle(&machine, &[], 1);
 }
 
 #[test]
@@ -125,11 +121,11 @@ fn a_device_that_has_less_is_given_less() {
     for (commands, events, requests) in [(2, 1, 0), (8, 7, 10), (19, 19, 19)] {
         let device = smmu_model::Config::default().with_queue_limits(commands, events, requests);
         let machine = Machine::with_device(options, device).with_active_rmm();
-        lead_a_life(&machine, &[], 1);
+        run_lifecycle(&machine, &[], 1);
     }
     for streams in [7, 8, 16] {
         let machine = started_with(Options { streams, ..options });
-        lead_a_life(&machine, &[], 1);
+        run_lifecycle(&machine, &[], 1);
     }
     for streams in [6, 5, 1, 0] {
         let mut device = smmu_model::Config::default();
@@ -169,7 +165,7 @@ fn a_device_that_lacks_what_is_needed_is_refused_and_stays_inactive() {
         let status = machine.status(fid::PSMMU_ACTIVATE, [PSMMU, HOST_PAGE, 0]);
         assert_eq!(status, x0::DEVICE, "{what}");
         assert_eq!(machine.device().accesses().1, 0, "{what}");
-        machine.check_at_rest();
+        machine.check_quiesced();
     }
 }
 
@@ -179,27 +175,27 @@ fn a_life_of_the_host_driver_loses_nothing() {
     for _ in 0..10 {
         machine.write_params(PsmmuParamsFlags::empty(), &[]);
         assert_eq!(machine.activate(), Ok(()));
-        assert_eq!(machine.create_table(STREAM), Ok(()));
-        assert_eq!(machine.destroy_table(STREAM), Ok(()));
+        assert_eq!(machine.st_l2_create(STREAM), Ok(()));
+        assert_eq!(machine.st_l2_destroy(STREAM), Ok(()));
         assert_eq!(machine.deactivate(), Ok(()));
-        machine.check_at_rest();
+        machine.check_quiesced();
     }
 }
 
 #[test]
-fn events_that_nobody_consumed_are_dropped_and_counted_and_not_told_in_the_next_life() {
+fn events_that_nobody_consumed_are_dropped_and_counted_and_not_reported_in_the_next_life() {
     let machine =
         started_with(Options { event_queue: 6, pri_queue: Some(4), ..Options::default() });
     assert_eq!(activate(&machine), x0::SUCCESS);
     (0..70).for_each(|address| machine.device().fault(address));
-    // Some are staged, the first is told, the rest are in hardware, six are lost.
+    // Some are staged, the first is reported, the rest are in hardware, six are lost.
     let [flags, ..] = machine.notify(IrqSet::EVENTQ.bits());
     assert_ne!(flags, 0);
     machine.device().page_request(PageRequest::last_of(STREAM, 3, 0x7000));
     machine.device().raise(1 << 5);
     assert_ne!(machine.notify(IrqSet::GERROR.bits())[0], 0);
     assert_eq!(deactivate(&machine), x0::SUCCESS);
-    machine.check_at_rest();
+    machine.check_quiesced();
     let counters = machine.psmmu().counters();
     assert_eq!(counters.events.dropped.get(), 65, "64 records and a loss");
     assert_eq!(counters.page_requests.dropped.get(), 1);

@@ -63,7 +63,7 @@ impl fmt::Display for Violation {
             Self::TakenBackCached { address, from } => {
                 write!(f, "memory at {address:#x}, with {from:#x} cached")
             }
-            Self::TakenBackBeforeMessage { address, target } => {
+            Self::TakenBackBeforeMsi { address, target } => {
                 write!(f, "memory at {address:#x}, with a message due at {target:#x}")
             }
             Self::TakenBackTranslating { address, vmid, table } => write!(

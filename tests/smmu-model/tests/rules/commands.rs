@@ -4,7 +4,7 @@
 
 use smmu_model::gerror::CMDQ_ERR;
 use smmu_model::{
-    Command, CommandError, Completion, Config, Enable, Register, Source, Step, SyncMessage,
+    Command, CommandError, Completion, Config, Enable, Register, Source, Step, SyncMsi,
     TlbiOperation, Violation,
 };
 
@@ -191,15 +191,15 @@ fn cons_is_valid_when_the_disable_is_acknowledged() {
 }
 
 #[test]
-fn a_sync_completes_by_its_message_or_the_wire() {
+fn a_sync_completes_by_its_msi_or_the_wire() {
     let rig = Rig::up();
     let cell = COMMANDS + 8 * 64;
     let _words = rig.smmu.memory().region(cell, 1);
-    let message = SyncMessage::to_realm_memory(cell + 4, 0xAB);
-    rig.issue(&[Command::Sync(Completion::Interrupt(Some(message)))]);
+    let msi = SyncMsi::to_realm_memory(cell + 4, 0xAB);
+    rig.issue(&[Command::Sync(Completion::Interrupt(Some(msi)))]);
     assert_eq!(rig.device().load(cell), Some(0xAB << 32), "32 bits");
     assert_eq!(rig.pulses(), 0);
-    assert_eq!(rig.device().take_messages()[0].source, Source::CmdSync);
+    assert_eq!(rig.device().take_msis()[0].source, Source::CmdSync);
 
     rig.issue(&[Command::Sync(Completion::Interrupt(None))]);
     assert_eq!(rig.pulses(), Source::CmdSync.bit(), "IRQ_CTRL has no say in it");
@@ -210,37 +210,36 @@ fn a_sync_completes_by_its_message_or_the_wire() {
 }
 
 #[test]
-fn a_sync_message_to_the_wrong_space_is_aborted() {
+fn a_sync_msi_to_the_wrong_space_is_aborted() {
     let rig = Rig::up();
     let cell = rig.smmu.memory().region(0x9000_0000, 1);
-    let message =
-        SyncMessage { non_secure: true, ..SyncMessage::to_realm_memory(cell.address(), 0xAB) };
-    rig.issue(&[Command::Sync(Completion::Interrupt(Some(message)))]);
-    assert!(rig.device().take_messages()[0].aborted);
+    let msi = SyncMsi { non_secure: true, ..SyncMsi::to_realm_memory(cell.address(), 0xAB) };
+    rig.issue(&[Command::Sync(Completion::Interrupt(Some(msi)))]);
+    assert!(rig.device().take_msis()[0].aborted);
     assert_eq!(rig.device().load(cell.address()), Some(0));
 }
 
 #[test]
-fn a_sync_without_messages_or_events_has_neither() {
+fn a_sync_without_msis_or_events_has_neither() {
     let config = Config::default().without_msi().without_sev();
     let rig = Rig::with(config, Sizes { commands: 4, events: 2, pages: 2 });
     rig.bring_up();
-    let message = SyncMessage::to_realm_memory(0x9000_0000, 1);
-    rig.issue(&[Command::Sync(Completion::Interrupt(Some(message)))]);
+    let msi = SyncMsi::to_realm_memory(0x9000_0000, 1);
+    rig.issue(&[Command::Sync(Completion::Interrupt(Some(msi)))]);
     assert_eq!(rig.pulses(), Source::CmdSync.bit());
     rig.issue(&[Command::Sync(Completion::Sev)]);
     assert_eq!(rig.device().wake_ups(), 0);
 }
 
 #[test]
-fn a_sync_waits_for_the_messages_of_those_before_it() {
+fn a_sync_waits_for_the_msis_of_those_before_it() {
     let rig = Rig::up();
     let cell = rig.smmu.memory().region(0x9000_0000, 1);
     rig.device().set_eager(false);
-    let message = SyncMessage::to_realm_memory(cell.address(), 0xAB);
-    rig.issue(&[Command::Sync(Completion::Interrupt(Some(message))), Command::SYNC]);
+    let msi = SyncMsi::to_realm_memory(cell.address(), 0xAB);
+    rig.issue(&[Command::Sync(Completion::Interrupt(Some(msi))), Command::SYNC]);
     rig.device().step(Step::RunCommand);
-    assert_eq!(rig.device().load(cell.address()), Some(0), "consumed, not told yet");
+    assert_eq!(rig.device().load(cell.address()), Some(0), "consumed, not reported yet");
     rig.device().step(Step::RunCommand);
     assert_eq!(cell.load(0), 0xAB, "a CPU that polls needs no barrier");
 }
@@ -304,11 +303,11 @@ fn a_command_without_a_barrier_is_reported_and_the_device_sees_old_memory() {
 fn a_deaf_device_processes_nothing() {
     let rig = Rig::up();
     let first = start(&rig);
-    rig.device().set_deaf(true);
+    rig.device().set_not_responding(true);
     rig.issue(&[Command::SYNC]);
     assert_eq!(cons(&rig).0, first);
     assert_eq!(rig.read32(Register::Gerror), 0, "service failure has no sign");
-    rig.device().set_deaf(false);
+    rig.device().set_not_responding(false);
     assert_eq!(cons(&rig).0, first + 1);
 }
 

@@ -298,12 +298,12 @@ fn reset_leaves_zero_where_zero_is_promised_and_anything_elsewhere() {
 fn a_deaf_device_acknowledges_nothing() {
     let rig = Rig::new();
     rig.program();
-    rig.device().set_deaf(true);
+    rig.device().set_not_responding(true);
     rig.write(Register::Cr0, EVENTQEN);
     rig.write(Register::IrqCtrl, 1u32);
     assert_eq!((rig.read32(Register::Cr0Ack), rig.read32(Register::IrqCtrlAck)), (ATSCHK, 0));
     rig.device().set_ack_delay(AckDelay::Reads(0));
     assert_eq!((rig.read32(Register::Cr0Ack), rig.read32(Register::IrqCtrlAck)), (ATSCHK, 0));
-    rig.device().set_deaf(false);
+    rig.device().set_not_responding(false);
     assert_eq!((rig.read32(Register::Cr0Ack) & EVENTQEN, rig.read32(Register::IrqCtrlAck)), (4, 1));
 }

@@ -3,8 +3,8 @@
 //! The life of memory: given at any time, taken back when the device can reach it no more, given again.
 
 use smmu_model::{
-    Command, Completion, Enable, Outcome, Record, Register, Source, Step, SyncMessage,
-    TlbiOperation, Violation,
+    Command, Completion, Enable, Outcome, Record, Register, Source, Step, SyncMsi, TlbiOperation,
+    Violation,
 };
 
 use crate::rig::{EVENTS, LEVEL_1, LEVEL_2, Rig, SPAN};
@@ -16,8 +16,8 @@ fn memory_is_given_while_the_device_runs() {
     let (rig, _, _level_2) = Rig::linked();
     assert!(matches!(rig.touch(5), Outcome::Recorded(record) if record.number() == 0x10));
     let cell = rig.smmu.memory().region(GIVEN, 1);
-    let message = SyncMessage::to_realm_memory(GIVEN, 7);
-    rig.issue(&[Command::Sync(Completion::Interrupt(Some(message)))]);
+    let msi = SyncMsi::to_realm_memory(GIVEN, 7);
+    rig.issue(&[Command::Sync(Completion::Interrupt(Some(msi)))]);
     assert_eq!(cell.load(0), 7);
 }
 
@@ -100,7 +100,7 @@ fn everything_is_taken_back_from_a_device_at_rest() {
 #[test]
 fn a_device_that_never_acknowledges_keeps_its_memory() {
     let (rig, level_1, level_2) = Rig::linked();
-    rig.device().set_deaf(true);
+    rig.device().set_not_responding(true);
     rig.write(Register::Cr0, 0u32);
     for (region, register) in [
         (&level_1, Register::StrtabBase),
@@ -190,15 +190,15 @@ fn what_is_cached_of_lost_memory_goes_before_translation_is_on_again() {
 }
 
 #[test]
-fn the_target_of_a_message_is_kept_until_the_message_has_come() {
+fn the_target_of_a_msi_is_kept_until_the_msi_has_come() {
     let rig = Rig::up();
     let cell = rig.smmu.memory().region(GIVEN, 2);
-    let message = SyncMessage::to_realm_memory(GIVEN + 8, 7);
-    let sync = Command::Sync(Completion::Interrupt(Some(message)));
+    let msi = SyncMsi::to_realm_memory(GIVEN + 8, 7);
+    let sync = Command::Sync(Completion::Interrupt(Some(msi)));
     rig.device().set_eager(false);
     rig.issue(&[sync, Command::tlbi(TlbiOperation::NsnhAll)]);
     let (address, target) = (GIVEN, GIVEN + 8);
-    let expected = [Violation::TakenBackBeforeMessage { address, target }];
+    let expected = [Violation::TakenBackBeforeMsi { address, target }];
     let checked = |rig: &Rig| {
         let saved = rig.device().clone();
         let violations = rig.violations(|_| cell.take_back());
@@ -207,24 +207,24 @@ fn the_target_of_a_message_is_kept_until_the_message_has_come() {
     };
     assert_eq!(checked(&rig), expected, "the command waits");
     rig.device().step(Step::RunCommand);
-    assert_eq!(checked(&rig), expected, "the command is done, its message is not");
-    // Off does not mean that the message never comes.
+    assert_eq!(checked(&rig), expected, "the command is done, its msi is not");
+    // Off does not mean that the MSI never comes.
     rig.write(Register::Cr0, 0u32);
     for enable in [Enable::Smmu, Enable::Cmdq] {
         rig.device().step(Step::AckCr0(enable));
     }
-    assert_eq!(checked(&rig), expected, "the queue is off, the message is due");
+    assert_eq!(checked(&rig), expected, "the queue is off, the msi is due");
     rig.device().step(Step::WriteMsi(Source::CmdSync));
     assert_eq!(checked(&rig), []);
 }
 
 #[test]
-fn a_later_sync_sees_the_messages_of_earlier_ones_out() {
+fn a_later_sync_sees_the_msis_of_earlier_ones_out() {
     let rig = Rig::up();
     let cell = rig.smmu.memory().region(GIVEN, 1);
-    let message = SyncMessage::to_realm_memory(GIVEN, 7);
+    let msi = SyncMsi::to_realm_memory(GIVEN, 7);
     rig.device().set_eager(false);
-    rig.issue(&[Command::Sync(Completion::Interrupt(Some(message))), Command::SYNC]);
+    rig.issue(&[Command::Sync(Completion::Interrupt(Some(msi))), Command::SYNC]);
     rig.device().step(Step::RunCommand);
     rig.device().step(Step::RunCommand);
     cell.take_back();

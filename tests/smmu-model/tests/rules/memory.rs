@@ -3,7 +3,7 @@
 //! Memory: grants, guards, what CPU and device see of each other's writes.
 
 use smmu_model::{
-    Command, Completion, Enable, Record, Register, Step, SyncMessage, Transaction, Violation,
+    Command, Completion, Enable, Record, Register, Step, SyncMsi, Transaction, Violation,
 };
 
 use crate::rig::{COMMANDS, EVENTS, NOWHERE, Rig, TABLE};
@@ -46,8 +46,8 @@ fn the_device_does_not_use_memory_that_was_taken_back() {
 
     let cell = rig.smmu.memory().region(0x9000_0000, 1);
     cell.take_back();
-    let message = SyncMessage::to_realm_memory(cell.address(), 1);
-    let sync = Command::Sync(Completion::Interrupt(Some(message)));
+    let msi = SyncMsi::to_realm_memory(cell.address(), 1);
+    let sync = Command::Sync(Completion::Interrupt(Some(msi)));
     let violations = rig.violations(|rig| rig.issue(&[sync]));
     let address = cell.address();
     assert_eq!(violations, [Violation::DeviceUsedTakenBack { address, write: false }]);

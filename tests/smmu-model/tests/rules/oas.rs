@@ -4,7 +4,7 @@
 
 use smmu_model::{
     Command, Completion, Config, Enable, Outcome, Output, PageRequest, Record, Register, Source,
-    SyncMessage, TlbiOperation, Violation,
+    SyncMsi, TlbiOperation, Violation,
 };
 
 use crate::rig::{
@@ -101,8 +101,8 @@ fn an_msi_above_oas_goes_where_its_cut_address_is() {
     assert_eq!(word.load(0), 7);
 
     rig.write(Register::Cr0, 0xEu32);
-    let message = SyncMessage::to_realm_memory(address + 4, 9);
-    let sync = Command::Sync(Completion::Interrupt(Some(message)));
+    let msi = SyncMsi::to_realm_memory(address + 4, 9);
+    let sync = Command::Sync(Completion::Interrupt(Some(msi)));
     let violations = rig.violations(|rig| rig.issue(&[sync]));
     assert_eq!(violations, [Violation::SyncAddressAboveOas { address: address + 4, bits: BITS }]);
     assert_eq!(word.load(0) >> 32, 9);

@@ -3,8 +3,8 @@
 //! Going to rest: what has happened when each acknowledge is there.
 
 use smmu_model::{
-    AckDelay, Command, Completion, Enable, Loss, Output, Record, Register, Source, Step,
-    SyncMessage, Violation,
+    AckDelay, Command, Completion, Enable, Loss, Output, Record, Register, Source, Step, SyncMsi,
+    Violation,
 };
 
 use crate::rig::{COMMANDS, EVENTS, Rig};
@@ -111,14 +111,14 @@ fn a_command_may_run_until_the_disable_is_acknowledged() {
 }
 
 #[test]
-fn a_message_may_come_behind_the_disable_or_never() {
+fn a_msi_may_come_behind_the_disable_or_never() {
     for loses in [false, true] {
         let rig = Rig::up();
         let word = rig.smmu.memory().region(WORD, 1);
         rig.device().set_eager(false);
-        rig.device().set_losing_sync_messages(loses);
-        let message = SyncMessage::to_realm_memory(WORD, 7);
-        rig.issue(&[Command::Sync(Completion::Interrupt(Some(message)))]);
+        rig.device().set_losing_sync_msis(loses);
+        let msi = SyncMsi::to_realm_memory(WORD, 7);
+        rig.issue(&[Command::Sync(Completion::Interrupt(Some(msi)))]);
         rig.device().step(Step::RunCommand);
         rig.write(Register::Cr0, 0x7u32);
         rig.device().step(Step::AckCr0(Enable::Cmdq));
@@ -153,7 +153,7 @@ fn a_late_acknowledge_keeps_the_memory_for_all_its_reads() {
 }
 
 #[test]
-fn no_message_comes_behind_the_acknowledge_of_its_interrupt() {
+fn no_msi_comes_behind_the_acknowledge_of_its_interrupt() {
     let rig = Rig::up();
     let word = rig.smmu.memory().region(WORD, 1);
     rig.write(Register::IrqCtrl, 0u32);

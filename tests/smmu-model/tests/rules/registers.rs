@@ -2,7 +2,7 @@
 
 //! The register map and what accesses are allowed.
 
-use smmu_model::{Config, Page, Register, Smmu, Violation, World};
+use smmu_model::{Config, Harness, Page, Register, Smmu, Violation};
 
 use crate::rig::{Rig, Sizes};
 
@@ -55,7 +55,7 @@ fn registers_lie_where_the_architecture_has_them() {
     }
     let wide = R::ALL.iter().filter(|register| register.bits() == 64);
     assert!(wide.clone().all(|register| register.offset().is_multiple_of(8)));
-    assert_eq!(wide.count(), 7, "four bases and three message addresses");
+    assert_eq!(wide.count(), 7, "four bases and three msi addresses");
     for register in R::ALL {
         let found = R::find(register.page(), register.offset());
         assert_eq!(found, Some((*register, false)), "{register:?}");
@@ -175,7 +175,7 @@ fn halves_of_wide_registers_are_accessed_by_themselves() {
 #[test]
 fn the_non_secure_world_sees_nothing_of_the_realm_pages() {
     let rig = Rig::up();
-    let other: Smmu = rig.smmu.seen_from(World::NonSecure);
+    let other: Smmu = rig.smmu.seen_from(Harness::NonSecure);
     assert_eq!(other.read32(Page::Realm0, 0x20), 0);
     other.write32(Page::Realm0, 0x20, 0);
     assert_eq!(other.read64(Page::Realm0, 0x80), 0);

@@ -288,6 +288,6 @@ impl Deref for Rig {
 }
 
 /// Asserts that the device in `device` has nothing to do.
-pub fn assert_quiet(device: &Device) {
+pub fn assert_silent(device: &Device) {
     assert_eq!(device.steps(), []);
 }

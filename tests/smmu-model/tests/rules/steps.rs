@@ -12,7 +12,7 @@ use smmu_model::{
     Command, Completion, Device, Output, PageRequest, Record, Register, Source, Step,
 };
 
-use crate::rig::{Rig, assert_quiet};
+use crate::rig::{Rig, assert_silent};
 
 fn hash(device: &Device) -> u64 {
     let mut hasher = DefaultHasher::new();
@@ -32,7 +32,7 @@ fn nothing_happens_by_itself() {
     assert_eq!(rig.device().steps(), steps);
     rig.device().settle();
     assert_eq!((rig.read32(Register::EventqProd), rig.read32(Register::PriqProd)), (1, 1));
-    assert_quiet(&rig.device());
+    assert_silent(&rig.device());
 }
 
 #[test]
@@ -150,7 +150,7 @@ fn a_device_that_is_gone_does_nothing() {
     rig.device().set_eager(false);
     rig.device().record(Record::bad_ste(8));
     rig.device().set_gone(true);
-    assert_quiet(&rig.device());
+    assert_silent(&rig.device());
     rig.device().set_gone(false);
     assert_eq!(rig.device().steps(), [Step::DeliverRecord(0)]);
 }

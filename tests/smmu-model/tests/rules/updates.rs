@@ -105,7 +105,7 @@ fn an_entry_is_enabled_when_its_words_are_visible() {
 }
 
 #[test]
-fn a_strict_device_is_told_before_an_entry_is_enabled() {
+fn a_strict_device_is_reported_before_an_entry_is_enabled() {
     let enabled = |strict: bool, commands: &[Command]| {
         let (rig, _, level_2) = Rig::linked();
         rig.device().set_strict_entries(strict);

@@ -6,7 +6,7 @@
 use psmmu_abi::{AddressRange, Function};
 
 use crate::pool::GRANULE;
-use crate::scenario::hand::{self, DONATE, INPUT, LIST, NOTHING, Operation, RECLAIM, Region};
+use crate::scenario::manual::{self, DONATE, INPUT, LIST, NOTHING, Operation, RECLAIM, Region};
 use crate::scenario::raw::NOT_HOST_MEMORY;
 
 /// An activation asks for so many regions.
@@ -26,7 +26,7 @@ pub fn run() {
 
 /// Begins an activation, and donates the first `held` regions.
 fn begin(held: usize) -> (Operation, heapless::Vec<Region, REGIONS>) {
-    let mut operation = hand::begin_activation();
+    let mut operation = manual::activate_begin();
     let mut regions = heapless::Vec::new();
     while regions.len() < held {
         let region = operation.find();
@@ -44,7 +44,7 @@ fn end(operation: Operation, regions: &[Region]) {
     }
     operation.expect_over();
     regions.iter().for_each(|region| region.take_back());
-    hand::refused(hand::DEACTIVATION, INPUT);
+    manual::refused(manual::DEACTIVATION, INPUT);
 }
 
 /// Offers `entries` when `held` regions are donated, which must be refused.
@@ -226,21 +226,21 @@ fn good_lists() {
         }
         require!(regions.push(region).is_ok(), "room for the third region");
         operation.go_on(0);
-        hand::deactivate(&regions);
+        manual::deactivate(&regions);
     }
 }
 
 /// The same for a table, of one granule.
 fn tables() {
-    let regions = hand::activate();
+    let regions = manual::activate();
     let refuse = |entry: u64, what: &str| {
-        let operation = hand::begin(hand::creation(0), DONATE);
+        let operation = manual::begin(manual::creation(0), DONATE);
         LIST.set_word(0, entry);
         operation.offer_in_vain(format_args!("{what}"), LIST.address(), 1, 0);
         operation.go_on(INPUT);
         operation.expect_over();
         // There is no table, and none is being made.
-        hand::refused(hand::destruction(0), INPUT);
+        manual::refused(manual::destruction(0), INPUT);
     };
     let free = Region::new(1);
     free.free();
@@ -254,11 +254,11 @@ fn tables() {
     let two = Region::delegated(2);
     refuse(two.entry(), "two granules");
     two.take_back();
-    let table = hand::create_table(0);
-    let operation = hand::begin(hand::creation(64), DONATE);
+    let table = manual::st_l2_create(0);
+    let operation = manual::begin(manual::creation(64), DONATE);
     LIST.set_word(0, table.entry());
     operation.offer_in_vain(format_args!("another table"), LIST.address(), 1, 0);
     operation.go_on(INPUT);
-    hand::destroy_table(0, table);
-    hand::deactivate(&regions);
+    manual::st_l2_destroy(0, table);
+    manual::deactivate(&regions);
 }

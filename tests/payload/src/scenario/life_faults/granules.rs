@@ -8,7 +8,7 @@ use psmmu_abi::{Function, GptState, MemoryCategory, TrackingState};
 use crate::arch::{self, Masked};
 use crate::bring_up::must;
 use crate::pool::GRANULE;
-use crate::scenario::hand::{self, INPUT, LIST, Region, move_granules};
+use crate::scenario::manual::{self, INPUT, LIST, Region, move_granules};
 use crate::scenario::raw::{self, NOT_HOST_MEMORY};
 use crate::smc::RMI;
 use crate::{gic, time};
@@ -76,7 +76,7 @@ fn not_the_hosts() {
         }
     }
     // What the host has now and nobody ever delegated.
-    for address in [0x4000_0000, 0x5000_0000, 0x6000_0000, hand::LIST.address()] {
+    for address in [0x4000_0000, 0x5000_0000, 0x6000_0000, manual::LIST.address()] {
         refused(UNDELEGATE, address, address + GRANULE);
     }
 }
@@ -143,7 +143,7 @@ fn device_memory() {
         refused(UNDELEGATE, base, base + GRANULE);
         move_granules(DELEGATE, base, base + GRANULE, 0, base + GRANULE);
         refused(DELEGATE, base, base + GRANULE);
-        let operation = hand::begin_activation();
+        let operation = manual::activate_begin();
         LIST.set_word(0, Region { address: base, granules: 2 }.entry());
         operation.offer_in_vain(format_args!("device memory"), LIST.address(), 1, 0);
         move_granules(UNDELEGATE, base, base + GRANULE, 0, base + GRANULE);
@@ -170,15 +170,15 @@ fn protection_tables() {
 
 /// What a PSMMU runs on is neither the host's nor free to go.
 fn in_use() {
-    let regions = hand::activate();
-    let table = hand::create_table(0);
+    let regions = manual::activate();
+    let table = manual::st_l2_create(0);
     for region in regions.iter().chain([&table]) {
         for base in (region.address..region.end()).step_by(GRANULE as usize) {
             refused(UNDELEGATE, base, base + GRANULE);
             refused(DELEGATE, base, base + GRANULE);
         }
     }
-    hand::destroy_table(0, table);
+    manual::st_l2_destroy(0, table);
     refused(UNDELEGATE, table.address, table.end());
-    hand::deactivate(&regions);
+    manual::deactivate(&regions);
 }

@@ -10,7 +10,7 @@ use psmmu_host::psmmu::STREAMS_PER_TABLE;
 
 use crate::platform::SMMU;
 use crate::pool::GRANULE;
-use crate::scenario::hand::{
+use crate::scenario::manual::{
     self, DONATE, INPUT, LIST, NOTHING, Operation, PARAMS, RECLAIM, Region,
 };
 use crate::scenario::raw::{self, NOT_HOST_MEMORY, WATCHED, x0};
@@ -53,7 +53,7 @@ fn neighbours(operation: &Operation) {
 
 /// What an activation keeps from everybody else.
 fn activating() {
-    let mut operation = hand::begin_activation();
+    let mut operation = manual::activate_begin();
     let mut regions = Vec::<_, 4>::new();
     while regions.len() < 3 {
         busy("being activated");
@@ -67,27 +67,27 @@ fn activating() {
     operation.go_on(0);
     operation.expect_over();
     PARAMS.fill(0);
-    hand::refused(hand::activation(PARAMS.address()), INPUT);
-    hand::deactivate(&regions);
+    manual::refused(manual::activation(PARAMS.address()), INPUT);
+    manual::deactivate(&regions);
     // Abandoned, as nothing came in time.
-    let operation = hand::begin_activation();
+    let operation = manual::activate_begin();
     operation.go_on_still(DONATE);
     operation.abandon();
     operation.expect_over();
-    let regions = hand::activate();
-    hand::deactivate(&regions);
+    let regions = manual::activate();
+    manual::deactivate(&regions);
 }
 
 /// Commands for a PSMMU that is in no state for any.
 fn busy(when: &str) {
     PARAMS.fill(0);
     for command in [
-        hand::activation(PARAMS.address()),
-        hand::DEACTIVATION,
-        hand::creation(0),
-        hand::destruction(0),
+        manual::activation(PARAMS.address()),
+        manual::DEACTIVATION,
+        manual::creation(0),
+        manual::destruction(0),
     ] {
-        let answer = hand::registers(WATCHED.begin(command));
+        let answer = manual::registers(WATCHED.begin(command));
         expect_eq!(answer, [INPUT, 0, 0], "{command:x?} of a PSMMU that is {when}: X0 to X2");
     }
     let consumed = WATCHED.event_consume(SMMU, IrqSet::all());
@@ -97,14 +97,14 @@ fn busy(when: &str) {
     let what = format_args!("NOTIFY of a PSMMU that is {when}");
     let arguments = [SMMU, IrqSet::all().bits()];
     raw::expect(what, Function::PsmmuIrqNotify.id(), &arguments, INPUT, &raw::NOTHING);
-    let told = WATCHED.psmmu_info(SMMU, LIST.address());
-    expect_eq!(told, Ok(()), "PSMMU_INFO of a PSMMU that is {when}");
+    let reported = WATCHED.psmmu_info(SMMU, LIST.address());
+    expect_eq!(reported, Ok(()), "PSMMU_INFO of a PSMMU that is {when}");
 }
 
 /// Calls that an operation does not wait for: nothing changes.
 fn at_the_wrong_time() {
-    let regions = hand::activate();
-    let operation = hand::begin(hand::creation(0), DONATE);
+    let regions = manual::activate();
+    let operation = manual::begin(manual::creation(0), DONATE);
     let region = operation.find();
     operation.go_on_still(DONATE);
     operation.refuse(Function::OpMemReclaim);
@@ -115,22 +115,22 @@ fn at_the_wrong_time() {
     operation.go_on(0);
     operation.expect_over();
 
-    let operation = hand::begin(hand::destruction(0), RECLAIM);
+    let operation = manual::begin(manual::destruction(0), RECLAIM);
     operation.go_on(RECLAIM);
     operation.refuse(Function::OpMemDonate);
     operation.refuse(Function::OpCancel);
     operation.reclaim(&[region], 0);
     operation.expect_over();
     region.take_back();
-    hand::deactivate(&regions);
+    manual::deactivate(&regions);
 }
 
 /// Lists for what comes back that are too short, or not the host's.
 fn reclaiming() {
-    let regions = hand::activate();
-    let operation = hand::begin(hand::DEACTIVATION, RECLAIM);
+    let regions = manual::activate();
+    let operation = manual::begin(manual::DEACTIVATION, RECLAIM);
     let refuse = |address: u64, what: &str| {
-        let answer = hand::registers(WATCHED.op_mem_reclaim(operation.handle, address, 512));
+        let answer = manual::registers(WATCHED.op_mem_reclaim(operation.handle, address, 512));
         let what = format_args!("OP_MEM_RECLAIM to {address:#x}, {what}");
         expect_eq!(answer, [INPUT, 0, 0], "{what}: X0 to X2");
     };
@@ -146,7 +146,7 @@ fn reclaiming() {
     let take = |word: usize, room: u64, wanted: u64, came: &[Region]| {
         LIST.scribble();
         let list = LIST.address() + 8 * word as u64;
-        let answer = hand::registers(WATCHED.op_mem_reclaim(operation.handle, list, room));
+        let answer = manual::registers(WATCHED.op_mem_reclaim(operation.handle, list, room));
         let what = format_args!("OP_MEM_RECLAIM to word {word} with room for {room}");
         expect_eq!(answer, [wanted, came.len() as u64, 0], "{what}: X0 to X2");
         for (index, region) in came.iter().enumerate() {
@@ -166,32 +166,32 @@ fn reclaiming() {
     take(511, 512, RECLAIM, &regions[1..2]);
     take(0, !0, NOTHING, &regions[2..]);
     operation.refuse(Function::OpMemReclaim);
-    busy("deactivated, but not told so");
+    busy("deactivated, but not reported so");
     operation.go_on(0);
     operation.expect_over();
 }
 
 /// More operations than there is room for.
 fn many() {
-    let regions = hand::activate();
+    let regions = manual::activate();
     let mut operations = Vec::<Operation, OPERATIONS>::new();
     for number in 0..OPERATIONS as u32 {
-        let operation = hand::begin(hand::creation(number * STREAMS_PER_TABLE), DONATE);
+        let operation = manual::begin(manual::creation(number * STREAMS_PER_TABLE), DONATE);
         let twin = operations.iter().any(|other| other.handle == operation.handle);
         require!(!twin, "two operations have the handle {:#x}", operation.handle);
         require!(operations.push(operation).is_ok(), "room for {OPERATIONS} operations");
     }
-    hand::refused(hand::creation(OPERATIONS as u32 * STREAMS_PER_TABLE), BLOCKED);
-    hand::refused(hand::destruction(0), BLOCKED);
-    hand::refused(hand::DEACTIVATION, BLOCKED);
-    hand::refused(hand::activation(PARAMS.address()), BLOCKED);
+    manual::refused(manual::creation(OPERATIONS as u32 * STREAMS_PER_TABLE), BLOCKED);
+    manual::refused(manual::destruction(0), BLOCKED);
+    manual::refused(manual::DEACTIVATION, BLOCKED);
+    manual::refused(manual::activation(PARAMS.address()), BLOCKED);
     // One ends, and its place is free; a table that is being made is nobody else's.
     let first = operations[0];
     first.abandon();
     first.expect_over();
-    hand::refused(hand::creation(STREAMS_PER_TABLE), BLOCKED);
-    hand::refused(hand::DEACTIVATION, INPUT);
-    operations[0] = hand::begin(hand::creation(0), DONATE);
+    manual::refused(manual::creation(STREAMS_PER_TABLE), BLOCKED);
+    manual::refused(manual::DEACTIVATION, INPUT);
+    operations[0] = manual::begin(manual::creation(0), DONATE);
     first.expect_over();
     // In another order than they began.
     let mut tables = Vec::<(u32, Region), OPERATIONS>::new();
@@ -206,12 +206,12 @@ fn many() {
         operation.expect_over();
     }
     for (stream, region) in tables {
-        hand::refused(hand::creation(stream), 0x208);
-        hand::refused(hand::DEACTIVATION, INPUT);
-        hand::destroy_table(stream, region);
-        hand::refused(hand::destruction(stream), INPUT);
+        manual::refused(manual::creation(stream), 0x208);
+        manual::refused(manual::DEACTIVATION, INPUT);
+        manual::st_l2_destroy(stream, region);
+        manual::refused(manual::destruction(stream), INPUT);
     }
-    hand::deactivate(&regions);
+    manual::deactivate(&regions);
 }
 
 /// What a deactivation keeps from everybody else.
@@ -221,8 +221,8 @@ fn deactivating() {
         let what = format_args!("PSMMU_DEACTIVATE with {x2:#x} in X2");
         raw::expect(what, Function::PsmmuDeactivate.id(), &[SMMU, x2], INPUT, &[]);
     }
-    let regions = hand::activate();
-    let operation = hand::begin(hand::DEACTIVATION, RECLAIM);
+    let regions = manual::activate();
+    let operation = manual::begin(manual::DEACTIVATION, RECLAIM);
     busy("being deactivated");
     neighbours(&operation);
     operation.reclaim(&regions, 0);

@@ -7,7 +7,7 @@ use psmmu_host::RmiError;
 
 use crate::platform::SMMU;
 use crate::pool::granule;
-use crate::scenario::hand::{self, INPUT, PARAMS, Region};
+use crate::scenario::manual::{self, INPUT, PARAMS, Region};
 use crate::scenario::raw::WATCHED;
 use crate::smmu;
 
@@ -25,7 +25,7 @@ pub fn run() {
     }
     // Parameters that the host has given away.
     page.delegate();
-    hand::refused(hand::activation(page.address), INPUT);
+    manual::refused(manual::activation(page.address), INPUT);
     page.take_back();
     // Parameters that it gives away once the RMM has read them, and then to the very operation.
     params_are_donated();
@@ -55,17 +55,17 @@ fn written(function: Function, page: Region, is_ours: bool) {
 fn params_are_donated() {
     let page = Region::new(2);
     granule(page.address).fill(0);
-    let operation = hand::begin(hand::activation(page.address), hand::DONATE);
+    let operation = manual::begin(manual::activation(page.address), manual::DONATE);
     page.delegate();
     let wanted = operation.request.count();
     expect_eq!(wanted, page.granules, "granules of the stream table");
-    operation.donate(page, hand::DONATE);
+    operation.donate(page, manual::DONATE);
     // A bad second donation ends it.
     operation.fail(1);
-    operation.go_on(hand::RECLAIM);
+    operation.go_on(manual::RECLAIM);
     operation.reclaim(&[page], INPUT);
     page.take_back();
     PARAMS.fill(0);
-    let regions = hand::activate();
-    hand::deactivate(&regions);
+    let regions = manual::activate();
+    manual::deactivate(&regions);
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
 //! A PSMMU that runs: tables that are wrong, and a device that faults while the PSMMU is brought to
-//! rest. Events of one life are never told in the next.
+//! rest. Events of one life are never reported in the next.
 
 use psmmu_abi::{Function, IrqSet, Notification, ResultWord};
 
@@ -9,7 +9,7 @@ use crate::arch::Masked;
 use crate::bring_up::must;
 use crate::edu::{Access, Dma, Edu, Fault};
 use crate::platform::SMMU;
-use crate::scenario::hand::{self, INPUT};
+use crate::scenario::manual::{self, INPUT};
 use crate::scenario::raw::{self, NOTHING, WATCHED};
 use crate::smc::RMI;
 use crate::{events, gic};
@@ -30,19 +30,19 @@ pub fn run(edu: &mut Edu) {
 
 fn tables() {
     for stream in [0, 64] {
-        hand::refused(hand::creation(stream), INPUT);
-        hand::refused(hand::destruction(stream), INPUT);
+        manual::refused(manual::creation(stream), INPUT);
+        manual::refused(manual::destruction(stream), INPUT);
     }
     no_table(!0);
-    let regions = hand::activate();
+    let regions = manual::activate();
     NO_TABLES.into_iter().for_each(no_table);
     for stream in [0, 64, 0xFFC0] {
-        hand::refused(hand::destruction(stream), INPUT);
-        let table = hand::create_table(stream);
-        hand::refused(hand::creation(stream), MET);
-        hand::refused(hand::DEACTIVATION, INPUT);
-        hand::destroy_table(stream, table);
-        hand::refused(hand::destruction(stream), INPUT);
+        manual::refused(manual::destruction(stream), INPUT);
+        let table = manual::st_l2_create(stream);
+        manual::refused(manual::creation(stream), MET);
+        manual::refused(manual::DEACTIVATION, INPUT);
+        manual::st_l2_destroy(stream, table);
+        manual::refused(manual::destruction(stream), INPUT);
     }
     for psmmu in [0, SMMU + 1, SMMU + 0x1_0000, SMMU | 1 << 52, !0] {
         for function in
@@ -52,7 +52,7 @@ fn tables() {
             raw::expect(what, function.id(), &[psmmu, 0], INPUT, &[]);
         }
     }
-    hand::deactivate(&regions);
+    manual::deactivate(&regions);
 }
 
 /// Asks for a table that there cannot be, and for its end. Some of the numbers are no StreamIDs at all.
@@ -69,78 +69,78 @@ fn no_table(stream: u64) {
 fn before_it_faults(edu: &mut Edu) {
     let before = events::count();
     for round in 0..3 {
-        let regions = hand::activate();
-        let table = hand::create_table(0);
+        let regions = manual::activate();
+        let table = manual::st_l2_create(0);
         edu.start(Dma::new(Access::Write, WORDS));
-        hand::destroy_table(0, table);
+        manual::st_l2_destroy(0, table);
         if round == 2 {
             // It fires between the deactivation and its end.
-            let operation = hand::begin(hand::DEACTIVATION, hand::RECLAIM);
+            let operation = manual::begin(manual::DEACTIVATION, manual::RECLAIM);
             edu.finish();
             operation.reclaim(&regions, 0);
             regions.iter().for_each(|region| region.take_back());
         } else {
-            hand::deactivate(&regions);
+            manual::deactivate(&regions);
         }
         if round == 1 {
             // It fires in the next life, in which its stream has no table.
-            let regions = hand::activate();
+            let regions = manual::activate();
             edu.finish();
             events::wait_for(before + WORDS as usize);
             let dma = Dma::faulting(Fault::NoTable, Access::Write, WORDS);
             events::expect_faults(before, &[dma]);
-            hand::deactivate(&regions);
+            manual::deactivate(&regions);
         }
         edu.finish();
         expect_silence("at rest");
     }
-    events::expect_no_more_at_rest(before + WORDS as usize);
+    events::expect_no_more_quiesced(before + WORDS as usize);
 }
 
 /// Records that nobody has asked for, and an interrupt that nobody has taken.
 fn while_records_are_queued(edu: &mut Edu) {
     let before = events::count();
     let masked = Masked::new();
-    let regions = hand::activate();
-    let table = hand::create_table(0);
+    let regions = manual::activate();
+    let table = manual::st_l2_create(0);
     edu.run(Dma::new(Access::Write, WORDS));
-    hand::destroy_table(0, table);
+    manual::st_l2_destroy(0, table);
     edu.run(Dma::faulting(Fault::NoTable, Access::Read, WORDS));
-    hand::deactivate(&regions);
+    manual::deactivate(&regions);
     require!(gic::waiting().is_some(), "the interrupt is lost");
     expect_silence("at rest, with an interrupt that waits");
     take_interrupts();
     drop(masked);
-    the_next_life(before);
+    the_next_lifecycle(before);
 }
 
-/// An event that is told, and not consumed, and more behind it.
+/// An event that is reported, and not consumed, and more behind it.
 fn while_an_event_is_reported(edu: &mut Edu) {
     let before = events::count();
     let masked = Masked::new();
-    let regions = hand::activate();
+    let regions = manual::activate();
     let dma = Dma::faulting(Fault::NoTable, Access::Write, WORDS);
     edu.run(dma);
     let Some(event) = dma.events().next() else { fail!("a DMA without events") };
-    let told = RMI.irq_notify(SMMU, IrqSet::EVENTQ);
-    expect_eq!(told, Ok(Notification { pending: true, event }), "the first event");
-    hand::deactivate(&regions);
-    expect_silence("at rest, with an event that was told");
+    let reported = RMI.irq_notify(SMMU, IrqSet::EVENTQ);
+    expect_eq!(reported, Ok(Notification { pending: true, event }), "the first event");
+    manual::deactivate(&regions);
+    expect_silence("at rest, with an event that was reported");
     take_interrupts();
     drop(masked);
-    the_next_life(before);
+    the_next_lifecycle(before);
 }
 
 /// Activates once more, and finds nothing of what was before.
-fn the_next_life(before: usize) {
-    let regions = hand::activate();
+fn the_next_lifecycle(before: usize) {
+    let regions = manual::activate();
     for source in [IrqSet::GERROR, IrqSet::EVENTQ, IrqSet::PRIQ, IrqSet::all()] {
         events::expect_nothing(source, "in the next life");
         must(WATCHED.event_consume(SMMU, source));
         events::poll(source);
     }
-    hand::deactivate(&regions);
-    events::expect_no_more_at_rest(before);
+    manual::deactivate(&regions);
+    events::expect_no_more_quiesced(before);
 }
 
 /// Sees to it that a PSMMU at rest says nothing.

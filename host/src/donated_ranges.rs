@@ -70,11 +70,11 @@ impl Entry {
 
 /// Up to `N` ranges.
 #[derive(Debug)]
-pub(crate) struct Ledger<const N: usize> {
+pub(crate) struct DonatedRanges<const N: usize> {
     entries: [Option<Entry>; N],
 }
 
-impl<const N: usize> Ledger<N> {
+impl<const N: usize> DonatedRanges<N> {
     pub const fn new() -> Self {
         Self { entries: [None; N] }
     }
@@ -169,35 +169,42 @@ mod tests {
 
     #[test]
     fn neighbours_take_one_line() {
-        let mut ledger = Ledger::<2>::new();
-        assert!(ledger.add(range(0, 1), 1) && ledger.add(range(2, 1), 1));
-        assert!(ledger.add(range(1, 1), 1), "beside the first");
-        assert_eq!((ledger.total(), ledger.room()), (3, 0));
-        assert!(!ledger.add(range(3, 1), 2), "of another PSMMU");
-        assert_eq!((ledger.held(1), ledger.held(2)), (3, 0));
+        let mut donated_ranges = DonatedRanges::<2>::new();
+        assert!(donated_ranges.add(range(0, 1), 1) && donated_ranges.add(range(2, 1), 1));
+        assert!(donated_ranges.add(range(1, 1), 1), "beside the first");
+        assert_eq!((donated_ranges.total(), donated_ranges.room()), (3, 0));
+        assert!(!donated_ranges.add(range(3, 1), 2), "of another PSMMU");
+        assert_eq!((donated_ranges.held(1), donated_ranges.held(2)), (3, 0));
     }
 
     #[test]
     fn what_is_taken_is_held_no_more_and_the_rest_still_is() {
-        let mut ledger = Ledger::<2>::new();
-        assert!(ledger.add(range(0, 8), 1));
-        assert_eq!(ledger.take(range(2, 3)), Some((range(2, 3), None)));
-        assert_eq!(ledger.take(range(2, 3)), None, "twice");
-        assert_eq!(ledger.total(), 5);
-        assert_eq!(ledger.take(range(6, 1)), Some((range(6, 1), Some(range(7, 1)))), "no room");
-        assert_eq!(ledger.take(range(0, 8)), Some((range(0, 2), None)));
-        assert_eq!(ledger.take(range(0, 8)), Some((range(5, 1), None)));
-        assert_eq!((ledger.take(range(0, 8)), ledger.room()), (None, 2));
+        let mut donated_ranges = DonatedRanges::<2>::new();
+        assert!(donated_ranges.add(range(0, 8), 1));
+        assert_eq!(donated_ranges.take(range(2, 3)), Some((range(2, 3), None)));
+        assert_eq!(donated_ranges.take(range(2, 3)), None, "twice");
+        assert_eq!(donated_ranges.total(), 5);
+        assert_eq!(
+            donated_ranges.take(range(6, 1)),
+            Some((range(6, 1), Some(range(7, 1)))),
+            "no room"
+        );
+        assert_eq!(donated_ranges.take(range(0, 8)), Some((range(0, 2), None)));
+        assert_eq!(donated_ranges.take(range(0, 8)), Some((range(5, 1), None)));
+        assert_eq!((donated_ranges.take(range(0, 8)), donated_ranges.room()), (None, 2));
     }
 
     #[test]
     fn what_an_operation_was_given_is_its_own_until_it_ends() {
-        let mut ledger = Ledger::<4>::new();
-        assert!(ledger.add(range(0, 1), 1));
-        ledger.settle();
-        assert!(ledger.add(range(1, 1), 1));
-        assert_eq!(ledger.take_fresh(), Some(range(1, 1)));
-        assert_eq!(ledger.take_fresh(), None);
-        assert_eq!((ledger.take_of(2), ledger.take_of(1)), (None, Some(range(0, 1))));
+        let mut donated_ranges = DonatedRanges::<4>::new();
+        assert!(donated_ranges.add(range(0, 1), 1));
+        donated_ranges.settle();
+        assert!(donated_ranges.add(range(1, 1), 1));
+        assert_eq!(donated_ranges.take_fresh(), Some(range(1, 1)));
+        assert_eq!(donated_ranges.take_fresh(), None);
+        assert_eq!(
+            (donated_ranges.take_of(2), donated_ranges.take_of(1)),
+            (None, Some(range(0, 1)))
+        );
     }
 }

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, HashSet};
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use psmmu::{Clock, Psmmu, StreamOwners, StreamTableEntry, TableMemory};
+use psmmu::{Clock, Psmmu, StreamTableEntry, TableMemory, VsmmuLookup};
 use psmmu_abi::MemoryCategory;
 use rmm::{Areas, DeviceRegion, Dram, Environment, Region, Tracker};
 use smmu_model::Smmu;
@@ -41,7 +41,7 @@ impl Clock for Steps {
 #[derive(Clone, Debug, Default)]
 pub struct Owners(pub Arc<Mutex<HashSet<u32>>>);
 
-impl StreamOwners for Owners {
+impl VsmmuLookup for Owners {
     fn is_owned(&self, stream: u32) -> bool {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).contains(&stream)
     }
@@ -52,27 +52,27 @@ struct Inner {
     clock: Steps,
     ram: Ram,
     devices: Vec<(u64, Smmu)>,
-    /// Where the messages of each device's commands go, one word for each; 0 for none.
+    /// Where the MSIs of each device's commands go, one word for each; 0 for none.
     completion: u64,
     /// The device that new memory is for.
     current: AtomicUsize,
     /// Granules that are memory of the model, of which device, and as part of which region.
     opened: Mutex<BTreeMap<u64, (usize, Region)>>,
-    at_rest: Mutex<BTreeMap<u32, StreamTableEntry>>,
+    default_ste: Mutex<BTreeMap<u32, StreamTableEntry>>,
     /// How often no interrupt is pending before one is.
     until_interrupt: AtomicU32,
 }
 
 /// Where the RMM of a test runs. Copies are the same world.
 #[derive(Clone, Debug)]
-pub struct World<H = ()> {
+pub struct Harness<H = ()> {
     inner: Arc<Inner>,
     hook: H,
 }
 
-impl<H: Hook> World<H> {
+impl<H: Hook> Harness<H> {
     /// Takes the memory and the devices with their names. With a `completion` commands are completed
-    /// by messages: it is the PA of memory that is nobody else's.
+    /// by MSIs: it is the PA of memory that is nobody else's.
     #[must_use]
     pub fn new(ram: Ram, devices: Vec<(u64, Smmu)>, completion: Option<u64>, hook: H) -> Self {
         let completion = completion.unwrap_or(0);
@@ -88,7 +88,7 @@ impl<H: Hook> World<H> {
             completion,
             current: AtomicUsize::new(0),
             opened: Mutex::default(),
-            at_rest: Mutex::default(),
+            default_ste: Mutex::default(),
             until_interrupt: AtomicU32::new(u32::MAX),
         };
         Self { inner: Arc::new(inner), hook }
@@ -101,8 +101,8 @@ impl<H: Hook> World<H> {
     }
 
     /// Says what `stream` does while it is not configured.
-    pub fn set_at_rest(&self, stream: u32, entry: StreamTableEntry) {
-        self.inner.at_rest.lock().unwrap_or_else(PoisonError::into_inner).insert(stream, entry);
+    pub fn set_default_ste(&self, stream: u32, entry: StreamTableEntry) {
+        self.inner.default_ste.lock().unwrap_or_else(PoisonError::into_inner).insert(stream, entry);
     }
 
     /// Has an interrupt be pending once, when the RMM has asked for one `times` times in vain. `None`
@@ -129,11 +129,11 @@ pub fn tracker(dram: &Dram, devices: &[DeviceRegion]) -> Tracker<'static> {
     Tracker::new(areas, Box::leak(words.into()))
 }
 
-impl<H: Hook> Environment for World<H> {
+impl<H: Hook> Environment for Harness<H> {
     type Registers = ModelRegisters<H>;
     type Memory = ModelMemory;
     type Host = Ram;
-    type Owners = Owners;
+    type Vsmmus = Owners;
     type Clock = Steps;
 
     fn clock(&self) -> &Steps {
@@ -218,15 +218,15 @@ impl<H: Hook> Environment for World<H> {
         psmmu.registers().smmu().memory().find(self.inner.completion).map(ModelMemory)
     }
 
-    fn at_rest(&self, stream: u32) -> StreamTableEntry {
-        let at_rest = self.inner.at_rest.lock().unwrap_or_else(PoisonError::into_inner);
-        at_rest.get(&stream).copied().unwrap_or(StreamTableEntry::ABORT)
+    fn default_ste(&self, stream: u32) -> StreamTableEntry {
+        let default_ste = self.inner.default_ste.lock().unwrap_or_else(PoisonError::into_inner);
+        default_ste.get(&stream).copied().unwrap_or(StreamTableEntry::ABORT)
     }
 }
 
 /// The level-2 tables of a world, for steps of streams.
 #[derive(Clone, Copy, Debug)]
-pub struct Tables<'a, H = ()>(pub &'a World<H>);
+pub struct Tables<'a, H = ()>(pub &'a Harness<H>);
 
 impl<H: Hook> TableMemory for Tables<'_, H> {
     type Memory = ModelMemory;
@@ -235,7 +235,7 @@ impl<H: Hook> TableMemory for Tables<'_, H> {
         Some(self.0.open(Region::granule(address)))
     }
 
-    fn at_rest(&self, stream: u32) -> StreamTableEntry {
-        self.0.at_rest(stream)
+    fn default_ste(&self, stream: u32) -> StreamTableEntry {
+        self.0.default_ste(stream)
     }
 }

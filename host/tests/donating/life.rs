@@ -6,21 +6,23 @@ use psmmu_abi::Version;
 use psmmu_abi::features::{Register1, Register2};
 use psmmu_abi::{DonateRequest, Function, MsiMessage, PsmmuParamsFields, PsmmuParamsFlags, Status};
 use psmmu_host::psmmu::{self, DestroyError, Table};
-use psmmu_host::rmm::{self, Unfit};
-use psmmu_host::{Cause, Command, Lender, Limits, OperationError, Rmi, RmiError, Traffic};
+use psmmu_host::rmm::{self, StartError};
+use psmmu_host::{
+    Cause, Command, Limits, MemoryDonor, OperationError, Rmi, RmiError, TransferStats,
+};
 
+use crate::harness::{ARENA, GRANULE, HostPage, LIST, PARAMETERS, Shared};
 use crate::rmm::{Kind, PSMMU, Rmm};
 use crate::tamper::Tamper;
-use crate::world::{ARENA, GRANULE, HostPage, LIST, PARAMETERS, Shared};
 
 /// Granules of the host.
 const GRANULES: u64 = 32;
 
 /// A host with its RMM.
 struct Host {
-    world: Shared,
+    harness: Shared,
     rmi: Rmi<Shared>,
-    lender: Lender<Shared, HostPage>,
+    donor: MemoryDonor<Shared, HostPage>,
     page: HostPage,
 }
 
@@ -30,51 +32,51 @@ impl Host {
     }
 
     fn with_limits(kind: Kind, limits: Limits) -> Self {
-        let world = Shared::new(GRANULES as usize, Rmm::new(kind), Tamper::default());
+        let harness = Shared::new(GRANULES as usize, Rmm::new(kind), Tamper::default());
         Self {
-            rmi: Rmi::new(world.clone()),
-            lender: Lender::with_limits(world.clone(), world.page(LIST), limits),
-            page: world.page(PARAMETERS),
-            world,
+            rmi: Rmi::new(harness.clone()),
+            donor: MemoryDonor::with_limits(harness.clone(), harness.page(LIST), limits),
+            page: harness.page(PARAMETERS),
+            harness,
         }
     }
 
     fn started(kind: Kind) -> Self {
         let mut host = Self::new(kind);
-        rmm::start(&host.rmi, &mut host.lender, &mut host.page).expect("an RMM in order");
-        host.world.0.borrow_mut().log.clear();
+        rmm::start(&host.rmi, &mut host.donor, &mut host.page).expect("an RMM in order");
+        host.harness.0.borrow_mut().log.clear();
         host
     }
 
-    fn activate(&mut self) -> Result<Traffic, OperationError> {
-        psmmu::activate(&self.rmi, &mut self.lender, PSMMU, &mut self.page, &psmmu::QUIET)
+    fn activate(&mut self) -> Result<TransferStats, OperationError> {
+        psmmu::activate(&self.rmi, &mut self.donor, PSMMU, &mut self.page, &psmmu::PARAMS_NO_MSI)
     }
 
-    fn deactivate(&mut self) -> Result<Traffic, OperationError> {
-        psmmu::deactivate(&self.rmi, &mut self.lender, PSMMU)
+    fn deactivate(&mut self) -> Result<TransferStats, OperationError> {
+        psmmu::deactivate(&self.rmi, &mut self.donor, PSMMU)
     }
 
-    fn create_table(&mut self, stream: u32) -> Result<Table, OperationError> {
-        psmmu::create_table(&self.rmi, &mut self.lender, PSMMU, stream)
+    fn st_l2_create(&mut self, stream: u32) -> Result<Table, OperationError> {
+        psmmu::st_l2_create(&self.rmi, &mut self.donor, PSMMU, stream)
     }
 
-    fn destroy_table(&mut self, stream: u32) -> Result<Traffic, DestroyError> {
-        psmmu::destroy_table(&self.rmi, &mut self.lender, PSMMU, stream)
+    fn st_l2_destroy(&mut self, stream: u32) -> Result<TransferStats, DestroyError> {
+        psmmu::st_l2_destroy(&self.rmi, &mut self.donor, PSMMU, stream)
     }
 
     fn count(&self, function: Function) -> usize {
-        self.world.0.borrow().log.iter().filter(|&&called| called == function).count()
+        self.harness.0.borrow().log.iter().filter(|&&called| called == function).count()
     }
 
     fn check(&self) {
-        self.world.check(self.lender.held(), self.lender.lost());
+        self.harness.check(self.donor.held(), self.donor.leaked());
     }
 }
 
 /// Returns why an operation failed that lost nothing and is over.
 fn cause<T: std::fmt::Debug>(result: Result<T, OperationError>) -> Cause {
     let error = result.expect_err("it cannot succeed");
-    assert_eq!((error.alive, error.traffic.lost, error.traffic.refused), (false, 0, 0), "{error}");
+    assert_eq!((error.alive, error.stats.leaked, error.stats.refused), (false, 0, 0), "{error}");
     error.cause
 }
 
@@ -93,25 +95,25 @@ fn a_whole_life_gives_every_granule_back_with_an_rmm_that_needs_memory_and_one_t
     for (kind, for_itself, for_psmmu) in kinds {
         let table = kind.for_table.len() as u64;
         let mut host = Host::started(kind);
-        assert_eq!(host.lender.held_for(0), for_itself);
+        assert_eq!(host.donor.held_for(0), for_itself);
 
-        let traffic = host.activate().expect("an inactive PSMMU");
-        assert_eq!(traffic, Traffic { donated: for_psmmu, ..Traffic::default() });
-        assert_eq!(host.create_table(64 + 7), Ok(Table::Created));
-        assert_eq!(host.create_table(64 + 8), Ok(Table::Exists));
-        assert_eq!(host.create_table(0), Ok(Table::Created));
-        assert_eq!(host.lender.held_for(PSMMU), for_psmmu + 2 * table);
-        assert!(host.world.0.borrow().rmm.tables.iter().eq(&[0, 64]));
+        let stats = host.activate().expect("an inactive PSMMU");
+        assert_eq!(stats, TransferStats { donated: for_psmmu, ..TransferStats::default() });
+        assert_eq!(host.st_l2_create(64 + 7), Ok(Table::Created));
+        assert_eq!(host.st_l2_create(64 + 8), Ok(Table::Exists));
+        assert_eq!(host.st_l2_create(0), Ok(Table::Created));
+        assert_eq!(host.donor.held_for(PSMMU), for_psmmu + 2 * table);
+        assert!(host.harness.0.borrow().rmm.tables.iter().eq(&[0, 64]));
 
         for stream in [64 + 63, 1] {
-            let traffic = host.destroy_table(stream).expect("a table that nobody uses");
-            assert_eq!(traffic, Traffic { returned: table, ..Traffic::default() });
+            let stats = host.st_l2_destroy(stream).expect("a table that nobody uses");
+            assert_eq!(stats, TransferStats { returned: table, ..TransferStats::default() });
         }
-        let traffic = host.deactivate().expect("an active PSMMU");
-        assert_eq!(traffic, Traffic { returned: for_psmmu, ..Traffic::default() });
-        assert_eq!((host.lender.held(), host.lender.lost()), (for_itself, 0));
-        assert_eq!(host.world.places(), (GRANULES - for_itself, for_itself, 0));
-        assert_eq!(host.world.0.borrow().rmm.stops, 0);
+        let stats = host.deactivate().expect("an active PSMMU");
+        assert_eq!(stats, TransferStats { returned: for_psmmu, ..TransferStats::default() });
+        assert_eq!((host.donor.held(), host.donor.leaked()), (for_itself, 0));
+        assert_eq!(host.harness.places(), (GRANULES - for_itself, for_itself, 0));
+        assert_eq!(host.harness.0.borrow().rmm.stops, 0);
         host.check();
     }
 }
@@ -130,10 +132,10 @@ fn an_operation_is_led_by_the_handle_of_the_command_that_began_it_whatever_numbe
 fn a_table_that_is_in_use_is_an_error_of_its_own_and_stays() {
     let mut host = Host::started(Kind::stateful());
     host.activate().expect("an inactive PSMMU");
-    host.create_table(0).expect("no table yet");
-    host.world.0.borrow_mut().rmm.in_use = true;
-    assert_eq!(host.destroy_table(0), Err(DestroyError::InUse));
-    assert_eq!(host.lender.held_for(PSMMU), 11);
+    host.st_l2_create(0).expect("no table yet");
+    host.harness.0.borrow_mut().rmm.in_use = true;
+    assert_eq!(host.st_l2_destroy(0), Err(DestroyError::InUse));
+    assert_eq!(host.donor.held_for(PSMMU), 11);
     let refused = Cause::Rmi(RmiError::Status(Function::PsmmuDeactivate, Status::ErrorInput));
     assert_eq!(cause(host.deactivate()), refused);
     host.check();
@@ -147,10 +149,10 @@ fn parameters_reach_the_rmm_as_they_are() {
     let params =
         PsmmuParamsFields { flags, gerror: message(4), eventq: message(8), priq: message(12) };
     host.page.0.0.borrow_mut().parameters.fill(!0);
-    psmmu::activate(&host.rmi, &mut host.lender, PSMMU, &mut host.page, &params).expect("valid");
-    let words = host.world.0.borrow().rmm.parameters;
+    psmmu::activate(&host.rmi, &mut host.donor, PSMMU, &mut host.page, &params).expect("valid");
+    let words = host.harness.0.borrow().rmm.parameters;
     assert_eq!(PsmmuParamsFields::from_words(words), params);
-    assert!(host.world.0.borrow().parameters[7..].iter().all(|&word| word == 0));
+    assert!(host.harness.0.borrow().parameters[7..].iter().all(|&word| word == 0));
 }
 
 #[test]
@@ -158,16 +160,16 @@ fn a_host_without_memory_leaves_the_psmmu_inactive_and_gets_all_of_it_back() {
     for can_cancel in [false, true] {
         for allocations in 0..7 {
             let mut host = Host::started(Kind { can_cancel, ..Kind::stateful() });
-            host.world.0.borrow_mut().allocations = allocations;
+            host.harness.0.borrow_mut().allocations = allocations;
             let granules = if allocations == 0 { 4 } else { 1 };
             assert_eq!(cause(host.activate()), Cause::NoMemory(granules));
             assert_eq!(host.count(Function::OpCancel), usize::from(can_cancel));
-            assert!(can_cancel || host.world.0.borrow().rmm.stops > 0, "asked to stop");
-            assert_eq!(host.lender.held_for(PSMMU), 0);
-            assert!(!host.world.0.borrow().rmm.is_at_it());
+            assert!(can_cancel || host.harness.0.borrow().rmm.stops > 0, "asked to stop");
+            assert_eq!(host.donor.held_for(PSMMU), 0);
+            assert!(!host.harness.0.borrow().rmm.is_at_it());
             host.check();
 
-            host.world.0.borrow_mut().allocations = u32::MAX;
+            host.harness.0.borrow_mut().allocations = u32::MAX;
             host.activate().expect("memory is there again");
         }
     }
@@ -177,12 +179,12 @@ fn a_host_without_memory_leaves_the_psmmu_inactive_and_gets_all_of_it_back() {
 fn a_granule_that_cannot_be_delegated_undoes_the_rest() {
     for stubborn in 3..13 {
         let mut host = Host::started(Kind::stateful());
-        host.world.0.borrow_mut().rmm.kind.stubborn = Some(ARENA + stubborn * GRANULE);
+        host.harness.0.borrow_mut().rmm.kind.stubborn = Some(ARENA + stubborn * GRANULE);
         match cause(host.activate()) {
             Cause::Delegate(error) => assert_eq!(error.at, ARENA + stubborn * GRANULE),
             other => panic!("{other:?}"),
         }
-        assert_eq!(host.lender.held_for(PSMMU), 0);
+        assert_eq!(host.donor.held_for(PSMMU), 0);
         host.check();
     }
 }
@@ -191,10 +193,10 @@ fn a_granule_that_cannot_be_delegated_undoes_the_rest() {
 fn a_granule_that_cannot_be_undelegated_is_lost_and_named_and_nothing_else_is() {
     let mut host = Host::started(Kind::stateful());
     host.activate().expect("an inactive PSMMU");
-    host.world.0.borrow_mut().rmm.kind.stubborn = Some(ARENA + 5 * GRANULE);
-    let traffic = host.deactivate().expect("an active PSMMU");
-    assert_eq!(traffic, Traffic { returned: 9, lost: 1, ..Traffic::default() });
-    assert_eq!(host.lender.lost(), 1);
+    host.harness.0.borrow_mut().rmm.kind.stubborn = Some(ARENA + 5 * GRANULE);
+    let stats = host.deactivate().expect("an active PSMMU");
+    assert_eq!(stats, TransferStats { returned: 9, leaked: 1, ..TransferStats::default() });
+    assert_eq!(host.donor.leaked(), 1);
     host.check();
 }
 
@@ -206,13 +208,13 @@ fn a_refused_donation_is_followed_by_continue_and_all_memory_comes_back() {
         let mut host = Host::started(kind);
         let refused = Cause::Rmi(RmiError::Status(Function::OpMemDonate, Status::ErrorInput));
         assert_eq!(cause(host.activate()), refused);
-        let log = host.world.0.borrow().log.clone();
+        let log = host.harness.0.borrow().log.clone();
         let last = log.iter().rposition(|&called| called == Function::OpMemDonate).expect("one");
         let next = log[last + 1..].iter().find(|called| {
             !matches!(called, Function::GranuleRangeDelegate | Function::GranuleRangeUndelegate)
         });
         assert_eq!(next, Some(&Function::OpContinue));
-        assert_eq!(host.lender.held_for(PSMMU), 0);
+        assert_eq!(host.donor.held_for(PSMMU), 0);
         host.check();
     }
 }
@@ -230,8 +232,8 @@ fn a_refused_donation_that_ends_the_operation_loses_nothing() {
             let mut host = Host::started(kind);
             let refused = Cause::Rmi(RmiError::Status(function, Status::ErrorInput));
             assert_eq!(cause(host.activate()), refused, "donation {donation}");
-            assert!(!host.world.0.borrow().rmm.is_at_it());
-            assert_eq!(host.lender.held_for(PSMMU), 0);
+            assert!(!host.harness.0.borrow().rmm.is_at_it());
+            assert_eq!(host.donor.held_for(PSMMU), 0);
             host.check();
             assert!(host.activate().is_ok(), "the next try");
         }
@@ -244,12 +246,12 @@ fn memory_in_doubt_is_the_rmms_until_the_operation_has_ended() {
     for (x0, x1) in [(0x11, 4), (0x11, 0), (u64::MAX, 0), (0x00D, 5), (0x10D, u64::MAX)] {
         let mut host = Host::started(Kind::stateful());
         let donate = Function::OpMemDonate;
-        host.world.0.borrow_mut().tamper.once = vec![(donate, 0, x0), (donate, 1, x1)];
+        host.harness.0.borrow_mut().tamper.once = vec![(donate, 0, x0), (donate, 1, x1)];
         assert!(matches!(cause(host.activate()), Cause::Rmi(RmiError::Malformed(..))));
-        let log = host.world.0.borrow().log.clone();
+        let log = host.harness.0.borrow().log.clone();
         let place = |wanted| log.iter().position(|&called| called == wanted);
         assert!(place(Function::OpMemReclaim) < place(Function::GranuleRangeUndelegate));
-        assert_eq!(host.lender.held_for(PSMMU), 0);
+        assert_eq!(host.donor.held_for(PSMMU), 0);
         host.check();
     }
 }
@@ -259,9 +261,9 @@ fn entries_that_the_rmm_did_not_write_name_nothing() {
     let mut host = Host::started(Kind { entries: 1, ..Kind::stateful() });
     host.activate().expect("an inactive PSMMU");
     // The list held the host's own entries last.
-    host.world.0.borrow_mut().tamper.once = vec![(Function::OpMemReclaim, 1, 3)];
-    let traffic = host.deactivate().expect("an active PSMMU");
-    assert_eq!(traffic, Traffic { returned: 10, ..Traffic::default() });
+    host.harness.0.borrow_mut().tamper.once = vec![(Function::OpMemReclaim, 1, 3)];
+    let stats = host.deactivate().expect("an active PSMMU");
+    assert_eq!(stats, TransferStats { returned: 10, ..TransferStats::default() });
     host.check();
 }
 
@@ -269,10 +271,10 @@ fn entries_that_the_rmm_did_not_write_name_nothing() {
 fn a_list_longer_than_its_page_is_not_read() {
     let mut host = Host::started(Kind::stateful());
     host.activate().expect("an inactive PSMMU");
-    host.world.0.borrow_mut().tamper.once = vec![(Function::OpMemReclaim, 1, 513)];
+    host.harness.0.borrow_mut().tamper.once = vec![(Function::OpMemReclaim, 1, 513)];
     // The RMM let the granules go all the same, so they are found when it has ended.
-    let traffic = host.deactivate().expect("an active PSMMU");
-    assert_eq!(traffic, Traffic { returned: 10, ..Traffic::default() });
+    let stats = host.deactivate().expect("an active PSMMU");
+    assert_eq!(stats, TransferStats { returned: 10, ..TransferStats::default() });
     host.check();
 }
 
@@ -280,10 +282,10 @@ fn a_list_longer_than_its_page_is_not_read() {
 fn what_the_rmm_keeps_after_deactivation_is_lost() {
     let mut host = Host::started(Kind::stateful());
     host.activate().expect("an inactive PSMMU");
-    host.world.0.borrow_mut().tamper.once = vec![(Function::PsmmuDeactivate, 0, 0)];
-    let traffic = host.deactivate().expect("the RMM says so");
-    assert_eq!(traffic, Traffic { lost: 10, ..Traffic::default() });
-    assert_eq!(host.lender.held_for(PSMMU), 0);
+    host.harness.0.borrow_mut().tamper.once = vec![(Function::PsmmuDeactivate, 0, 0)];
+    let stats = host.deactivate().expect("the RMM says so");
+    assert_eq!(stats, TransferStats { leaked: 10, ..TransferStats::default() });
+    assert_eq!(host.donor.held_for(PSMMU), 0);
     host.check();
 }
 
@@ -296,10 +298,13 @@ fn memory_that_was_never_given_is_refused_and_not_touched() {
     let mut more =
         [ARENA, ARENA + 20 * GRANULE, 1 << 52, 0x1000].map(|address| address | 1 << 2).to_vec();
     more.push((ARENA + GRANULE) | 1 << 2 | 1);
-    host.world.0.borrow_mut().rmm.appendix = more;
-    let traffic = host.deactivate().expect("an active PSMMU");
+    host.harness.0.borrow_mut().rmm.appendix = more;
+    let stats = host.deactivate().expect("an active PSMMU");
     // The first is what the RMM holds for itself and cannot be undelegated.
-    assert_eq!(traffic, Traffic { returned: 10, lost: 1, refused: 4, ..Traffic::default() });
+    assert_eq!(
+        stats,
+        TransferStats { returned: 10, leaked: 1, refused: 4, ..TransferStats::default() }
+    );
     host.check();
 }
 
@@ -307,13 +312,13 @@ fn memory_that_was_never_given_is_refused_and_not_touched() {
 fn an_operation_is_cancelled_once_and_then_continued_until_the_limit() {
     let limits = Limits { rounds: 10, ..Limits::DEFAULT };
     let mut host = Host::with_limits(Kind { can_cancel: true, ..Kind::stateful() }, limits);
-    host.world.0.borrow_mut().allocations = 0;
+    host.harness.0.borrow_mut().allocations = 0;
     let again = |function| vec![(function, 0, 0x50D); 100];
     let mut once = again(Function::OpCancel);
     once.append(&mut again(Function::OpContinue));
-    host.world.0.borrow_mut().tamper.once = once;
-    host.world.0.borrow_mut().rmm.strict = false;
-    let error = host.lender.run(&host.rmi, Command::RmmActivate).expect_err("no memory");
+    host.harness.0.borrow_mut().tamper.once = once;
+    host.harness.0.borrow_mut().rmm.strict = false;
+    let error = host.donor.run(&host.rmi, Command::RmmActivate).expect_err("no memory");
     assert_eq!((error.cause, error.alive), (Cause::NoMemory(1), true));
     assert_eq!(host.count(Function::OpCancel), 1);
     assert_eq!(host.count(Function::OpContinue), 8);
@@ -323,7 +328,7 @@ fn an_operation_is_cancelled_once_and_then_continued_until_the_limit() {
 fn a_busy_rmm_is_cancelled_all_the_same() {
     let kind = Kind { busy: 3, can_cancel: true, ..Kind::stateful() };
     let mut host = Host::started(kind);
-    host.world.0.borrow_mut().allocations = 0;
+    host.harness.0.borrow_mut().allocations = 0;
     assert_eq!(cause(host.activate()), Cause::NoMemory(4));
     assert_eq!(host.count(Function::OpCancel), 4);
     host.check();
@@ -336,14 +341,14 @@ fn an_operation_that_stays_busy_is_cancelled_and_gives_its_memory_back() {
     let mut host = Host::with_limits(Kind { can_cancel: true, ..Kind::stateful() }, limits);
     let busy = (Function::OpContinue, 0, Status::Busy as u64);
     // Behind its answers the RMM does go on, and gives up as it misses a donation.
-    host.world.0.borrow_mut().rmm.kind.for_itself.push(DonateRequest::granules(1, true));
-    host.world.0.borrow_mut().rmm.strict = false;
-    host.world.0.borrow_mut().tamper.once = vec![busy; retries as usize + 1];
-    host.world.0.borrow_mut().tamper.once.push((Function::OpMemDonate, 0, 0x40D));
-    let error = host.lender.run(&host.rmi, Command::RmmActivate).expect_err("busy");
+    host.harness.0.borrow_mut().rmm.kind.for_itself.push(DonateRequest::granules(1, true));
+    host.harness.0.borrow_mut().rmm.strict = false;
+    host.harness.0.borrow_mut().tamper.once = vec![busy; retries as usize + 1];
+    host.harness.0.borrow_mut().tamper.once.push((Function::OpMemDonate, 0, 0x40D));
+    let error = host.donor.run(&host.rmi, Command::RmmActivate).expect_err("busy");
     assert!(matches!(error.cause, Cause::Rmi(error) if error.is_busy()), "{error}");
     assert_eq!(host.count(Function::OpCancel), 1);
-    assert_eq!((host.lender.held(), host.lender.lost(), error.alive), (0, 0, false));
+    assert_eq!((host.donor.held(), host.donor.leaked(), error.alive), (0, 0, false));
     host.check();
 }
 
@@ -354,15 +359,15 @@ fn blocks_of_2_mib_are_lent_as_blocks() {
     let three = DonateRequest::from_x2(3 << 2 | 1);
     let for_psmmu = vec![one, three];
     let kind = Kind { for_psmmu, stride: BLOCK, for_itself: Vec::new(), ..Kind::stateful() };
-    let world = Shared::new(5 * BLOCK as usize, Rmm::new(kind), Tamper::default());
-    let mut lender = Lender::<_, _>::new(world.clone(), world.page(LIST));
-    let (rmi, mut page) = (Rmi::new(world.clone()), world.page(PARAMETERS));
-    rmm::start(&rmi, &mut lender, &mut page).expect("an RMM in order");
-    psmmu::activate(&rmi, &mut lender, PSMMU, &mut page, &psmmu::QUIET).expect("valid");
-    assert_eq!(lender.held_for(PSMMU), 4 * BLOCK);
-    let traffic = psmmu::deactivate(&rmi, &mut lender, PSMMU).expect("an active PSMMU");
-    assert_eq!(traffic, Traffic { returned: 4 * BLOCK, ..Traffic::default() });
-    world.check(0, 0);
+    let harness = Shared::new(5 * BLOCK as usize, Rmm::new(kind), Tamper::default());
+    let mut donor = MemoryDonor::<_, _>::new(harness.clone(), harness.page(LIST));
+    let (rmi, mut page) = (Rmi::new(harness.clone()), harness.page(PARAMETERS));
+    rmm::start(&rmi, &mut donor, &mut page).expect("an RMM in order");
+    psmmu::activate(&rmi, &mut donor, PSMMU, &mut page, &psmmu::PARAMS_NO_MSI).expect("valid");
+    assert_eq!(donor.held_for(PSMMU), 4 * BLOCK);
+    let stats = psmmu::deactivate(&rmi, &mut donor, PSMMU).expect("an active PSMMU");
+    assert_eq!(stats, TransferStats { returned: 4 * BLOCK, ..TransferStats::default() });
+    harness.check(0, 0);
 }
 
 #[test]
@@ -373,10 +378,10 @@ fn an_rmm_that_asks_without_end_is_stopped_by_the_limit_and_cancelled() {
             let for_psmmu = vec![DonateRequest::granules(requests, true); 1000];
             let kind = Kind { for_psmmu, for_itself: Vec::new(), can_cancel, ..Kind::stateful() };
             let mut host = Host::with_limits(kind, limits);
-            rmm::start(&host.rmi, &mut host.lender, &mut host.page).expect("an RMM in order");
+            rmm::start(&host.rmi, &mut host.donor, &mut host.page).expect("an RMM in order");
             assert_eq!(cause(host.activate()), wanted);
             assert_eq!(host.count(Function::OpCancel), usize::from(can_cancel));
-            assert_eq!(host.lender.held(), 0);
+            assert_eq!(host.donor.held(), 0);
             host.check();
         }
     }
@@ -386,7 +391,7 @@ fn an_rmm_that_asks_without_end_is_stopped_by_the_limit_and_cancelled() {
 fn an_rmm_that_is_busy_for_ever_is_left_after_as_many_tries_as_the_limit_says() {
     let limits = Limits { retries: 50, ..Limits::DEFAULT };
     let mut host = Host::with_limits(Kind { busy: u32::MAX, ..Kind::stateful() }, limits);
-    let error = host.lender.run(&host.rmi, Command::RmmActivate).expect_err("busy");
+    let error = host.donor.run(&host.rmi, Command::RmmActivate).expect_err("busy");
     assert!(matches!(error.cause, Cause::Rmi(error) if error.is_busy() || error.is_blocked()));
     assert_eq!(host.count(Function::RmmActivate), 51);
     assert!(!error.alive, "it never began");
@@ -405,32 +410,32 @@ fn requests_that_the_driver_does_not_know_are_refused_and_the_operation_ends() {
 
 #[test]
 fn a_lender_without_room_says_so_before_it_allocates() {
-    let world = Shared::new(8, Rmm::new(Kind::stateful()), Tamper::default());
-    let mut lender = Lender::<_, _, 0>::new(world.clone(), world.page(LIST));
-    let result = lender.run(&Rmi::new(world.clone()), Command::RmmActivate);
+    let harness = Shared::new(8, Rmm::new(Kind::stateful()), Tamper::default());
+    let mut donor = MemoryDonor::<_, _, 0>::new(harness.clone(), harness.page(LIST));
+    let result = donor.run(&Rmi::new(harness.clone()), Command::RmmActivate);
     assert_eq!(cause(result), Cause::NoRoom);
-    assert_eq!(world.places(), (8, 0, 0));
+    assert_eq!(harness.places(), (8, 0, 0));
 }
 
 #[test]
 fn an_active_rmm_is_taken_as_it_is_if_its_granules_are_of_4_kib() {
     let mut host = Host::started(Kind::immediate());
-    let again = rmm::start(&host.rmi, &mut host.lender, &mut host.page).expect("active");
+    let again = rmm::start(&host.rmi, &mut host.donor, &mut host.page).expect("active");
     assert!(again.was_active);
     assert_eq!(host.count(Function::RmmActivate), 0);
 
-    host.world.0.borrow_mut().rmm.configuration = [0, 2];
-    let error = rmm::start(&host.rmi, &mut host.lender, &mut host.page).expect_err("64 KiB");
-    assert_eq!(error, Unfit::Configured([0, 2]));
+    host.harness.0.borrow_mut().rmm.configuration = [0, 2];
+    let error = rmm::start(&host.rmi, &mut host.donor, &mut host.page).expect_err("64 KiB");
+    assert_eq!(error, StartError::Configured([0, 2]));
 }
 
 #[test]
 fn nothing_is_asked_of_an_rmm_that_cannot_serve_and_the_error_says_what_is_needed() {
     let unfit = |version, features: [u64; 5]| {
         let mut host = Host::new(Kind::stateful());
-        host.world.0.borrow_mut().rmm.version = version;
-        host.world.0.borrow_mut().rmm.features = features;
-        let error = rmm::start(&host.rmi, &mut host.lender, &mut host.page).expect_err("unfit");
+        host.harness.0.borrow_mut().rmm.version = version;
+        host.harness.0.borrow_mut().rmm.features = features;
+        let error = rmm::start(&host.rmi, &mut host.donor, &mut host.page).expect_err("unfit");
         assert_eq!(host.count(Function::RmmConfigSet), 0);
         (error, error.to_string())
     };
@@ -438,20 +443,24 @@ fn nothing_is_asked_of_an_rmm_that_cannot_serve_and_the_error_says_what_is_neede
 
     let old = Version { major: 1, minor: 1 };
     let (error, text) = unfit([1, 0x1_0001, 0x1_0001], fine);
-    assert_eq!(error, Unfit::Rmi(RmiError::Version(old, old)));
+    assert_eq!(error, StartError::Rmi(RmiError::Version(old, old)));
     assert_eq!(text, "RMI 2.0 is needed, the RMM has 1.1 to 1.1");
 
     let (error, _) = unfit([0, 0x1_0001, 0x1_0001], fine);
-    assert_eq!(error, Unfit::Rmi(RmiError::Version(old, old)), "agreed to what it does not have");
+    assert_eq!(
+        error,
+        StartError::Rmi(RmiError::Version(old, old)),
+        "agreed to what it does not have"
+    );
 
     let (_, text) = unfit([u64::MAX, 0, 0], fine);
     assert_eq!(text, "Version does not exist: no RMM, or one without it");
 
     let (error, text) = unfit([0, 0x2_0000, 0x2_0000], [48, 6, 1, 0, 0]);
-    assert_eq!(error, Unfit::Granules(Register1::from_bits_retain(6)));
+    assert_eq!(error, StartError::Granules(Register1::from_bits_retain(6)));
     assert_eq!(text, "granules of 4 KiB are needed, bit 0 of feature register 1; the RMM has 0x6");
 
     let (error, text) = unfit([0, 0x2_0000, 0x2_0000], [48, 1, 8, 0, 0]);
-    assert_eq!(error, Unfit::Devices(Register2::ATS));
+    assert_eq!(error, StartError::Devices(Register2::ATS));
     assert_eq!(text, "device assignment is needed, bit 0 of feature register 2; the RMM has 0x8");
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Interrupts by message.
+//! Interrupts by MSI.
 
 use psmmu::Delivery;
 use psmmu_abi::{IrqSet, MsiMessage, PsmmuParamsFlags};
@@ -13,12 +13,12 @@ use crate::rig::{activate, deactivate, live};
 const DOORBELL: u64 = 0x0808_0040;
 const NON_SECURE: u64 = 1 << 63;
 
-fn message(data: u64) -> MsiMessage {
+fn msi(data: u64) -> MsiMessage {
     MsiMessage { address: DOORBELL + 4 * data, data: 0xAB00 + data }
 }
 
 fn options(pri_queue: Option<u8>) -> Options {
-    Options { delivery: Delivery::Messages, pri_queue, ..Options::default() }
+    Options { delivery: Delivery::Msi, pri_queue, ..Options::default() }
 }
 
 fn machine(pri_queue: Option<u8>) -> Machine {
@@ -28,10 +28,10 @@ fn machine(pri_queue: Option<u8>) -> Machine {
 }
 
 #[test]
-fn each_source_gets_its_own_message_to_the_hosts_world() {
+fn each_source_gets_its_own_msi_to_the_hosts_world() {
     let machine = machine(Some(4));
     let flags = PsmmuParamsFlags::MSI | PsmmuParamsFlags::PRI;
-    machine.write_params(flags, &[message(1), message(2), message(3)]);
+    machine.write_params(flags, &[msi(1), msi(2), msi(3)]);
     assert_eq!(activate(&machine), x0::SUCCESS);
     let registers = [
         (Register::GerrorIrqCfg0, Register::GerrorIrqCfg1),
@@ -39,27 +39,27 @@ fn each_source_gets_its_own_message_to_the_hosts_world() {
         (Register::PriqIrqCfg0, Register::PriqIrqCfg1),
     ];
     for (data, (cfg0, cfg1)) in (1..).zip(registers) {
-        let MsiMessage { address, data } = message(data);
+        let MsiMessage { address, data } = msi(data);
         let device = machine.device();
         assert_eq!((device.peek(cfg0), device.peek(cfg1)), (NON_SECURE | address, data));
     }
     machine.device().fault(0x1000);
     machine.device().page_request(PageRequest::last_of(8, 3, 0x7000));
     machine.device().raise(1 << 4);
-    let mut sent: Vec<_> = machine.device().take_messages().iter().map(|sent| sent.data).collect();
+    let mut sent: Vec<_> = machine.device().take_msis().iter().map(|sent| sent.data).collect();
     sent.sort_unstable();
     assert_eq!(sent, [0xAB01, 0xAB02, 0xAB03]);
     assert_eq!(machine.service(IrqSet::all()).len(), 3);
     assert_eq!(deactivate(&machine), x0::SUCCESS);
-    machine.check_at_rest();
+    machine.check_quiesced();
 }
 
 #[test]
-fn without_page_requests_their_message_is_neither_looked_at_nor_programmed() {
+fn without_page_requests_their_msi_is_neither_looked_at_nor_programmed() {
     let machine = machine(None);
     for priq in [0, 3, 1 << 60] {
         let priq = MsiMessage { address: priq, data: !0 };
-        machine.write_params(PsmmuParamsFlags::MSI, &[message(1), message(2), priq]);
+        machine.write_params(PsmmuParamsFlags::MSI, &[msi(1), msi(2), priq]);
         assert_eq!(activate(&machine), x0::SUCCESS, "{priq:x?}");
         assert_eq!(machine.device().peek(Register::PriqIrqCfg0), 0);
         assert_eq!(machine.device().irq_ctrl(), 0b101);
@@ -68,18 +68,18 @@ fn without_page_requests_their_message_is_neither_looked_at_nor_programmed() {
 }
 
 #[test]
-fn a_host_that_gives_no_messages_polls() {
+fn a_host_that_gives_no_msis_polls() {
     let machine = machine(None);
-    machine.write_params(PsmmuParamsFlags::empty(), &[message(1), message(2)]);
+    machine.write_params(PsmmuParamsFlags::empty(), &[msi(1), msi(2)]);
     assert_eq!(activate(&machine), x0::SUCCESS);
     assert_eq!(machine.device().irq_ctrl(), 0);
     machine.device().fault(0x1000);
-    assert!(machine.device().take_messages().is_empty());
+    assert!(machine.device().take_msis().is_empty());
     assert_eq!(machine.service(IrqSet::EVENTQ).len(), 1);
 }
 
 #[test]
-fn a_message_that_is_no_write_of_32_bits_to_an_aligned_address_is_refused() {
+fn a_msi_that_is_no_write_of_32_bits_to_an_aligned_address_is_refused() {
     let bad = [
         MsiMessage { address: 0, data: 1 },
         MsiMessage { address: DOORBELL + 1, data: 1 },
@@ -94,9 +94,9 @@ fn a_message_that_is_no_write_of_32_bits_to_an_aligned_address_is_refused() {
     let flags = PsmmuParamsFlags::MSI | PsmmuParamsFlags::PRI;
     for place in 0..3 {
         for bad in bad {
-            let mut messages = [message(1), message(2), message(3)];
-            messages[place] = bad;
-            machine.write_params(flags, &messages);
+            let mut msis = [msi(1), msi(2), msi(3)];
+            msis[place] = bad;
+            machine.write_params(flags, &msis);
             let status = machine.status(fid::PSMMU_ACTIVATE, [PSMMU, HOST_PAGE, 0]);
             assert_eq!(status, x0::INPUT, "{bad:x?} in place {place}");
         }
@@ -106,11 +106,11 @@ fn a_message_that_is_no_write_of_32_bits_to_an_aligned_address_is_refused() {
 }
 
 #[test]
-fn messages_are_refused_where_device_or_platform_have_none() {
+fn msis_are_refused_where_device_or_platform_have_none() {
     let device = smmu_model::Config::default().without_msi();
     let without = Machine::with_device(options(None), device).with_active_rmm();
     for machine in [without, Machine::started(Options::default())] {
-        machine.write_params(PsmmuParamsFlags::MSI, &[message(1), message(2)]);
+        machine.write_params(PsmmuParamsFlags::MSI, &[msi(1), msi(2)]);
         let status = machine.status(fid::PSMMU_ACTIVATE, [PSMMU, HOST_PAGE, 0]);
         assert_eq!(status, x0::INPUT);
         live(&machine);
@@ -118,9 +118,9 @@ fn messages_are_refused_where_device_or_platform_have_none() {
 }
 
 #[test]
-fn a_life_without_messages_leaves_none_of_the_life_before() {
+fn a_life_without_msis_leaves_none_of_the_life_before() {
     let machine = machine(None);
-    machine.write_params(PsmmuParamsFlags::MSI, &[message(1), message(2)]);
+    machine.write_params(PsmmuParamsFlags::MSI, &[msi(1), msi(2)]);
     assert_eq!(activate(&machine), x0::SUCCESS);
     assert_eq!(deactivate(&machine), x0::SUCCESS);
     machine.write_params(PsmmuParamsFlags::empty(), &[]);

@@ -12,7 +12,7 @@ pub const TIMED_OUT: i32 = 124;
 
 /// What is known of such a boot.
 #[derive(Clone, Debug, Default)]
-pub struct Told {
+pub struct Reported {
     /// Short name of the machine.
     pub machine: String,
     /// Its version.
@@ -27,30 +27,30 @@ pub struct Told {
     pub asides: Vec<PathBuf>,
 }
 
-impl Told {
+impl Reported {
     /// Reads the words of a command line: options, each with a value.
     ///
     /// # Errors
     /// What is wrong with them.
     pub fn parse(words: &[&str]) -> Result<Self, String> {
-        let mut told = Self::default();
+        let mut reported = Self::default();
         for option in words.chunks(2) {
             let &[name, value] = option else { return Err(format!("{} wants a value", option[0])) };
             let wrong = |_| format!("{name} {value}: no number");
             match name {
-                "--machine" => told.machine = value.into(),
-                "--version" => told.version = value.into(),
-                "--code" => told.code = value.parse().map_err(wrong)?,
-                "--seconds" => told.took = Duration::from_secs(value.parse().map_err(wrong)?),
-                "--log" => told.logs.push(value.into()),
-                "--aside" => told.asides.push(value.into()),
+                "--machine" => reported.machine = value.into(),
+                "--version" => reported.version = value.into(),
+                "--code" => reported.code = value.parse().map_err(wrong)?,
+                "--seconds" => reported.took = Duration::from_secs(value.parse().map_err(wrong)?),
+                "--log" => reported.logs.push(value.into()),
+                "--aside" => reported.asides.push(value.into()),
                 _ => return Err(format!("{name}: no such option")),
             }
         }
-        if told.machine.is_empty() || told.logs.is_empty() {
-            return Err("tell wants --machine NAME and --log FILE".into());
+        if reported.machine.is_empty() || reported.logs.is_empty() {
+            return Err("report wants --machine NAME and --log FILE".into());
         }
-        Ok(told)
+        Ok(reported)
     }
 
     /// Collects what the boot left behind. Not every machine passes the host's exit code on, so a host

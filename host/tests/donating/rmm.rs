@@ -6,12 +6,12 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use psmmu_abi::{AddressRange, DonateRequest, Function, MemoryTransfer, ResultWord, Status};
 
-use crate::world::{GRANULE, LIST, PARAMETERS};
+use crate::harness::{GRANULE, LIST, PARAMETERS};
 
 /// Name of the only PSMMU.
 pub const PSMMU: u64 = 0x2B40_0000;
 
-/// A granule in the Realm world.
+/// A granule in the Realm harness.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Held {
     Delegated,
@@ -215,9 +215,9 @@ impl Rmm {
             | Function::OpCancel
                 if self.operation.is_none() || x[1] != self.kind.handle =>
             {
-                let is_told =
+                let is_reported =
                     core::mem::take(&mut self.refused) && function == Function::OpContinue;
-                let known = !self.strict || is_told;
+                let known = !self.strict || is_reported;
                 assert!(known, "{function:?} without an operation, or with another handle");
                 [Status::ErrorInput as u64, 0, 0]
             }

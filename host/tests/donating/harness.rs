@@ -6,13 +6,13 @@ use std::cell::RefCell;
 use std::collections::HashSet;
 use std::rc::Rc;
 
-use psmmu_abi::{AddressRange, Function, Handover, ResultWord, Status};
+use psmmu_abi::{AddressRange, Function, MemState, ResultWord, Status};
 use psmmu_host::{Conduit, Memory, Page};
 
 use crate::rmm::Rmm;
 use crate::tamper::Tamper;
 
-/// PA of the first granule that can be lent.
+/// PA of the first granule that can be donated.
 pub const ARENA: u64 = 0x8000_0000;
 /// PA of the page for lists.
 pub const LIST: u64 = 0x7000_0000;
@@ -26,7 +26,7 @@ pub const GRANULE: u64 = 0x1000;
 pub enum Place {
     Free,
     Driver,
-    Lost,
+    Leaked,
 }
 
 /// What follows from the RMM's answers alone.
@@ -38,7 +38,7 @@ pub enum Word {
     Doubt,
 }
 
-/// A granule that can be lent.
+/// A granule that can be donated.
 #[derive(Clone, Copy, Debug)]
 pub struct Granule {
     pub place: Place,
@@ -46,7 +46,7 @@ pub struct Granule {
 }
 
 /// All of it.
-pub struct World {
+pub struct Harness {
     pub granules: Vec<Granule>,
     pub list: [u64; 512],
     pub parameters: [u64; 512],
@@ -61,16 +61,16 @@ pub struct World {
     changing: Option<(Function, u64, u64)>,
 }
 
-/// A handle on the world: conduit, memory and pages at once.
+/// A handle on the harness: conduit, memory and pages at once.
 #[derive(Clone)]
-pub struct Shared(pub Rc<RefCell<World>>);
+pub struct Shared(pub Rc<RefCell<Harness>>);
 
 /// A page of it.
 pub struct HostPage(pub Shared, u64);
 
 impl Shared {
     pub fn new(granules: usize, rmm: Rmm, tamper: Tamper) -> Self {
-        Self(Rc::new(RefCell::new(World {
+        Self(Rc::new(RefCell::new(Harness {
             granules: vec![Granule { place: Place::Free, word: Word::Host }; granules],
             list: [0; 512],
             parameters: [0; 512],
@@ -89,34 +89,34 @@ impl Shared {
 
     /// Returns how many granules are free, with the driver, and lost.
     pub fn places(&self) -> (u64, u64, u64) {
-        let world = self.0.borrow();
-        let count = |place| world.granules.iter().filter(|g| g.place == place).count() as u64;
-        (count(Place::Free), count(Place::Driver), count(Place::Lost))
+        let harness = self.0.borrow();
+        let count = |place| harness.granules.iter().filter(|g| g.place == place).count() as u64;
+        (count(Place::Free), count(Place::Driver), count(Place::Leaked))
     }
 
-    /// Checks that nothing leaked: what the driver has is what it believes lent, and none of it was let
+    /// Checks that nothing leaked: what the driver has is what it believes donated, and none of it was let
     /// go by the RMM.
     pub fn check(&self, held: u64, lost: u64) {
         let (_, driver, gone) = self.places();
         assert_eq!((driver, gone), (held, lost), "granules with the driver, and lost");
-        let world = self.0.borrow();
-        for (index, granule) in world.granules.iter().enumerate() {
+        let harness = self.0.borrow();
+        for (index, granule) in harness.granules.iter().enumerate() {
             match granule.place {
                 Place::Free => assert_eq!(granule.word, Word::Host, "granule {index} is free"),
                 Place::Driver => assert_ne!(granule.word, Word::Host, "granule {index} leaked"),
-                Place::Lost => {}
+                Place::Leaked => {}
             }
         }
     }
 }
 
-/// Returns the index of the granule at `address`, if it is one that can be lent.
+/// Returns the index of the granule at `address`, if it is one that can be donated.
 fn index(address: u64, granules: usize) -> Option<usize> {
     let index = address.checked_sub(ARENA)? / GRANULE;
     (index < granules as u64).then_some(index as usize)
 }
 
-impl World {
+impl Harness {
     fn each(&mut self, base: u64, top: u64, mut change: impl FnMut(&mut Granule)) {
         let count = self.granules.len();
         for address in (base..top).step_by(GRANULE as usize) {
@@ -149,7 +149,7 @@ impl World {
         let mut offered = Vec::new();
         for &word in &self.list[..entries as usize] {
             let entry = AddressRange::from_word(word);
-            assert_eq!(entry.state(), Ok(Handover::Delegated));
+            assert_eq!(entry.state(), Ok(MemState::Delegated));
             let first = entry.address();
             offered.extend((0..entry.total_granules()).map(|n| first + n * GRANULE));
         }
@@ -192,7 +192,7 @@ impl World {
             if !aligned || end > 1 << 52 {
                 continue;
             }
-            let word = if state == Handover::Undelegated { Word::Host } else { Word::Delegated };
+            let word = if state == MemState::Undelegated { Word::Host } else { Word::Delegated };
             let last = ARENA + self.granules.len() as u64 * GRANULE;
             for address in (base.max(ARENA)..end.min(last)).step_by(GRANULE as usize) {
                 if named.insert(address) {
@@ -209,28 +209,28 @@ impl World {
 
 impl Conduit for Shared {
     fn call(&self, x: [u64; 8]) -> [u64; 8] {
-        let world = &mut *self.0.borrow_mut();
-        world.calls += 1;
+        let harness = &mut *self.0.borrow_mut();
+        harness.calls += 1;
         let function = Function::try_from(x[0]).expect("a function of the ABI");
-        world.log.push(function);
-        let answer = world.rmm.handle(function, x, &mut world.list, &mut world.parameters);
-        let answer = world.tamper.change(function, x, answer, &mut world.list);
+        harness.log.push(function);
+        let answer = harness.rmm.handle(function, x, &mut harness.list, &mut harness.parameters);
+        let answer = harness.tamper.change(function, x, answer, &mut harness.list);
         match function {
             Function::GranuleRangeDelegate | Function::GranuleRangeUndelegate => {
                 let [_, base, top, ..] = x;
                 assert!(base % GRANULE == 0 && top % GRANULE == 0 && base < top);
-                world.changed(function, base, top, &answer);
+                harness.changed(function, base, top, &answer);
                 let incomplete = ResultWord::from_x0(answer[0]).status() == Ok(Status::Incomplete);
-                world.changing = incomplete.then_some((function, base, top));
+                harness.changing = incomplete.then_some((function, base, top));
             }
-            Function::OpMemDonate => world.donated(x[3], &answer),
-            Function::OpMemReclaim => world.reclaimed(&answer),
+            Function::OpMemDonate => harness.donated(x[3], &answer),
+            Function::OpMemReclaim => harness.reclaimed(&answer),
             Function::OpContinue => {
-                if let Some((function, base, top)) = world.changing {
+                if let Some((function, base, top)) = harness.changing {
                     let over = answer[0] == 0;
                     if over {
-                        world.changed(function, base, top, &answer);
-                        world.changing = None;
+                        harness.changed(function, base, top, &answer);
+                        harness.changing = None;
                     }
                 }
             }
@@ -242,10 +242,10 @@ impl Conduit for Shared {
 
 impl Memory for Shared {
     fn allocate(&mut self, granules: u64) -> Option<u64> {
-        let world = &mut *self.0.borrow_mut();
-        world.allocations = world.allocations.checked_sub(1)?;
+        let harness = &mut *self.0.borrow_mut();
+        harness.allocations = harness.allocations.checked_sub(1)?;
         let (count, align) = (granules as usize, granules.next_power_of_two() as usize);
-        let all = &mut world.granules;
+        let all = &mut harness.granules;
         let free = |first: &usize| {
             let last = first.checked_add(count).filter(|&last| last <= all.len());
             last.is_some_and(|last| all[*first..last].iter().all(|g| g.place == Place::Free))
@@ -258,31 +258,31 @@ impl Memory for Shared {
     }
 
     fn free(&mut self, address: u64, granules: u64) {
-        let world = &mut *self.0.borrow_mut();
+        let harness = &mut *self.0.borrow_mut();
         for n in 0..granules {
-            let index = index(address + n * GRANULE, world.granules.len()).expect("its own");
-            let granule = &mut world.granules[index];
+            let index = index(address + n * GRANULE, harness.granules.len()).expect("its own");
+            let granule = &mut harness.granules[index];
             assert_eq!(granule.place, Place::Driver, "granule {index} is freed");
             assert_eq!(granule.word, Word::Host, "granule {index} is freed");
             granule.place = Place::Free;
         }
     }
 
-    fn lose(&mut self, address: u64, granules: u64) {
-        let world = &mut *self.0.borrow_mut();
+    fn leak(&mut self, address: u64, granules: u64) {
+        let harness = &mut *self.0.borrow_mut();
         for n in 0..granules {
-            let index = index(address + n * GRANULE, world.granules.len()).expect("its own");
-            let granule = &mut world.granules[index];
+            let index = index(address + n * GRANULE, harness.granules.len()).expect("its own");
+            let granule = &mut harness.granules[index];
             assert_eq!(granule.place, Place::Driver, "granule {index} is lost");
-            granule.place = Place::Lost;
+            granule.place = Place::Leaked;
         }
     }
 }
 
 impl HostPage {
     fn with<T>(&self, f: impl FnOnce(&mut [u64; 512]) -> T) -> T {
-        let world = &mut *self.0.0.borrow_mut();
-        f(if self.1 == LIST { &mut world.list } else { &mut world.parameters })
+        let harness = &mut *self.0.0.borrow_mut();
+        f(if self.1 == LIST { &mut harness.list } else { &mut harness.parameters })
     }
 }
 

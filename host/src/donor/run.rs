@@ -8,14 +8,14 @@
 
 use core::ops::ControlFlow::{self, Break, Continue};
 
-use psmmu_abi::{AddressRange, DonateRequest, Handover, MemoryTransfer, Unknown};
+use psmmu_abi::{AddressRange, DonateRequest, MemState, MemoryTransfer, Unknown};
 
-use super::Lender;
-use crate::granules::{self, Fate};
-use crate::ledger::Range;
+use super::MemoryDonor;
+use crate::donated_ranges::Range;
+use crate::granules::{self, UndelegateOutcome};
 use crate::memory::{Memory, Page};
-use crate::operation::{Cause, Limits, OperationError, Traffic};
-use crate::rmi::{Answer, Command, Conduit, Meaning, Patience, Rmi, RmiError};
+use crate::operation::{Cause, Limits, OperationError, TransferStats};
+use crate::rmi::{Answer, Command, Conduit, Meaning, RetryBudget, Rmi, RmiError};
 
 /// Most blocks that are handed over with one call. An RMM that wants more asks again.
 const BATCH: usize = 32;
@@ -41,13 +41,13 @@ pub(super) enum End {
 /// One operation.
 pub(super) struct Run<'a, C, M, P, const RANGES: usize> {
     rmi: &'a Rmi<C>,
-    lender: &'a mut Lender<M, P, RANGES>,
+    donor: &'a mut MemoryDonor<M, P, RANGES>,
     command: Command,
     /// As the command that began it answered; what comes in X1 later is something else.
     handle: u64,
-    patience: Patience,
-    /// For memory that comes back, which is lost otherwise.
-    clearing: Patience,
+    retry_budget: RetryBudget,
+    /// For memory that comes back, which is leaked otherwise.
+    clearing: RetryBudget,
     /// Calls left in which no memory changes hands.
     rounds: u32,
     /// Granules left to hand over.
@@ -58,32 +58,32 @@ pub(super) struct Run<'a, C, M, P, const RANGES: usize> {
     cancelled: bool,
     /// Why the host gave up, if it did.
     cause: Option<Cause>,
-    traffic: Traffic,
+    stats: TransferStats,
 }
 
 impl<'a, C: Conduit, M: Memory, P: Page, const RANGES: usize> Run<'a, C, M, P, RANGES> {
     /// Begins to lead the operation of `command` with this handle.
     pub(super) fn new(
         rmi: &'a Rmi<C>,
-        lender: &'a mut Lender<M, P, RANGES>,
+        donor: &'a mut MemoryDonor<M, P, RANGES>,
         command: Command,
         handle: u64,
-        patience: Patience,
+        retry_budget: RetryBudget,
     ) -> Self {
-        let Limits { granules, rounds, retries } = lender.limits;
+        let Limits { granules, rounds, retries } = donor.limits;
         Self {
             rmi,
-            lender,
+            donor,
             command,
             handle,
-            patience,
-            clearing: Patience::new(retries),
+            retry_budget,
+            clearing: RetryBudget::new(retries),
             rounds,
             granules,
             can_cancel: false,
             cancelled: false,
             cause: None,
-            traffic: Traffic::default(),
+            stats: TransferStats::default(),
         }
     }
 
@@ -95,9 +95,9 @@ impl<'a, C: Conduit, M: Memory, P: Page, const RANGES: usize> Run<'a, C, M, P, R
                     return End::Alive(cause);
                 }
                 next = self.give_up(Cause::Endless);
-                self.rounds = self.lender.limits.rounds;
+                self.rounds = self.donor.limits.rounds;
             }
-            let Traffic { donated, returned, .. } = self.traffic;
+            let TransferStats { donated, returned, .. } = self.stats;
             let turn = match next {
                 Next::Donate(request) if self.cause.is_none() => self.donate(request),
                 Next::Reclaim => self.reclaim(),
@@ -109,7 +109,7 @@ impl<'a, C: Conduit, M: Memory, P: Page, const RANGES: usize> Run<'a, C, M, P, R
                 Break(end) => return end,
             };
             // What changes hands is bounded by itself.
-            if (donated, returned) == (self.traffic.donated, self.traffic.returned) {
+            if (donated, returned) == (self.stats.donated, self.stats.returned) {
                 self.rounds = self.rounds.saturating_sub(1);
             }
         }
@@ -175,7 +175,8 @@ impl<'a, C: Conduit, M: Memory, P: Page, const RANGES: usize> Run<'a, C, M, P, R
     fn proceed(&mut self) -> ControlFlow<End, Next> {
         let (handle, stop) = (self.handle, self.cause.is_some());
         let rmi = self.rmi;
-        let answer = rmi.patiently(&mut self.patience, false, |rmi| rmi.op_continue(handle, stop));
+        let answer =
+            rmi.with_retries(&mut self.retry_budget, false, |rmi| rmi.op_continue(handle, stop));
         self.of_operation(answer)
     }
 
@@ -186,7 +187,7 @@ impl<'a, C: Conduit, M: Memory, P: Page, const RANGES: usize> Run<'a, C, M, P, R
         }
         (self.can_cancel, self.cancelled) = (false, true);
         let (handle, rmi) = (self.handle, self.rmi);
-        let answer = rmi.patiently(&mut self.patience, false, |rmi| rmi.op_cancel(handle));
+        let answer = rmi.with_retries(&mut self.retry_budget, false, |rmi| rmi.op_cancel(handle));
         match answer.meaning() {
             // Over, but not what the command was to do.
             Meaning::Success => {
@@ -211,14 +212,15 @@ impl<'a, C: Conduit, M: Memory, P: Page, const RANGES: usize> Run<'a, C, M, P, R
         for (index, range) in batch.ranges().enumerate() {
             let blocks = range.granules / size.granules();
             let word = AddressRange::granules(range.address, blocks as u16).word() | size as u64;
-            self.lender.page.set_word(index, word);
+            self.donor.page.set_word(index, word);
         }
 
         let (handle, list, entries) =
-            (self.handle, self.lender.page.address(), batch.ranges().count() as u64);
+            (self.handle, self.donor.page.address(), batch.ranges().count() as u64);
         let rmi = self.rmi;
-        let answer = rmi
-            .patiently(&mut self.patience, false, |rmi| rmi.op_mem_donate(handle, list, entries));
+        let answer = rmi.with_retries(&mut self.retry_budget, false, |rmi| {
+            rmi.op_mem_donate(handle, list, entries)
+        });
         let next = self.of_transfer(&answer);
 
         let offered: u64 = batch.ranges().map(|range| range.granules).sum();
@@ -228,7 +230,7 @@ impl<'a, C: Conduit, M: Memory, P: Page, const RANGES: usize> Run<'a, C, M, P, R
             _ if count > offered => Some(RmiError::Malformed(answer.function, Unknown(count))),
             _ => None,
         };
-        // In doubt the RMM has all of it: the end of the operation will tell.
+        // In doubt the RMM has all of it: the end of the operation will report.
         let taken = if doubtful.is_some() { offered } else { count };
         self.hand_over(&batch, taken);
         Continue(match doubtful {
@@ -242,12 +244,12 @@ impl<'a, C: Conduit, M: Memory, P: Page, const RANGES: usize> Run<'a, C, M, P, R
 
     /// Notes that the RMM took the `taken` first granules of `batch`, and takes the rest back.
     fn hand_over(&mut self, batch: &Batch, mut taken: u64) {
-        self.traffic.donated += taken;
+        self.stats.donated += taken;
         for range in batch.ranges() {
             let (held, kept) = range.split(taken);
             taken -= held.granules;
-            if held.granules != 0 && !self.lender.ledger.add(held, self.command.psmmu()) {
-                self.lose(held);
+            if held.granules != 0 && !self.donor.donated_ranges.add(held, self.command.psmmu()) {
+                self.leak(held);
             }
             if kept.granules != 0 {
                 self.undelegate(kept);
@@ -259,11 +261,11 @@ impl<'a, C: Conduit, M: Memory, P: Page, const RANGES: usize> Run<'a, C, M, P, R
     fn fill(&mut self, request: DonateRequest, batch: &mut Batch) -> Result<(), Cause> {
         let (count, size) = (request.count(), request.block_size().granules());
         let single = request.is_contiguous();
-        let known = request.state() == Ok(Handover::Delegated) && count != 0;
+        let known = request.state() == Ok(MemState::Delegated) && count != 0;
         if !known || single && count > AddressRange::MAX_COUNT.into() {
             return Err(Cause::Request(Unknown(request.x2())));
         }
-        let room = self.lender.ledger.room().min(BATCH);
+        let room = self.donor.donated_ranges.room().min(BATCH);
         if room == 0 {
             return Err(Cause::NoRoom);
         }
@@ -271,7 +273,7 @@ impl<'a, C: Conduit, M: Memory, P: Page, const RANGES: usize> Run<'a, C, M, P, R
             if single { (1, count * size) } else { (count.min(room as u64), size) };
         for _ in 0..regions {
             self.granules = self.granules.checked_sub(granules).ok_or(Cause::TooMuch(granules))?;
-            let address = self.lender.memory.allocate(granules).ok_or(Cause::NoMemory(granules))?;
+            let address = self.donor.memory.allocate(granules).ok_or(Cause::NoMemory(granules))?;
             let range = Range { address, granules };
             self.delegate(range)?;
             batch.push(range);
@@ -282,11 +284,12 @@ impl<'a, C: Conduit, M: Memory, P: Page, const RANGES: usize> Run<'a, C, M, P, R
     /// Takes memory back.
     fn reclaim(&mut self) -> ControlFlow<End, Next> {
         // Nothing in it may be taken for an entry of the RMM.
-        self.lender.page.clear();
+        self.donor.page.clear();
         let room = AddressRange::MAX_ENTRIES as u64;
-        let (handle, list, rmi) = (self.handle, self.lender.page.address(), self.rmi);
-        let answer =
-            rmi.patiently(&mut self.patience, false, |rmi| rmi.op_mem_reclaim(handle, list, room));
+        let (handle, list, rmi) = (self.handle, self.donor.page.address(), self.rmi);
+        let answer = rmi.with_retries(&mut self.retry_budget, false, |rmi| {
+            rmi.op_mem_reclaim(handle, list, room)
+        });
         let next = self.of_transfer(&answer);
         if matches!(answer.meaning(), Meaning::Failure(_)) {
             return Continue(next);
@@ -297,7 +300,7 @@ impl<'a, C: Conduit, M: Memory, P: Page, const RANGES: usize> Run<'a, C, M, P, R
             return Continue(Next::Continue);
         }
         for index in 0..entries as usize {
-            let entry = AddressRange::from_word(self.lender.page.word(index));
+            let entry = AddressRange::from_word(self.donor.page.word(index));
             self.take_back(entry);
         }
         Continue(next)
@@ -317,16 +320,16 @@ impl<'a, C: Conduit, M: Memory, P: Page, const RANGES: usize> Run<'a, C, M, P, R
             return;
         };
         let mut strange = granules;
-        while let Some((held, homeless)) = self.lender.ledger.take(range) {
+        while let Some((held, homeless)) = self.donor.donated_ranges.take(range) {
             strange -= held.granules;
             if let Some(homeless) = homeless {
-                self.lose(homeless);
+                self.leak(homeless);
             }
-            if state == Handover::Undelegated {
-                self.lender.memory.free(held.address, held.granules);
-                self.traffic.returned += held.granules;
+            if state == MemState::Undelegated {
+                self.donor.memory.free(held.address, held.granules);
+                self.stats.returned += held.granules;
             } else {
-                self.traffic.returned += self.undelegate(held);
+                self.stats.returned += self.undelegate(held);
             }
         }
         if strange != 0 {
@@ -335,16 +338,22 @@ impl<'a, C: Conduit, M: Memory, P: Page, const RANGES: usize> Run<'a, C, M, P, R
     }
 
     fn refuse(&mut self) {
-        self.traffic.refused = self.traffic.refused.saturating_add(1);
+        self.stats.refused = self.stats.refused.saturating_add(1);
     }
 
     /// Gives `range` to the Realm world, or back to the allocator.
     fn delegate(&mut self, range: Range) -> Result<(), Cause> {
-        let Self { rmi, lender, patience, traffic, .. } = self;
+        let Self { rmi, donor, retry_budget, stats, .. } = self;
         let Range { address, granules } = range;
-        granules::delegate(rmi, address, granules, patience, &mut |address, granules, fate| {
-            settle(lender, traffic, Range { address, granules }, fate);
-        })
+        granules::delegate(
+            rmi,
+            address,
+            granules,
+            retry_budget,
+            &mut |address, granules, outcome| {
+                settle(donor, stats, Range { address, granules }, outcome);
+            },
+        )
         .map_err(Cause::Delegate)
     }
 
@@ -354,66 +363,66 @@ impl<'a, C: Conduit, M: Memory, P: Page, const RANGES: usize> Run<'a, C, M, P, R
         self.undelegate_or_keep(range, None)
     }
 
-    /// As [`undelegate`](Self::undelegate); what the RMM does not let go stays lent to the PSMMU `keeper`,
+    /// As [`undelegate`](Self::undelegate); what the RMM does not let go stays donated to the PSMMU `keeper`,
     /// if there is one.
     fn undelegate_or_keep(&mut self, range: Range, keeper: Option<u64>) -> u64 {
-        let Self { rmi, lender, clearing, traffic, .. } = self;
+        let Self { rmi, donor, clearing, stats, .. } = self;
         let Range { address, granules } = range;
-        let mut fate = |address, granules, fate| {
+        let mut outcome = |address, granules, outcome| {
             let range = Range { address, granules };
-            let keeper = keeper.filter(|_| fate == Fate::Lost);
-            if keeper.is_some_and(|psmmu| lender.ledger.keep(range, psmmu)) {
-                traffic.kept += granules;
+            let keeper = keeper.filter(|_| outcome == UndelegateOutcome::Leaked);
+            if keeper.is_some_and(|psmmu| donor.donated_ranges.keep(range, psmmu)) {
+                stats.kept += granules;
             } else {
-                settle(lender, traffic, range, fate);
+                settle(donor, stats, range, outcome);
             }
         };
-        let back = granules::undelegate(rmi, address, granules, clearing, &mut fate);
-        granules - back.map_or_else(|error| error.lost, |()| 0)
+        let back = granules::undelegate(rmi, address, granules, clearing, &mut outcome);
+        granules - back.map_or_else(|error| error.leaked, |()| 0)
     }
 
-    fn lose(&mut self, range: Range) {
-        settle(self.lender, &mut self.traffic, range, Fate::Lost);
+    fn leak(&mut self, range: Range) {
+        settle(self.donor, &mut self.stats, range, UndelegateOutcome::Leaked);
     }
 
     /// Closes the accounts.
-    pub(super) fn settle(mut self, end: End) -> Result<Traffic, OperationError> {
+    pub(super) fn settle(mut self, end: End) -> Result<TransferStats, OperationError> {
         let (cause, alive) = match end {
             End::Success => {
-                self.lender.ledger.settle();
+                self.donor.donated_ranges.settle();
                 if let Command::PsmmuDeactivate { psmmu } = self.command {
-                    while let Some(kept) = self.lender.ledger.take_of(psmmu) {
-                        self.traffic.returned += self.undelegate(kept);
+                    while let Some(kept) = self.donor.donated_ranges.take_of(psmmu) {
+                        self.stats.returned += self.undelegate(kept);
                     }
                 }
-                return Ok(self.traffic);
+                return Ok(self.stats);
             }
             End::Failure(cause) => (cause, false),
             End::Alive(cause) => (cause, true),
         };
         // Of an RMM that is still at it, or of its own memory, nothing ever comes back.
         let keeper = Some(self.command.psmmu()).filter(|&psmmu| psmmu != 0 && !alive);
-        while let Some(doubtful) = self.lender.ledger.take_fresh() {
-            self.traffic.returned += self.undelegate_or_keep(doubtful, keeper);
+        while let Some(doubtful) = self.donor.donated_ranges.take_fresh() {
+            self.stats.returned += self.undelegate_or_keep(doubtful, keeper);
         }
-        let Self { command, traffic, .. } = self;
-        Err(OperationError { command, cause: self.cause.unwrap_or(cause), alive, traffic })
+        let Self { command, stats, .. } = self;
+        Err(OperationError { command, cause: self.cause.unwrap_or(cause), alive, stats })
     }
 }
 
-/// Gives `range` back to the allocator, or says that it is lost.
+/// Gives `range` back to the allocator, or says that it is leaked.
 fn settle<M: Memory, P, const RANGES: usize>(
-    lender: &mut Lender<M, P, RANGES>,
-    traffic: &mut Traffic,
+    donor: &mut MemoryDonor<M, P, RANGES>,
+    stats: &mut TransferStats,
     range: Range,
-    fate: Fate,
+    outcome: UndelegateOutcome,
 ) {
-    match fate {
-        Fate::Undelegated => lender.memory.free(range.address, range.granules),
-        Fate::Lost => {
-            lender.memory.lose(range.address, range.granules);
-            lender.lost += range.granules;
-            traffic.lost += range.granules;
+    match outcome {
+        UndelegateOutcome::Undelegated => donor.memory.free(range.address, range.granules),
+        UndelegateOutcome::Leaked => {
+            donor.memory.leak(range.address, range.granules);
+            donor.leaked += range.granules;
+            stats.leaked += range.granules;
         }
     }
 }

@@ -153,7 +153,7 @@ pub fn refused(command: Command, x0: u64) {
 }
 
 /// Begins to activate the PSMMU.
-pub fn begin_activation() -> Operation {
+pub fn activate_begin() -> Operation {
     PARAMS.fill(0);
     begin(activation(PARAMS.address()), DONATE)
 }
@@ -267,7 +267,7 @@ impl Operation {
 
 /// Activates the PSMMU by hand. Returns what it runs on, in the order in which it asked.
 pub fn activate() -> heapless::Vec<Region, 4> {
-    let mut operation = begin_activation();
+    let mut operation = activate_begin();
     let mut regions = heapless::Vec::new();
     let mut wanted = DONATE;
     while wanted == DONATE {
@@ -291,7 +291,7 @@ pub fn deactivate(regions: &[Region]) {
 }
 
 /// Makes a table by hand. Returns what it lies in.
-pub fn create_table(stream: u32) -> Region {
+pub fn st_l2_create(stream: u32) -> Region {
     let operation = begin(creation(stream), DONATE);
     let region = operation.find();
     expect_eq!(region.granules, 1, "granules of a table");
@@ -300,7 +300,7 @@ pub fn create_table(stream: u32) -> Region {
 }
 
 /// Destroys a table by hand, which must give back `region`.
-pub fn destroy_table(stream: u32, region: Region) {
+pub fn st_l2_destroy(stream: u32, region: Region) {
     let operation = begin(destruction(stream), RECLAIM);
     operation.reclaim(&[region], 0);
     region.take_back();

@@ -3,11 +3,11 @@
 //! Thousands of lives with RMMs of every degree of truthfulness.
 
 use psmmu_abi::DonateRequest;
-use psmmu_host::{Command, Lender, Limits, Rmi};
+use psmmu_host::{Command, Limits, MemoryDonor, Rmi};
 
+use crate::harness::{LIST, PARAMETERS, Shared};
 use crate::rmm::{Kind, PSMMU, Rmm};
 use crate::tamper::{Random, Tamper};
-use crate::world::{LIST, PARAMETERS, Shared};
 
 /// Granules of the host.
 const GRANULES: usize = 64;
@@ -42,13 +42,14 @@ fn live<const RANGES: usize>(seed: u64, often: u64) -> (u32, u32) {
     let mut rmm = Rmm::new(some_kind(&mut random));
     rmm.strict = often == 0;
     let tamper = Tamper { random: Random(!seed), often, ..Tamper::default() };
-    let world = Shared::new(GRANULES, rmm, tamper);
+    let harness = Shared::new(GRANULES, rmm, tamper);
     if random.below(4) == 0 {
-        world.0.borrow_mut().allocations = random.below(12) as u32;
+        harness.0.borrow_mut().allocations = random.below(12) as u32;
     }
-    let rmi = Rmi::new(world.clone());
+    let rmi = Rmi::new(harness.clone());
     let limits = if often == 0 { PATIENT } else { LIMITS };
-    let mut lender = Lender::<_, _, RANGES>::with_limits(world.clone(), world.page(LIST), limits);
+    let mut donor =
+        MemoryDonor::<_, _, RANGES>::with_limits(harness.clone(), harness.page(LIST), limits);
     let (mut good, mut bad) = (0, 0);
     for step in 0..12 {
         let stream = 64 * random.below(3) as u32;
@@ -59,23 +60,23 @@ fn live<const RANGES: usize>(seed: u64, often: u64) -> (u32, u32) {
             (_, 4 | 5) => Command::DestroyTable { psmmu: PSMMU, stream },
             _ => Command::PsmmuDeactivate { psmmu: PSMMU },
         };
-        let (held, before) = (lender.held(), world.0.borrow().calls);
-        match lender.run(&rmi, command) {
+        let (held, before) = (donor.held(), harness.0.borrow().calls);
+        match donor.run(&rmi, command) {
             Ok(_) => good += 1,
             Err(error) => {
                 bad += 1;
                 assert!(!error.to_string().is_empty());
             }
         }
-        let calls = world.0.borrow().calls - before;
+        let calls = harness.0.borrow().calls - before;
         assert!(calls <= limits.calls(held), "{command:?} took {calls} calls");
-        world.check(lender.held(), lender.lost());
+        harness.check(donor.held(), donor.leaked());
         if often == 0 {
-            assert!(!world.0.borrow().rmm.is_at_it(), "{command:?} is not at its end");
+            assert!(!harness.0.borrow().rmm.is_at_it(), "{command:?} is not at its end");
         }
         // A table of three ranges is too small to follow memory that comes back in pieces.
         if often == 0 && RANGES > 3 {
-            assert_eq!(lender.lost(), 0, "{command:?}");
+            assert_eq!(donor.leaked(), 0, "{command:?}");
         }
     }
     (good, bad)

@@ -12,7 +12,8 @@ use responder_tests::{Machine, Options};
 use rmm::Environment;
 
 use crate::rig::{
-    activate, active, create, deactivate, deafen, destroy, live, revive, started, started_with,
+    activate, active, create, deactivate, destroy, live, revive, started, started_with,
+    stop_responding,
 };
 
 /// How long the device is deaf: for good, or for so many accesses.
@@ -26,14 +27,14 @@ fn at_each_access(
     action: impl Fn(&Machine, u64) -> u64,
     check: impl Fn(&Machine, u64, &str),
 ) {
-    // With and without messages that say when commands are done.
-    let all = DURATIONS.map(|duration| [false, true].map(|messages| (duration, messages)));
-    for (duration, messages) in all.into_iter().flatten() {
+    // With and without MSIs that say when commands are done.
+    let all = DURATIONS.map(|duration| [false, true].map(|msis| (duration, msis)));
+    for (duration, msis) in all.into_iter().flatten() {
         let mut failed = 0;
         for access in 0.. {
-            let machine = started_with(Options { messages, ..Options::default() });
+            let machine = started_with(Options { msis, ..Options::default() });
             let handle = prepare(&machine);
-            let count = deafen(&machine, access, access.saturating_add(duration));
+            let count = stop_responding(&machine, access, access.saturating_add(duration));
             let x0 = action(&machine, handle);
             let context = format!("deaf from access {access} for {duration}: {x0:#x}");
             assert!(count.load(Ordering::Relaxed) < 200, "{context}: nothing spins on it");
@@ -61,7 +62,7 @@ fn recover(machine: &Machine, context: &str) {
     if machine.state() != State::Inactive {
         assert_eq!(deactivate(machine), x0::SUCCESS, "{context}");
     }
-    machine.check_at_rest();
+    machine.check_quiesced();
     live(machine);
 }
 
@@ -180,7 +181,7 @@ fn a_table_that_the_device_has_not_forgotten_stays() {
 fn a_device_that_stays_deaf_keeps_its_memory_however_often_the_host_tries() {
     let machine = active();
     assert_eq!(create(&machine, 64), x0::SUCCESS);
-    machine.device().set_deaf(true);
+    machine.device().set_not_responding(true);
     for _ in 0..3 {
         machine.device().forget_accesses();
         assert_eq!(destroy(&machine, 64), x0::DEVICE);
@@ -214,7 +215,7 @@ fn a_psmmu_that_failed_before_it_ran_is_deactivated_without_memory_and_lives_aga
 }
 
 #[test]
-fn a_psmmu_that_failed_before_it_ran_tells_nothing_of_the_life_before() {
+fn a_psmmu_that_failed_before_it_ran_reports_nothing_of_the_life_before() {
     let machine = active();
     machine.device().raise(1 << 5);
     assert_ne!(machine.notify(1), [0; 6]);
@@ -247,7 +248,7 @@ fn every_wait_ends_with_a_clock_that_stands_still() {
     machine.world.clock().stop(true);
     // A device in order is served without a clock.
     assert_eq!(create(&machine, 0), x0::SUCCESS);
-    machine.device().set_deaf(true);
+    machine.device().set_not_responding(true);
     assert_eq!(destroy(&machine, 0), x0::DEVICE);
     assert_eq!(machine.state(), State::Failed);
     assert_eq!(destroy(&machine, 64), x0::DEVICE);

@@ -4,7 +4,7 @@
 
 use psmmu_abi::{AddressRange, DonateRequest, Function, MemoryTransfer, ResultWord};
 
-use crate::world::{ARENA, GRANULE};
+use crate::harness::{ARENA, GRANULE};
 
 /// SplitMix64.
 #[derive(Clone, Debug, Default)]

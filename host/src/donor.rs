@@ -8,11 +8,11 @@
 //!   "incomplete" nor "busy". An error of a transfer is only about the transfer: `OP_CONTINUE` follows.
 //! - Memory is the host's again when the RMM undelegates it, or gives it back as undelegated, and by
 //!   nothing less. So whatever becomes doubtful, by a failure, by a count that cannot be or by an RMM
-//!   that never ends, is undelegated granule by granule: what works is freed, the rest is lost and never
-//!   used again. Only when an operation on a PSMMU has ended with a failure does the rest stay lent: the
+//!   that never ends, is undelegated granule by granule: what works is freed, the rest is leaked and never
+//!   used again. Only when an operation on a PSMMU has ended with a failure does the rest stay donated: the
 //!   RMM may need it while the device does not answer, and gives it back at deactivation.
 //!
-//! The loop is in `lender/run.rs`.
+//! The loop is in `donor/run.rs`.
 
 mod run;
 
@@ -20,10 +20,10 @@ use core::ops::ControlFlow::{Break, Continue};
 
 use run::Run;
 
-use crate::ledger::Ledger;
+use crate::donated_ranges::DonatedRanges;
 use crate::memory::{Memory, Page};
-use crate::operation::{Limits, OperationError, Traffic};
-use crate::rmi::{Command, Conduit, Patience, Rmi};
+use crate::operation::{Limits, OperationError, TransferStats};
+use crate::rmi::{Command, Conduit, RetryBudget, Rmi};
 
 /// Lends memory to the RMM and takes it back.
 ///
@@ -31,16 +31,16 @@ use crate::rmi::{Command, Conduit, Patience, Rmi};
 /// neighbours as one: three and one for each level-2 table are enough for a PSMMU. Only one CPU at a
 /// time may use it, which the borrow checker sees to.
 #[derive(Debug)]
-pub struct Lender<M, P, const RANGES: usize = 64> {
+pub struct MemoryDonor<M, P, const RANGES: usize = 64> {
     memory: M,
     /// For the lists of what changes hands.
     page: P,
-    ledger: Ledger<RANGES>,
+    donated_ranges: DonatedRanges<RANGES>,
     limits: Limits,
-    lost: u64,
+    leaked: u64,
 }
 
-impl<M: Memory, P: Page, const RANGES: usize> Lender<M, P, RANGES> {
+impl<M: Memory, P: Page, const RANGES: usize> MemoryDonor<M, P, RANGES> {
     /// Lends from `memory`, and talks about it through `page`, which nobody else may use.
     pub const fn new(memory: M, page: P) -> Self {
         Self::with_limits(memory, page, Limits::DEFAULT)
@@ -48,28 +48,28 @@ impl<M: Memory, P: Page, const RANGES: usize> Lender<M, P, RANGES> {
 
     /// As [`new`](Self::new), with limits of its own.
     pub const fn with_limits(memory: M, page: P, limits: Limits) -> Self {
-        Self { memory, page, ledger: Ledger::new(), limits, lost: 0 }
+        Self { memory, page, donated_ranges: DonatedRanges::new(), limits, leaked: 0 }
     }
 
     /// Returns how many granules the RMM holds.
     #[must_use]
     pub fn held(&self) -> u64 {
-        self.ledger.total()
+        self.donated_ranges.total()
     }
 
     /// Returns how many granules the RMM holds for `psmmu`; 0 stands for what it holds for itself.
     #[must_use]
     pub fn held_for(&self, psmmu: u64) -> u64 {
-        self.ledger.held(psmmu)
+        self.donated_ranges.held(psmmu)
     }
 
-    /// Returns how many granules were lost in all operations.
+    /// Returns how many granules were leaked in all operations.
     #[must_use]
-    pub const fn lost(&self) -> u64 {
-        self.lost
+    pub const fn leaked(&self) -> u64 {
+        self.leaked
     }
 
-    /// Returns the memory that is lent from.
+    /// Returns the memory that is donated from.
     pub const fn memory(&mut self) -> &mut M {
         &mut self.memory
     }
@@ -82,16 +82,16 @@ impl<M: Memory, P: Page, const RANGES: usize> Lender<M, P, RANGES> {
     /// # Errors
     /// [`OperationError`]: what the RMM refused, what the host did not have, or what made no sense. The
     /// host then has all memory of this operation again, but for what the RMM keeps until the PSMMU is
-    /// deactivated, and for what is lost. Memory of earlier ones is still held, but for what came back.
+    /// deactivated, and for what is leaked. Memory of earlier ones is still held, but for what came back.
     pub fn run<C: Conduit>(
         &mut self,
         rmi: &Rmi<C>,
         command: Command,
-    ) -> Result<Traffic, OperationError> {
-        let mut patience = Patience::new(self.limits.retries);
-        let first = rmi.patiently(&mut patience, true, |rmi| rmi.begin(command));
+    ) -> Result<TransferStats, OperationError> {
+        let mut retry_budget = RetryBudget::new(self.limits.retries);
+        let first = rmi.with_retries(&mut retry_budget, true, |rmi| rmi.begin(command));
         let [handle, ..] = first.outputs;
-        let mut run = Run::new(rmi, self, command, handle, patience);
+        let mut run = Run::new(rmi, self, command, handle, retry_budget);
         let end = match run.of_operation(first) {
             Continue(next) => run.lead(next),
             Break(end) => end,
