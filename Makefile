@@ -30,7 +30,7 @@ realm_machine := $(if $(QUICK),,machine-realm)
 MACHINE ?= qemu
 export MACHINE
 
-.PHONY: help run linux fvp test fuzz mutants bench image fvp-image capi setup host-test boot-test no-panic fmt clippy doc clean
+.PHONY: help run linux fvp test fuzz mutants deny semver msrv bench image fvp-image capi setup host-test boot-test no-panic fmt clippy doc clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-11s %s\n", $$1, $$2 }' Makefile
@@ -69,6 +69,7 @@ test: ## everything: format, lints, documentation, host tests, images, boot test
 	@tools/host-cargo fmt --all --check
 	@tools/lint
 	@tools/doc
+	@tools/msrv --if-there
 	@$(limit) 1800 tools/host-cargo test
 	@$(limit) 1800 tools/host-cargo test -p thread-tests
 	@tools/no-panic
@@ -85,6 +86,18 @@ fuzz: ## random walks with fresh seeds for FUZZ_SECONDS (60)
 mutants: ## change PACKAGE (psmmu) in one place at a time, see whether a test fails; SHARD=1/8 takes every eighth
 	@tools/setup test
 	@$(limit) 36000 tools/mutants $(PACKAGE) $(SHARD)
+
+deny: ## check licences, sources and versions of what the crates depend on
+	@tools/setup test
+	@$(limit) 3600 tools/deny
+
+semver: ## compare the crates' public interfaces with those of BASE=<revision> (the last tag)
+	@tools/setup test
+	@$(limit) 7200 tools/semver $${BASE:+"$$BASE"}
+
+msrv: ## build with the oldest Rust that Cargo.toml accepts
+	@tools/setup test
+	@tools/msrv
 
 bench: ## count instructions and register accesses, compare with goals and peers; build/bench.json
 	@tools/setup $(realm_machine)

@@ -78,6 +78,25 @@ unlock() { exec 9>&-; }
 # xtask ARGUMENTS: a check of tools/xtask. (Not with the caller's lock, which a program that outlives it would keep.)
 xtask() { "$tools/host-cargo" run -q -p xtask -- "$@" 9>&-; }
 
+# cargo_tool NAME VERSION: sets `tool` to that version of a program of cargo, which is installed below the build folder
+# the first time. After choose_rust. The source comes by cargo's registry.
+cargo_tool() {
+	local own=$build/setup/$1-$2
+	tool=$own/bin/$1
+	[[ ! -x $tool ]] || return 0
+	[[ -n $rust_host_cargo ]] || die "no Rust of $(rust_min) or later: run tools/setup first"
+	lock "$1-setup"
+	if [[ ! -x $tool ]]; then
+		say "installing $1 $2, which takes some minutes"
+		rm -rf "$own.new"
+		PATH=$(dirname -- "$rust_host_cargo"):$PATH RUSTC=$rust_host_rustc \
+			"$rust_host_cargo" install -q "$1" --version "=$2" --locked --root "$own.new" 9>&- ||
+			die "$1 could not be installed; 'cargo install $1 --version =$2 --locked --root $own' does it by hand"
+		mv "$own.new" "$own"
+	fi
+	unlock
+}
+
 # cargo_wait FOLDER: says so if another cargo is at work in FOLDER; with -q cargo itself would wait in silence.
 cargo_wait() {
 	[[ ! -e $1/.cargo-lock ]] || flock -n "$1/.cargo-lock" true 2>/dev/null ||
