@@ -109,7 +109,7 @@ image: ## build build/qemu/flash.bin and build/qemu-plain/flash.bin, print the R
 	@tools/setup
 	@tools/image
 
-capi: ## build libpsmmu.a and psmmu.h for RMMs in C, in build/capi/
+capi: ## build libpsmmu.a and libpsmmu.h for RMMs in C, in build/capi/
 	@tools/setup
 	@tools/capi
 

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The [`psmmu`] module for RMMs that are written in C: `libpsmmu.a`, with `include/psmmu.h`.
+//! The [`psmmu`] module for RMMs that are written in C: `libpsmmu.a`, with `include/libpsmmu.h`.
 //!
 //! The header says what each function does and is the page to begin with; this crate makes them. What
-//! crosses the border is in [`types`], with every size and offset asserted. `unsafe` is behind one door
-//! for each concern: [`memory`] (queues and tables), [`registers`] (the device), [`ops`] (the embedder's
+//! crosses the border is in [`types`], with every size and offset asserted. `unsafe` is behind one
+//! module for each concern: [`memory`] (queues and tables), [`registers`] (the device), [`ops`] (the embedder's
 //! functions), [`set`] (the memory that the state lies in, and pointers as callers pass them); the
-//! functions themselves, in [`open`], [`rmi`], [`running`], [`life`], [`tables`], [`streams`] and
+//! functions themselves, in [`init`], [`rmi`], [`attach`], [`activate`], [`tables`], [`streams`] and
 //! [`read`], only call these.
 //!
 //! Pointers that a caller passes are null, or aligned and to what the header says.
@@ -16,16 +16,16 @@
 
 #![no_std]
 
-pub mod life;
+pub mod activate;
+pub mod attach;
+pub mod init;
 pub mod memory;
-pub mod open;
 pub mod ops;
 #[cfg(feature = "panic-handler")]
 mod panic;
 pub mod read;
 pub mod registers;
 pub mod rmi;
-pub mod running;
 pub mod set;
 pub mod streams;
 pub mod tables;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The door to Realm memory that an SMMU reads or writes too: queues and tables.
+//! Access to Realm memory that an SMMU reads or writes too: queues and tables.
 
 use core::ffi::c_void;
 use core::ptr::NonNull;
@@ -8,7 +8,7 @@ use core::sync::atomic::{AtomicU64, Ordering};
 
 use psmmu::DeviceMemory;
 
-use crate::types::{Error, Piece, RunningQueue};
+use crate::types::{Error, Queue, Region};
 
 /// Most bytes of a piece: the largest queue there is.
 const MAX_BYTES: u64 = 32 << MAX_LOG2;
@@ -38,7 +38,7 @@ impl Shared {
     /// Unless `va` is null:
     /// 1. `bytes` bytes from there on are mapped, readable and writable, as normal memory of the Realm
     ///    world, as long as the value or a copy of it is used.
-    /// 2. Nobody but an SMMU and this library reads or writes them meanwhile.
+    /// 2. Only an SMMU and this library read or write them meanwhile.
     /// 3. They lie at PA `pa`.
     pub unsafe fn new(va: *mut c_void, pa: u64, bytes: u64) -> Result<Option<Self>, Error> {
         let Some(words) = NonNull::new(va.cast::<AtomicU64>()) else {
@@ -57,7 +57,7 @@ impl Shared {
     ///
     /// # Safety
     /// As [`new`](Self::new), for all entries.
-    pub unsafe fn queue(queue: &RunningQueue, entry_bytes: u64) -> Result<Option<Self>, Error> {
+    pub unsafe fn queue(queue: &Queue, entry_bytes: u64) -> Result<Option<Self>, Error> {
         if queue.log2_entries > MAX_LOG2 {
             return Err(Error::Memory);
         }
@@ -73,15 +73,15 @@ impl Shared {
     ///
     /// # Safety
     /// As [`new`](Self::new).
-    pub unsafe fn piece(piece: &Piece) -> Result<Option<Self>, Error> {
+    pub unsafe fn piece(piece: &Region) -> Result<Option<Self>, Error> {
         // SAFETY: the conditions are the same.
         unsafe { Self::new(piece.va, piece.pa, piece.bytes) }
     }
 
     /// Returns what to give back.
     #[must_use]
-    pub const fn into_piece(self) -> Piece {
-        Piece {
+    pub const fn into_region(self) -> Region {
+        Region {
             va: self.words.as_ptr().cast(),
             pa: self.address,
             bytes: (self.count as u64).wrapping_mul(8),
@@ -97,7 +97,7 @@ impl Shared {
 
     fn get(&self, index: usize) -> Option<&AtomicU64> {
         // SAFETY: the word lies within what was given (condition 1 of `new`), is aligned, as the first
-        // one is, and everybody in this world uses it as an atomic (condition 2).
+        // one is, and this world uses it as an atomic only (condition 2).
         (index < self.count).then(|| unsafe { self.words.add(index).as_ref() })
     }
 }

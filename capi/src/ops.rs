@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The door to the embedder's functions: host memory, owners of streams, the clock, level-2 tables.
+//! Access to the embedder's functions: host memory, owners of streams, the clock, level-2 tables.
 
 use core::ffi::c_void;
 
@@ -36,8 +36,8 @@ impl Callbacks {
         if ops.version != API_VERSION {
             return Err(Error::Version);
         }
-        let replace_granule = ops.replace_granule.ok_or(Error::Argument)?;
-        let microseconds = ops.microseconds.ok_or(Error::Argument)?;
+        let replace_granule = ops.replace_granule.ok_or(Error::Inval)?;
+        let microseconds = ops.microseconds.ok_or(Error::Inval)?;
         Ok(Self { ops: *ops, replace_granule, microseconds })
     }
 
@@ -106,13 +106,13 @@ impl Clock for Callbacks {
 /// A level-2 stream table while it is open.
 #[derive(Debug)]
 pub struct OpenGranule {
-    door: Callbacks,
+    callbacks: Callbacks,
     memory: Shared,
 }
 
 impl Drop for OpenGranule {
     fn drop(&mut self) {
-        self.door.close(self.memory.into_piece().va);
+        self.callbacks.close(self.memory.into_region().va);
     }
 }
 
@@ -144,7 +144,7 @@ impl TableMemory for Callbacks {
         // SAFETY: 1., 3. The embedder has opened the granule, until it is closed, which is when the
         // value is dropped. 2. It has given the granule for a table of an SMMU.
         match unsafe { Shared::new(va, address, GRANULE_SIZE as u64) } {
-            Ok(memory) => memory.map(|memory| OpenGranule { door: *self, memory }),
+            Ok(memory) => memory.map(|memory| OpenGranule { callbacks: *self, memory }),
             Err(_) => {
                 // Open all the same, at an address that is none for words.
                 self.close(va);

@@ -51,14 +51,14 @@ impl From<TraceEvent> for TraceEntry {
     }
 }
 
-/// See `psmmu.h`.
+/// See `libpsmmu.h`.
 ///
 /// # Safety
-/// `set` is null or one that `psmmu_open` gave.
+/// `set` is null or one that `lpsmmu_init` gave.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn psmmu_get_state(set: *const Set, name: u64) -> i32 {
+pub unsafe extern "C" fn lpsmmu_get_state(set: *const Set, psmmu_ptr: u64) -> i32 {
     // SAFETY: the condition is the same.
-    match unsafe { set::unit(set, name) } {
+    match unsafe { set::unit(set, psmmu_ptr) } {
         Err(error) => error as i32,
         Ok((_, unit)) => match unit.psmmu.state() {
             State::Inactive => 0,
@@ -70,41 +70,41 @@ pub unsafe extern "C" fn psmmu_get_state(set: *const Set, name: u64) -> i32 {
     }
 }
 
-/// See `psmmu.h`.
+/// See `libpsmmu.h`.
 ///
 /// # Safety
-/// 1. `set` is null or one that `psmmu_open` gave.
+/// 1. `set` is null or one that `lpsmmu_init` gave.
 /// 2. `counters` is null or can be written.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn psmmu_read_counters(
+pub unsafe extern "C" fn lpsmmu_read_counters(
     set: *const Set,
-    name: u64,
+    psmmu_ptr: u64,
     counters: *mut Numbers,
 ) -> i32 {
     // SAFETY: 1.
-    let unit = unsafe { set::unit(set, name) };
+    let unit = unsafe { set::unit(set, psmmu_ptr) };
     // SAFETY: 2.
     types::code(unit.map(|(_, unit)| unsafe { set::write(counters, unit.psmmu.counters().into()) }))
 }
 
-/// See `psmmu.h`.
+/// See `libpsmmu.h`.
 ///
 /// # Safety
-/// 1. `set` is null or one that `psmmu_open` gave.
-/// 2. `trace` is null or has room for `PSMMU_TRACE_LENGTH` entries.
+/// 1. `set` is null or one that `lpsmmu_init` gave.
+/// 2. `trace` is null or has room for `LPSMMU_TRACE_LENGTH` entries.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn psmmu_read_trace(
+pub unsafe extern "C" fn lpsmmu_read_trace(
     set: *const Set,
-    name: u64,
+    psmmu_ptr: u64,
     trace: *mut TraceEntry,
 ) -> i32 {
     // SAFETY: 1.
-    let unit = match unsafe { set::unit(set, name) } {
+    let unit = match unsafe { set::unit(set, psmmu_ptr) } {
         Ok((_, unit)) => unit,
         Err(error) => return error as i32,
     };
     if trace.is_null() {
-        return Error::Argument as i32;
+        return Error::Inval as i32;
     }
     let mut read = 0;
     for (index, trouble) in unit.psmmu.counters().trace.iter().take(TRACE_LENGTH).enumerate() {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The door to the registers of an SMMU: mapped ones, or functions that stand for them.
+//! Access to the registers of an SMMU: mapped ones, or functions that stand for them.
 
 use core::ffi::c_void;
 use core::ptr::NonNull;
@@ -8,7 +8,7 @@ use core::ptr::NonNull;
 use psmmu::registers::{Access, Page, ReadWrite, Register32, Register64};
 use psmmu::{MmioRegisters, Registers};
 
-use crate::types::{Description, Error, RegisterFunctions};
+use crate::types::{Error, RegisterFunctions, SmmuConfig};
 
 /// Registers of one SMMU.
 #[derive(Debug)]
@@ -57,7 +57,7 @@ impl Called {
 }
 
 impl Pages {
-    /// Takes the registers that `description` announces.
+    /// Takes the registers of the SMMU that `config` describes.
     ///
     /// # Errors
     /// When a page or a function is missing.
@@ -66,26 +66,26 @@ impl Pages {
     /// For good, as this library's state lives for good:
     /// 1. Without functions, each page that is not null is the VA of 64 KiB of device memory (nGnRnE or
     ///    nGnRE), readable, and but for the Non-secure one writable; they are the pages of one SMMU, as
-    ///    their names say; nobody else in this world writes the Realm pages but what the header leaves
+    ///    their names say; nothing else in this world writes the Realm pages but what the header leaves
     ///    to the embedder.
     /// 2. With functions, the pointer to them can be read now, and each of them does what the header
     ///    says, on several CPUs at once.
-    pub unsafe fn new(description: &Description) -> Result<Self, Error> {
+    pub unsafe fn new(config: &SmmuConfig) -> Result<Self, Error> {
         // SAFETY: null, or readable (condition 2).
-        if let Some(functions) = unsafe { description.registers.as_ref() } {
-            let called = Called::new(functions).ok_or(Error::Argument)?;
+        if let Some(functions) = unsafe { config.registers.as_ref() } {
+            let called = Called::new(functions).ok_or(Error::Inval)?;
             return Ok(Self { way: Way::Called(called), ids: None });
         }
         let page = |page: *mut c_void| NonNull::new(page.cast::<u8>());
-        let realm_0 = page(description.realm_page_0).ok_or(Error::Argument)?;
-        let realm_1 = page(description.realm_page_1).ok_or(Error::Argument)?;
-        let (non_secure_0, ids) = match page(description.non_secure_page_0.cast_mut()) {
+        let realm_0 = page(config.realm_page_0).ok_or(Error::Inval)?;
+        let realm_1 = page(config.realm_page_1).ok_or(Error::Inval)?;
+        let (non_secure_0, ids) = match page(config.non_secure_page_0.cast_mut()) {
             Some(page) => (page, None),
             // Never read: `read32` answers for it.
-            None => (realm_0, Some([description.idr0, description.idr1, description.idr5])),
+            None => (realm_0, Some([config.idr0, config.idr1, config.idr5])),
         };
         if ![non_secure_0, realm_0, realm_1].iter().all(|page| page.cast::<u64>().is_aligned()) {
-            return Err(Error::Argument);
+            return Err(Error::Inval);
         }
         // SAFETY: 1. The pages are mapped as they must be, for good (condition 1). 2. They are the pages
         // of one SMMU (condition 1), but for a Non-secure one that is not there, whose registers are
@@ -96,7 +96,7 @@ impl Pages {
     }
 }
 
-/// Returns the enum psmmu_page.
+/// Returns the enum lpsmmu_page.
 const fn number(page: Page) -> u32 {
     match page {
         Page::NonSecure0 => 0,

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! `psmmu_rmi`: the three commands that a host asks for events with.
+//! `lpsmmu_rmi`: the three commands that a host asks for events with.
 
 use psmmu_abi::Function;
 use psmmu_abi::function::SVE_HINT;
@@ -36,13 +36,13 @@ impl Set {
     }
 }
 
-/// See `psmmu.h`.
+/// See `libpsmmu.h`.
 ///
 /// # Safety
-/// 1. `set` is null or one that `psmmu_open` gave.
-/// 2. `regs` is null or eight words that nobody else uses meanwhile.
+/// 1. `set` is null or one that `lpsmmu_init` gave.
+/// 2. `regs` is null or eight words that only this call uses meanwhile.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn psmmu_rmi(set: *const Set, regs: *mut [u64; 8]) -> bool {
+pub unsafe extern "C" fn lpsmmu_rmi(set: *const Set, regs: *mut [u64; 8]) -> bool {
     // SAFETY: 1.
     let set = unsafe { Set::from_raw(set) };
     // SAFETY: 2.

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The door to the memory that the state lies in, and to pointers as callers pass them.
+//! Access to the memory that the state lies in, and to pointers as callers pass them.
 
 use core::ffi::c_void;
 use core::ptr::NonNull;
@@ -16,18 +16,18 @@ use crate::ops::Callbacks;
 use crate::registers::Pages;
 use crate::types::Error;
 
-/// PSMMU_SET_BYTES.
+/// LPSMMU_SET_BYTES.
 pub const SET_BYTES: usize = 1024;
-/// PSMMU_UNIT_BYTES.
+/// LPSMMU_UNIT_BYTES.
 pub const UNIT_BYTES: usize = 4608;
-/// PSMMU_STATE_ALIGN.
+/// LPSMMU_STATE_ALIGN.
 pub const STATE_ALIGN: usize = 64;
 
 const_assert!(size_of::<Set>() <= SET_BYTES);
 const_assert!(size_of::<Unit>() <= UNIT_BYTES);
 const_assert!(align_of::<Set>() <= STATE_ALIGN);
 const_assert!(align_of::<Unit>() <= STATE_ALIGN);
-// PSMMU_MAX.
+// LPSMMU_MAX.
 const_assert_eq!(MAX_PSMMUS, 16);
 
 /// Level-2 tables of one SMMU that are being made at the same time.
@@ -57,14 +57,14 @@ impl Unit {
     }
 }
 
-/// All SMMUs of a platform: struct psmmu_set.
+/// All SMMUs of a platform: struct lpsmmu_set.
 #[derive(Debug)]
 #[repr(C, align(64))]
 pub struct Set {
     /// Answers the host.
     pub responder: Responder<'static, Pages, Shared, Callbacks, Callbacks>,
     /// The embedder's functions.
-    pub door: Callbacks,
+    pub callbacks: Callbacks,
     units: &'static [Unit],
 }
 
@@ -72,20 +72,20 @@ impl Set {
     /// Puts a set of the SMMUs that `units` gives, `count` of them, into `memory`.
     ///
     /// # Errors
-    /// When the memory is too small or not aligned, or the SMMUs cannot be distinguished; or the first error
+    /// When the memory is too small or not aligned, or two SMMUs have the same `psmmu_ptr`; or the first error
     /// of `units`.
     ///
     /// # Safety
     /// 1. `memory` is null, or `bytes` bytes from there on are readable and writable for good.
-    /// 2. Nobody else uses any of them from now on.
+    /// 2. They are used by this library alone from now on.
     pub unsafe fn place(
         memory: *mut c_void,
         bytes: usize,
         count: usize,
         units: impl Iterator<Item = Result<(Config, Pages), Error>>,
-        door: Callbacks,
+        callbacks: Callbacks,
     ) -> Result<&'static Self, Error> {
-        let place = NonNull::new(memory.cast::<Self>()).ok_or(Error::Argument)?;
+        let place = NonNull::new(memory.cast::<Self>()).ok_or(Error::Inval)?;
         if count > MAX_PSMMUS {
             return Err(Error::Count);
         }
@@ -98,8 +98,8 @@ impl Set {
         let mut placed = 0;
         for unit in units.take(count) {
             let (config, pages) = unit?;
-            // SAFETY: `count` units fit behind the set, whose size keeps them aligned; nobody uses
-            // the memory (condition 2).
+            // SAFETY: `count` units fit behind the set, whose size keeps them aligned; the
+            // memory is this library's alone (condition 2).
             unsafe { first.add(placed).write(Unit::new(config, pages)) };
             placed = placed.saturating_add(1);
         }
@@ -108,12 +108,16 @@ impl Set {
         let units = unsafe { core::slice::from_raw_parts(first.as_ptr(), placed) };
         let directory = Directory::new(units.iter().map(|unit| &unit.psmmu));
         let directory = directory.map_err(|error| match error {
-            DirectoryError::DuplicatePsmmuPtr(_) => Error::DuplicatePsmmuPtr,
+            DirectoryError::DuplicatePsmmuPtr(_) => Error::Exist,
             DirectoryError::TooMany => Error::Count,
         })?;
-        // SAFETY: the set fits into its part of the memory, is aligned, and nobody uses it.
+        // SAFETY: the set fits into its part of the memory, is aligned, and is otherwise unused.
         unsafe {
-            place.write(Self { responder: Responder::new(directory, door, door), door, units })
+            place.write(Self {
+                responder: Responder::new(directory, callbacks, callbacks),
+                callbacks,
+                units,
+            })
         };
         // SAFETY: it was just written, and is only shared from now on, for good.
         Ok(unsafe { place.as_ref() })
@@ -138,17 +142,20 @@ impl Set {
     /// Finds an SMMU.
     ///
     /// # Errors
-    /// When there is none of this name.
-    pub fn find(&self, name: u64) -> Result<&'static Unit, Error> {
-        self.units.iter().find(|unit| unit.psmmu.config().psmmu_ptr == name).ok_or(Error::Unknown)
+    /// When there is none of this `psmmu_ptr`.
+    pub fn find(&self, psmmu_ptr: u64) -> Result<&'static Unit, Error> {
+        self.units
+            .iter()
+            .find(|unit| unit.psmmu.config().psmmu_ptr == psmmu_ptr)
+            .ok_or(Error::NoDev)
     }
 
     /// Finds an SMMU for the host.
     ///
     /// # Errors
-    /// What the host is answered when there is none of this name.
-    pub fn find_for_host(&self, name: u64) -> Result<&'static Unit, ResultWord> {
-        self.find(name).map_err(|_| {
+    /// What the host is answered when there is none of this `psmmu_ptr`.
+    pub fn find_for_host(&self, psmmu_ptr: u64) -> Result<&'static Unit, ResultWord> {
+        self.find(psmmu_ptr).map_err(|_| {
             let has_any = self.responder.has_device_assignment();
             ResultWord::of(if has_any { Status::ErrorInput } else { Status::ErrorNotSupported })
         })
@@ -158,14 +165,17 @@ impl Set {
 /// Takes a set and an SMMU of it as a caller passes them.
 ///
 /// # Errors
-/// When the set is null, or has no SMMU of this name.
+/// When the set is null, or has no SMMU of this `psmmu_ptr`.
 ///
 /// # Safety
 /// Those of [`Set::from_raw`].
-pub unsafe fn unit(set: *const Set, name: u64) -> Result<(&'static Set, &'static Unit), Error> {
+pub unsafe fn unit(
+    set: *const Set,
+    psmmu_ptr: u64,
+) -> Result<(&'static Set, &'static Unit), Error> {
     // SAFETY: the condition is the same.
-    let set = unsafe { Set::from_raw(set) }.ok_or(Error::Argument)?;
-    Ok((set, set.find(name)?))
+    let set = unsafe { Set::from_raw(set) }.ok_or(Error::Inval)?;
+    Ok((set, set.find(psmmu_ptr)?))
 }
 
 /// Takes a set and an SMMU of it as a caller passes them, to answer a host.
@@ -177,11 +187,11 @@ pub unsafe fn unit(set: *const Set, name: u64) -> Result<(&'static Set, &'static
 /// Those of [`Set::from_raw`].
 pub unsafe fn unit_for_host(
     set: *const Set,
-    name: u64,
+    psmmu_ptr: u64,
 ) -> Result<(&'static Set, &'static Unit), ResultWord> {
     // SAFETY: the condition is the same.
     let set = unsafe { Set::from_raw(set) }.ok_or(Status::ErrorNotSupported)?;
-    Ok((set, set.find_for_host(name)?))
+    Ok((set, set.find_for_host(psmmu_ptr)?))
 }
 
 /// Reads what a caller points at; `None` for null.
@@ -193,7 +203,7 @@ pub unsafe fn read<T: Copy>(from: *const T) -> Option<T> {
     NonNull::new(from.cast_mut()).map(|from| unsafe { from.read() })
 }
 
-/// Writes what a caller wants to hear, unless he points at null.
+/// Writes an output of a caller, unless its pointer is null.
 ///
 /// # Safety
 /// The pointer is null, or aligned and to a place that can be written.

@@ -15,7 +15,7 @@ impl From<StreamError> for Error {
             StreamError::NoTable => Self::NoTable,
             StreamError::NotOpened => Self::NotOpened,
             StreamError::Stage2 => Self::Stage2,
-            StreamError::CommandRejected => Self::Refused,
+            StreamError::CommandRejected => Self::Cmd,
             StreamError::TimedOut => Self::TimedOut,
             StreamError::Busy => Self::Busy,
         }
@@ -25,98 +25,111 @@ impl From<StreamError> for Error {
 /// Takes a step of a stream.
 ///
 /// # Safety
-/// `set` is null or one that `psmmu_open` gave.
+/// `set` is null or one that `lpsmmu_init` gave.
 unsafe fn step(
     set: *const Set,
-    name: u64,
+    psmmu_ptr: u64,
     step: impl FnOnce(&Set, &Unit) -> Result<(), StreamError>,
 ) -> i32 {
     // SAFETY: the condition is the same.
-    let unit = unsafe { set::unit(set, name) };
+    let unit = unsafe { set::unit(set, psmmu_ptr) };
     types::code(unit.and_then(|(set, unit)| step(set, unit).map_err(Error::from)))
 }
 
-/// See `psmmu.h`.
+/// See `libpsmmu.h`.
 ///
 /// # Safety
-/// 1. `set` is null or one that `psmmu_open` gave.
+/// 1. `set` is null or one that `lpsmmu_init` gave.
 /// 2. `stage_2` is null or can be read.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn psmmu_configure_stream(
+pub unsafe extern "C" fn lpsmmu_configure_stream(
     set: *const Set,
-    name: u64,
+    psmmu_ptr: u64,
     stream: u32,
     stage_2: *const Stage2Fields,
 ) -> i32 {
     // SAFETY: 2.
     let Some(Stage2Fields { table, vmid, t0sz, sl0, ps, .. }) = (unsafe { set::read(stage_2) })
     else {
-        return Error::Argument as i32;
+        return Error::Inval as i32;
     };
     let stage_2 = Stage2 { table, vmid, t0sz, sl0, ps };
-    let configure =
-        |set: &Set, unit: &Unit| unit.psmmu.configure_stream(stream, stage_2, &set.door, &set.door);
+    let configure = |set: &Set, unit: &Unit| {
+        unit.psmmu.configure_stream(stream, stage_2, &set.callbacks, &set.callbacks)
+    };
     // SAFETY: 1.
-    unsafe { step(set, name, configure) }
+    unsafe { step(set, psmmu_ptr, configure) }
 }
 
-/// See `psmmu.h`.
+/// See `libpsmmu.h`.
 ///
 /// # Safety
-/// `set` is null or one that `psmmu_open` gave.
+/// `set` is null or one that `lpsmmu_init` gave.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn psmmu_enable_stream(set: *const Set, name: u64, stream: u32) -> i32 {
-    let enable = |set: &Set, unit: &Unit| unit.psmmu.enable_stream(stream, &set.door, &set.door);
+pub unsafe extern "C" fn lpsmmu_enable_stream(set: *const Set, psmmu_ptr: u64, stream: u32) -> i32 {
+    let enable =
+        |set: &Set, unit: &Unit| unit.psmmu.enable_stream(stream, &set.callbacks, &set.callbacks);
     // SAFETY: the condition is the same.
-    unsafe { step(set, name, enable) }
+    unsafe { step(set, psmmu_ptr, enable) }
 }
 
-/// See `psmmu.h`.
+/// See `libpsmmu.h`.
 ///
 /// # Safety
-/// `set` is null or one that `psmmu_open` gave.
+/// `set` is null or one that `lpsmmu_init` gave.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn psmmu_disable_stream(set: *const Set, name: u64, stream: u32) -> i32 {
-    let disable = |set: &Set, unit: &Unit| unit.psmmu.disable_stream(stream, &set.door, &set.door);
-    // SAFETY: the condition is the same.
-    unsafe { step(set, name, disable) }
-}
-
-/// See `psmmu.h`.
-///
-/// # Safety
-/// `set` is null or one that `psmmu_open` gave.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn psmmu_release_stream(set: *const Set, name: u64, stream: u32) -> i32 {
-    let release = |set: &Set, unit: &Unit| unit.psmmu.release_stream(stream, &set.door, &set.door);
-    // SAFETY: the condition is the same.
-    unsafe { step(set, name, release) }
-}
-
-/// See `psmmu.h`.
-///
-/// # Safety
-/// `set` is null or one that `psmmu_open` gave.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn psmmu_tlbi_s2_ipa(
+pub unsafe extern "C" fn lpsmmu_disable_stream(
     set: *const Set,
-    name: u64,
+    psmmu_ptr: u64,
+    stream: u32,
+) -> i32 {
+    let disable =
+        |set: &Set, unit: &Unit| unit.psmmu.disable_stream(stream, &set.callbacks, &set.callbacks);
+    // SAFETY: the condition is the same.
+    unsafe { step(set, psmmu_ptr, disable) }
+}
+
+/// See `libpsmmu.h`.
+///
+/// # Safety
+/// `set` is null or one that `lpsmmu_init` gave.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn lpsmmu_release_stream(
+    set: *const Set,
+    psmmu_ptr: u64,
+    stream: u32,
+) -> i32 {
+    let release =
+        |set: &Set, unit: &Unit| unit.psmmu.release_stream(stream, &set.callbacks, &set.callbacks);
+    // SAFETY: the condition is the same.
+    unsafe { step(set, psmmu_ptr, release) }
+}
+
+/// See `libpsmmu.h`.
+///
+/// # Safety
+/// `set` is null or one that `lpsmmu_init` gave.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn lpsmmu_tlbi_s2_ipa(
+    set: *const Set,
+    psmmu_ptr: u64,
     vmid: u16,
     ipa: u64,
     leaf: bool,
 ) -> i32 {
-    let invalidate = |set: &Set, unit: &Unit| unit.psmmu.tlbi_s2_ipa(vmid, ipa, leaf, &set.door);
+    let invalidate =
+        |set: &Set, unit: &Unit| unit.psmmu.tlbi_s2_ipa(vmid, ipa, leaf, &set.callbacks);
     // SAFETY: the condition is the same.
-    unsafe { step(set, name, invalidate) }
+    unsafe { step(set, psmmu_ptr, invalidate) }
 }
 
-/// See `psmmu.h`.
+/// See `libpsmmu.h`.
 ///
 /// # Safety
-/// `set` is null or one that `psmmu_open` gave.
+/// `set` is null or one that `lpsmmu_init` gave.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn psmmu_tlbi_s12_vmall(set: *const Set, name: u64, vmid: u16) -> i32 {
-    let invalidate = |set: &Set, unit: &Unit| unit.psmmu.tlbi_s12_vmall(vmid, &set.door);
+pub unsafe extern "C" fn lpsmmu_tlbi_s12_vmall(set: *const Set, psmmu_ptr: u64, vmid: u16) -> i32 {
+    let invalidate = |set: &Set, unit: &Unit| unit.psmmu.tlbi_s12_vmall(vmid, &set.callbacks);
     // SAFETY: the condition is the same.
-    unsafe { step(set, name, invalidate) }
+    unsafe { step(set, psmmu_ptr, invalidate) }
 }

@@ -8,7 +8,7 @@ use psmmu_abi::{ResultWord, Status};
 use crate::set::{self, Set, Unit};
 
 impl Unit {
-    /// Keeps the claim to a table for [`psmmu_make_table`]; gives it back when there are too many.
+    /// Keeps the claim to a table for [`lpsmmu_st_l2_create_finish`]; gives it back when there are too many.
     fn keep_token(&self, first_stream: u32, table: L2TableToken) -> Result<(), L2TableToken> {
         let mut tables = self.new_tables.lock();
         match tables.iter_mut().find(|place| place.is_none()) {
@@ -42,19 +42,23 @@ impl Unit {
     }
 }
 
-/// See `psmmu.h`.
+/// See `libpsmmu.h`.
 ///
 /// # Safety
-/// `set` is null or one that `psmmu_open` gave.
+/// `set` is null or one that `lpsmmu_init` gave.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn psmmu_begin_table(set: *const Set, name: u64, first_stream: u64) -> u64 {
+pub unsafe extern "C" fn lpsmmu_st_l2_create_begin(
+    set: *const Set,
+    psmmu_ptr: u64,
+    first_stream: u64,
+) -> u64 {
     let begin = || {
         // SAFETY: the condition is the same.
-        let (set, unit) = unsafe { set::unit_for_host(set, name) }?;
-        if !set.door.can_open() {
+        let (set, unit) = unsafe { set::unit_for_host(set, psmmu_ptr) }?;
+        if !set.callbacks.can_open() {
             return Err(ResultWord::of(Status::ErrorNotSupported));
         }
-        let (psmmu, table) = set.responder.st_l2_create_begin(name, first_stream)?;
+        let (psmmu, table) = set.responder.st_l2_create_begin(psmmu_ptr, first_stream)?;
         // It was accepted, so it has 32 bits.
         unit.keep_token(first_stream as u32, table).map_err(|table| {
             psmmu.st_l2_create_cancel(table);
@@ -64,26 +68,26 @@ pub unsafe extern "C" fn psmmu_begin_table(set: *const Set, name: u64, first_str
     set::x0(begin())
 }
 
-/// See `psmmu.h`.
+/// See `libpsmmu.h`.
 ///
 /// # Safety
-/// 1. `set` is null or one that `psmmu_open` gave.
+/// 1. `set` is null or one that `lpsmmu_init` gave.
 /// 2. The granule is Realm memory that is the SMMU's until it is given back.
-/// 3. `is_free` is null or can be written.
+/// 3. `mem_released` is null or can be written.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn psmmu_make_table(
+pub unsafe extern "C" fn lpsmmu_st_l2_create_finish(
     set: *const Set,
-    name: u64,
+    psmmu_ptr: u64,
     first_stream: u64,
     granule: u64,
-    is_free: *mut bool,
+    mem_released: *mut bool,
 ) -> u64 {
     let mut free = true;
     let mut make = || {
         // SAFETY: 1.
-        let (set, unit) = unsafe { set::unit_for_host(set, name) }?;
+        let (set, unit) = unsafe { set::unit_for_host(set, psmmu_ptr) }?;
         let table = unit.take_table(first_stream).ok_or(Status::ErrorInput)?;
-        match unit.psmmu.st_l2_create_finish(table, granule, &set.door, &set.door) {
+        match unit.psmmu.st_l2_create_finish(table, granule, &set.callbacks, &set.callbacks) {
             Ok(()) => {
                 free = false;
                 unit.return_table(first_stream, None);
@@ -98,18 +102,22 @@ pub unsafe extern "C" fn psmmu_make_table(
     };
     let result = make();
     // SAFETY: 3.
-    unsafe { set::write(is_free, free) };
+    unsafe { set::write(mem_released, free) };
     set::x0(result)
 }
 
-/// See `psmmu.h`.
+/// See `libpsmmu.h`.
 ///
 /// # Safety
-/// `set` is null or one that `psmmu_open` gave.
+/// `set` is null or one that `lpsmmu_init` gave.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn psmmu_abandon_table(set: *const Set, name: u64, first_stream: u64) {
+pub unsafe extern "C" fn lpsmmu_st_l2_create_cancel(
+    set: *const Set,
+    psmmu_ptr: u64,
+    first_stream: u64,
+) {
     // SAFETY: the condition is the same.
-    if let Ok((_, unit)) = unsafe { set::unit(set, name) }
+    if let Ok((_, unit)) = unsafe { set::unit(set, psmmu_ptr) }
         && let Some(table) = unit.take_table(first_stream)
     {
         unit.psmmu.st_l2_create_cancel(table);
@@ -117,22 +125,22 @@ pub unsafe extern "C" fn psmmu_abandon_table(set: *const Set, name: u64, first_s
     }
 }
 
-/// See `psmmu.h`.
+/// See `libpsmmu.h`.
 ///
 /// # Safety
-/// 1. `set` is null or one that `psmmu_open` gave.
+/// 1. `set` is null or one that `lpsmmu_init` gave.
 /// 2. `granule` is null or can be written.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn psmmu_destroy_table(
+pub unsafe extern "C" fn lpsmmu_st_l2_destroy(
     set: *const Set,
-    name: u64,
+    psmmu_ptr: u64,
     first_stream: u64,
     granule: *mut u64,
 ) -> u64 {
     let destroy = || {
         // SAFETY: 1.
         let set = unsafe { Set::from_raw(set) }.ok_or(Status::ErrorNotSupported)?;
-        set.responder.st_l2_destroy(name, first_stream, &set.door, &set.door)
+        set.responder.st_l2_destroy(psmmu_ptr, first_stream, &set.callbacks, &set.callbacks)
     };
     // SAFETY: 2.
     set::x0(destroy().map(|address| unsafe { set::write(granule, address) }))

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! What crosses the border, as `psmmu.h` has it. The fields are explained there.
+//! What crosses the border, as `libpsmmu.h` has it. The fields are explained there.
 //!
 //! The numbers below are written down on their own, from the header; `tests/capi` has them once more in C.
 
@@ -10,51 +10,51 @@ use core::mem::offset_of;
 use psmmu_abi::MsiMessage;
 use static_assertions::const_assert_eq;
 
-/// PSMMU_API_VERSION.
-pub const API_VERSION: u64 = 2;
+/// LPSMMU_API_VERSION.
+pub const API_VERSION: u64 = 3;
 
-/// PSMMU_SIZE_DEFAULT.
+/// LPSMMU_SIZE_DEFAULT.
 pub const SIZE_DEFAULT: u32 = u32::MAX;
 
 /// Results of functions that return an int32_t.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(i32)]
 pub enum Error {
-    /// PSMMU_E_ARGUMENT.
-    Argument = -1,
-    /// PSMMU_E_VERSION.
+    /// LPSMMU_E_INVAL.
+    Inval = -1,
+    /// LPSMMU_E_VERSION.
     Version = -2,
-    /// PSMMU_E_STATE_MEMORY.
+    /// LPSMMU_E_STATE_MEMORY.
     StateMemory = -3,
-    /// PSMMU_E_COUNT.
+    /// LPSMMU_E_COUNT.
     Count = -4,
-    /// PSMMU_E_SAME_NAME.
-    DuplicatePsmmuPtr = -5,
-    /// PSMMU_E_UNKNOWN.
-    Unknown = -6,
-    /// PSMMU_E_STATE.
+    /// LPSMMU_E_EXIST.
+    Exist = -5,
+    /// LPSMMU_E_NODEV.
+    NoDev = -6,
+    /// LPSMMU_E_STATE.
     State = -7,
-    /// PSMMU_E_NOT_RUNNING.
-    NotRunning = -8,
-    /// PSMMU_E_MEMORY.
+    /// LPSMMU_E_NOT_ENABLED.
+    NotEnabled = -8,
+    /// LPSMMU_E_MEMORY.
     Memory = -9,
-    /// PSMMU_E_PAGE_REQUESTS.
-    PageRequests = -10,
-    /// PSMMU_E_MESSAGES.
-    Messages = -11,
-    /// PSMMU_E_TIMED_OUT.
+    /// LPSMMU_E_PRI.
+    Pri = -10,
+    /// LPSMMU_E_MSI.
+    Msi = -11,
+    /// LPSMMU_E_TIMED_OUT.
     TimedOut = -12,
-    /// PSMMU_E_REFUSED.
-    Refused = -13,
-    /// PSMMU_E_FAILED.
+    /// LPSMMU_E_CMD.
+    Cmd = -13,
+    /// LPSMMU_E_FAILED.
     Failed = -14,
-    /// PSMMU_E_NO_TABLE.
+    /// LPSMMU_E_NO_TABLE.
     NoTable = -15,
-    /// PSMMU_E_STAGE_2.
+    /// LPSMMU_E_STAGE_2.
     Stage2 = -16,
-    /// PSMMU_E_BUSY.
+    /// LPSMMU_E_BUSY.
     Busy = -17,
-    /// PSMMU_E_NOT_OPENED.
+    /// LPSMMU_E_NOT_OPENED.
     NotOpened = -18,
 }
 
@@ -67,7 +67,7 @@ pub const fn code(result: Result<(), Error>) -> i32 {
     }
 }
 
-/// struct psmmu_ops.
+/// struct lpsmmu_ops.
 #[derive(Clone, Copy, Debug)]
 #[repr(C)]
 #[expect(missing_docs, reason = "they are explained in the header")]
@@ -93,7 +93,7 @@ const_assert_eq!(offset_of!(Ops, microseconds), 40);
 const_assert_eq!(offset_of!(Ops, open_granule), 48);
 const_assert_eq!(offset_of!(Ops, close_granule), 56);
 
-/// struct psmmu_registers.
+/// struct lpsmmu_registers.
 #[derive(Clone, Copy, Debug)]
 #[repr(C)]
 #[expect(missing_docs, reason = "they are explained in the header")]
@@ -114,12 +114,12 @@ const_assert_eq!(offset_of!(RegisterFunctions, write64), 24);
 const_assert_eq!(offset_of!(RegisterFunctions, read_barrier), 32);
 const_assert_eq!(offset_of!(RegisterFunctions, write_barrier), 40);
 
-/// struct psmmu_description.
+/// struct lpsmmu_config.
 #[derive(Clone, Copy, Debug)]
 #[repr(C)]
 #[expect(missing_docs, reason = "they are explained in the header")]
-pub struct Description {
-    pub name: u64,
+pub struct SmmuConfig {
+    pub psmmu_ptr: u64,
     pub non_secure_page_0: *const c_void,
     pub realm_page_0: *mut c_void,
     pub realm_page_1: *mut c_void,
@@ -132,7 +132,7 @@ pub struct Description {
     pub gerror_intid: u32,
     pub eventq_intid: u32,
     pub priq_intid: u32,
-    pub abort: u32,
+    pub queue_abort: u32,
     pub max_streams: u32,
     pub max_commands: u32,
     pub max_events: u32,
@@ -140,144 +140,144 @@ pub struct Description {
     pub reserved: u32,
 }
 
-const_assert_eq!(size_of::<Description>(), 96);
-const_assert_eq!(offset_of!(Description, name), 0);
-const_assert_eq!(offset_of!(Description, non_secure_page_0), 8);
-const_assert_eq!(offset_of!(Description, realm_page_0), 16);
-const_assert_eq!(offset_of!(Description, realm_page_1), 24);
-const_assert_eq!(offset_of!(Description, registers), 32);
-const_assert_eq!(offset_of!(Description, idr0), 40);
-const_assert_eq!(offset_of!(Description, idr1), 44);
-const_assert_eq!(offset_of!(Description, idr5), 48);
-const_assert_eq!(offset_of!(Description, interface), 52);
-const_assert_eq!(offset_of!(Description, delivery), 56);
-const_assert_eq!(offset_of!(Description, gerror_intid), 60);
-const_assert_eq!(offset_of!(Description, eventq_intid), 64);
-const_assert_eq!(offset_of!(Description, priq_intid), 68);
-const_assert_eq!(offset_of!(Description, abort), 72);
-const_assert_eq!(offset_of!(Description, max_streams), 76);
-const_assert_eq!(offset_of!(Description, max_commands), 80);
-const_assert_eq!(offset_of!(Description, max_events), 84);
-const_assert_eq!(offset_of!(Description, max_requests), 88);
-const_assert_eq!(offset_of!(Description, reserved), 92);
+const_assert_eq!(size_of::<SmmuConfig>(), 96);
+const_assert_eq!(offset_of!(SmmuConfig, psmmu_ptr), 0);
+const_assert_eq!(offset_of!(SmmuConfig, non_secure_page_0), 8);
+const_assert_eq!(offset_of!(SmmuConfig, realm_page_0), 16);
+const_assert_eq!(offset_of!(SmmuConfig, realm_page_1), 24);
+const_assert_eq!(offset_of!(SmmuConfig, registers), 32);
+const_assert_eq!(offset_of!(SmmuConfig, idr0), 40);
+const_assert_eq!(offset_of!(SmmuConfig, idr1), 44);
+const_assert_eq!(offset_of!(SmmuConfig, idr5), 48);
+const_assert_eq!(offset_of!(SmmuConfig, interface), 52);
+const_assert_eq!(offset_of!(SmmuConfig, delivery), 56);
+const_assert_eq!(offset_of!(SmmuConfig, gerror_intid), 60);
+const_assert_eq!(offset_of!(SmmuConfig, eventq_intid), 64);
+const_assert_eq!(offset_of!(SmmuConfig, priq_intid), 68);
+const_assert_eq!(offset_of!(SmmuConfig, queue_abort), 72);
+const_assert_eq!(offset_of!(SmmuConfig, max_streams), 76);
+const_assert_eq!(offset_of!(SmmuConfig, max_commands), 80);
+const_assert_eq!(offset_of!(SmmuConfig, max_events), 84);
+const_assert_eq!(offset_of!(SmmuConfig, max_requests), 88);
+const_assert_eq!(offset_of!(SmmuConfig, reserved), 92);
 
-/// struct psmmu_queue.
+/// struct lpsmmu_queue.
 #[derive(Clone, Copy, Debug)]
 #[repr(C)]
 #[expect(missing_docs, reason = "they are explained in the header")]
-pub struct RunningQueue {
+pub struct Queue {
     pub va: *mut c_void,
     pub pa: u64,
     pub log2_entries: u64,
 }
 
-const_assert_eq!(size_of::<RunningQueue>(), 24);
-const_assert_eq!(offset_of!(RunningQueue, va), 0);
-const_assert_eq!(offset_of!(RunningQueue, pa), 8);
-const_assert_eq!(offset_of!(RunningQueue, log2_entries), 16);
+const_assert_eq!(size_of::<Queue>(), 24);
+const_assert_eq!(offset_of!(Queue, va), 0);
+const_assert_eq!(offset_of!(Queue, pa), 8);
+const_assert_eq!(offset_of!(Queue, log2_entries), 16);
 
-/// struct psmmu_running.
+/// struct lpsmmu_queues.
 #[derive(Clone, Copy, Debug)]
 #[repr(C)]
 #[expect(missing_docs, reason = "they are explained in the header")]
-pub struct RunningQueues {
-    pub event_queue: RunningQueue,
-    pub pri_queue: RunningQueue,
-    pub command_queue: RunningQueue,
+pub struct Queues {
+    pub event_queue: Queue,
+    pub pri_queue: Queue,
+    pub command_queue: Queue,
 }
 
-const_assert_eq!(size_of::<RunningQueues>(), 72);
-const_assert_eq!(offset_of!(RunningQueues, event_queue), 0);
-const_assert_eq!(offset_of!(RunningQueues, pri_queue), 24);
-const_assert_eq!(offset_of!(RunningQueues, command_queue), 48);
+const_assert_eq!(size_of::<Queues>(), 72);
+const_assert_eq!(offset_of!(Queues, event_queue), 0);
+const_assert_eq!(offset_of!(Queues, pri_queue), 24);
+const_assert_eq!(offset_of!(Queues, command_queue), 48);
 
-/// struct psmmu_msis.
+/// struct lpsmmu_msi_config.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(C)]
 #[expect(missing_docs, reason = "they are explained in the header")]
-pub struct MessageTriple {
+pub struct MsiTriple {
     pub gerror: MsiMessage,
     pub eventq: MsiMessage,
     pub priq: MsiMessage,
 }
 
-const_assert_eq!(size_of::<MessageTriple>(), 48);
-const_assert_eq!(offset_of!(MessageTriple, gerror), 0);
-const_assert_eq!(offset_of!(MessageTriple, eventq), 16);
-const_assert_eq!(offset_of!(MessageTriple, priq), 32);
+const_assert_eq!(size_of::<MsiTriple>(), 48);
+const_assert_eq!(offset_of!(MsiTriple, gerror), 0);
+const_assert_eq!(offset_of!(MsiTriple, eventq), 16);
+const_assert_eq!(offset_of!(MsiTriple, priq), 32);
 
-impl From<&MessageTriple> for psmmu::MsiConfig {
-    fn from(msis: &MessageTriple) -> Self {
-        let MessageTriple { gerror, eventq, priq } = *msis;
+impl From<&MsiTriple> for psmmu::MsiConfig {
+    fn from(msi: &MsiTriple) -> Self {
+        let MsiTriple { gerror, eventq, priq } = *msi;
         Self { gerror, eventq, priq }
     }
 }
 
-/// struct psmmu_region.
+/// struct lpsmmu_region.
 #[derive(Clone, Copy, Debug)]
 #[repr(C)]
 #[expect(missing_docs, reason = "they are explained in the header")]
-pub struct Piece {
+pub struct Region {
     pub va: *mut c_void,
     pub pa: u64,
     pub bytes: u64,
 }
 
-const_assert_eq!(size_of::<Piece>(), 24);
-const_assert_eq!(offset_of!(Piece, va), 0);
-const_assert_eq!(offset_of!(Piece, pa), 8);
-const_assert_eq!(offset_of!(Piece, bytes), 16);
+const_assert_eq!(size_of::<Region>(), 24);
+const_assert_eq!(offset_of!(Region, va), 0);
+const_assert_eq!(offset_of!(Region, pa), 8);
+const_assert_eq!(offset_of!(Region, bytes), 16);
 
-/// struct psmmu_memory.
+/// struct lpsmmu_memory.
 #[derive(Clone, Copy, Debug)]
 #[repr(C)]
 #[expect(missing_docs, reason = "they are explained in the header")]
-pub struct Pieces {
-    pub stream_table: Piece,
-    pub command_queue: Piece,
-    pub event_queue: Piece,
-    pub pri_queue: Piece,
-    pub completion: Piece,
+pub struct MemoryRegions {
+    pub stream_table: Region,
+    pub command_queue: Region,
+    pub event_queue: Region,
+    pub pri_queue: Region,
+    pub completion: Region,
 }
 
-const_assert_eq!(size_of::<Pieces>(), 120);
-const_assert_eq!(offset_of!(Pieces, stream_table), 0);
-const_assert_eq!(offset_of!(Pieces, command_queue), 24);
-const_assert_eq!(offset_of!(Pieces, event_queue), 48);
-const_assert_eq!(offset_of!(Pieces, pri_queue), 72);
-const_assert_eq!(offset_of!(Pieces, completion), 96);
+const_assert_eq!(size_of::<MemoryRegions>(), 120);
+const_assert_eq!(offset_of!(MemoryRegions, stream_table), 0);
+const_assert_eq!(offset_of!(MemoryRegions, command_queue), 24);
+const_assert_eq!(offset_of!(MemoryRegions, event_queue), 48);
+const_assert_eq!(offset_of!(MemoryRegions, pri_queue), 72);
+const_assert_eq!(offset_of!(MemoryRegions, completion), 96);
 
-/// struct psmmu_needs.
+/// struct lpsmmu_mem_req.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C)]
 #[expect(missing_docs, reason = "they are explained in the header")]
-pub struct NeededGranules {
+pub struct MemReq {
     pub stream_table: u64,
     pub command_queue: u64,
     pub event_queue: u64,
     pub pri_queue: u64,
 }
 
-const_assert_eq!(size_of::<NeededGranules>(), 32);
-const_assert_eq!(offset_of!(NeededGranules, stream_table), 0);
-const_assert_eq!(offset_of!(NeededGranules, command_queue), 8);
-const_assert_eq!(offset_of!(NeededGranules, event_queue), 16);
-const_assert_eq!(offset_of!(NeededGranules, pri_queue), 24);
+const_assert_eq!(size_of::<MemReq>(), 32);
+const_assert_eq!(offset_of!(MemReq, stream_table), 0);
+const_assert_eq!(offset_of!(MemReq, command_queue), 8);
+const_assert_eq!(offset_of!(MemReq, event_queue), 16);
+const_assert_eq!(offset_of!(MemReq, pri_queue), 24);
 
-/// struct psmmu_wanted.
+/// struct lpsmmu_activate_args.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(C)]
 #[expect(missing_docs, reason = "they are explained in the header")]
-pub struct WantedFlags {
+pub struct ActivateArgs {
     pub flags: u64,
-    pub msis: MessageTriple,
+    pub msi: MsiTriple,
 }
 
-const_assert_eq!(size_of::<WantedFlags>(), 56);
-const_assert_eq!(offset_of!(WantedFlags, flags), 0);
-const_assert_eq!(offset_of!(WantedFlags, msis), 8);
+const_assert_eq!(size_of::<ActivateArgs>(), 56);
+const_assert_eq!(offset_of!(ActivateArgs, flags), 0);
+const_assert_eq!(offset_of!(ActivateArgs, msi), 8);
 
-/// struct psmmu_command.
+/// struct lpsmmu_command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(C)]
 #[expect(missing_docs, reason = "they are explained in the header")]
@@ -287,7 +287,7 @@ pub struct CommandWords {
 
 const_assert_eq!(size_of::<CommandWords>(), 16);
 
-/// struct psmmu_stage_2.
+/// struct lpsmmu_stage_2.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(C)]
 #[expect(missing_docs, reason = "they are explained in the header")]
@@ -308,7 +308,7 @@ const_assert_eq!(offset_of!(Stage2Fields, sl0), 11);
 const_assert_eq!(offset_of!(Stage2Fields, ps), 12);
 const_assert_eq!(offset_of!(Stage2Fields, reserved), 13);
 
-/// struct psmmu_queue_counters.
+/// struct lpsmmu_queue_counters.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C)]
 #[expect(missing_docs, reason = "they are explained in the header")]
@@ -329,10 +329,10 @@ const_assert_eq!(offset_of!(QueueNumbers, discards), 24);
 const_assert_eq!(offset_of!(QueueNumbers, dropped), 32);
 const_assert_eq!(offset_of!(QueueNumbers, high_water), 40);
 
-/// PSMMU_ERRORS.
+/// LPSMMU_ERRORS.
 pub const ERRORS: usize = 11;
 
-/// struct psmmu_counters.
+/// struct lpsmmu_counters.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C)]
 #[expect(missing_docs, reason = "they are explained in the header")]
@@ -353,7 +353,7 @@ const_assert_eq!(offset_of!(Numbers, pri_resp_refused), 104);
 const_assert_eq!(offset_of!(Numbers, pri_resp_dropped), 112);
 const_assert_eq!(offset_of!(Numbers, errors), 120);
 
-/// struct psmmu_trouble.
+/// struct lpsmmu_trace_entry.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C)]
 #[expect(missing_docs, reason = "they are explained in the header")]
@@ -368,6 +368,6 @@ const_assert_eq!(offset_of!(TraceEntry, kind), 0);
 const_assert_eq!(offset_of!(TraceEntry, reserved), 4);
 const_assert_eq!(offset_of!(TraceEntry, value), 8);
 
-/// PSMMU_TRACE_LENGTH.
+/// LPSMMU_TRACE_LENGTH.
 pub const TRACE_LENGTH: usize = 16;
 const_assert_eq!(TRACE_LENGTH, psmmu::counters::Trace::LENGTH);

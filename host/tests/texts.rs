@@ -277,17 +277,11 @@ fn the_command_line_of_qemu_is_the_one_that_is_run() {
 #[test]
 fn the_recipe_for_c_uses_what_the_header_declares() {
     let page = read("docs/embedding.md");
-    let header = read("capi/include/psmmu.h");
+    let header = read("capi/include/libpsmmu.h");
     let is_word = |c: char| c.is_ascii_alphanumeric() || c == '_';
     let mut names = BTreeSet::new();
     for word in code(&page).into_iter().flat_map(|it| it.split(|c| !is_word(c))) {
-        // What the page defines itself, the functions of the RMM that takes the library, and of the model.
-        let ours = ["psmmu_events", "PSMMU_IRQ_NOTIFY", "PSMMU_EVENT_CONSUME", "PSMMU_ACTIVATE"];
-        let theirs = ["PSMMU_INFO", "PSMMU_DEACTIVATE", "psmmu_abi", "psmmu_ptr"];
-        if !word.starts_with("psmmu_") && !word.starts_with("PSMMU_")
-            || ours.iter().any(|own| word.starts_with(own))
-            || theirs.contains(&word)
-        {
+        if !word.starts_with("lpsmmu_") && !word.starts_with("LPSMMU_") {
             continue;
         }
         let declared = header.split(|c| !is_word(c)).any(|it| it == word);

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 
-/* Boot, the functions that the library needs, and the RMI. */
+/* Boot, the callbacks of the library, and the RMI. */
 
 #include "rmm.h"
 
 char stacks[MAX_CPUS][STACK_SIZE] __attribute__((aligned(4096)));
-struct psmmu_set *set;
+struct lpsmmu_set *set;
 
-static char state[PSMMU_STATE_BYTES(1)] __attribute__((aligned(PSMMU_STATE_ALIGN)));
+static char state[LPSMMU_STATE_BYTES(1)] __attribute__((aligned(LPSMMU_STATE_ALIGN)));
 /* INIT or ACTIVE. */
 static bool is_active;
 
@@ -50,7 +50,7 @@ void report_exception(uint64_t esr, uint64_t elr, uint64_t far)
 	print("rmm: FAR_EL2 #", far);
 }
 
-/* What the library needs. */
+/* Callbacks of the library. */
 
 static bool replace_granule(void *cookie, uint64_t granule, const uint64_t *words, size_t count)
 {
@@ -70,7 +70,7 @@ static uint64_t microseconds(void *cookie)
 
 	(void)cookie;
 	__asm__ volatile("isb\n\tmrs %0, cntpct_el0\n\tmrs %1, cntfrq_el0" : "=r"(count), "=r"(frequency));
-	return psmmu_microseconds(count, (uint32_t)frequency);
+	return lpsmmu_microseconds(count, (uint32_t)frequency);
 }
 
 /* Realm memory is mapped one to one. */
@@ -80,32 +80,32 @@ static void *open_granule(void *cookie, uint64_t granule)
 	return (void *)(uintptr_t)granule;
 }
 
-static const struct psmmu_ops ops = {
-	.version = PSMMU_API_VERSION,
+static const struct lpsmmu_ops ops = {
+	.version = LPSMMU_API_VERSION,
 	.replace_granule = replace_granule,
 	.read_granule = read_granule,
 	.microseconds = microseconds,
 	.open_granule = open_granule,
 };
 
-static const struct psmmu_description smmu = {
-	.name = SMMU,
+static const struct lpsmmu_config smmu = {
+	.psmmu_ptr = SMMU,
 	.non_secure_page_0 = (const void *)SMMU,
 	.realm_page_0 = (void *)SMMU,
 	.realm_page_1 = (void *)(SMMU + SMMU_PAGE_1),
 	/* QEMU's SMMU has one programming interface, and calls a full queue an aborted write. */
-	.interface = PSMMU_INTERFACE_STAND_IN,
-	.abort = PSMMU_ABORT_KEEPS_QUEUE,
-	.delivery = PSMMU_DELIVERY_WIRED,
+	.interface = LPSMMU_INTERFACE_NON_SECURE_ONLY,
+	.queue_abort = LPSMMU_QUEUE_ABORT_PRESERVE,
+	.delivery = LPSMMU_DELIVERY_WIRED,
 	.gerror_intid = 109,
 	.eventq_intid = 106,
-	.max_streams = PSMMU_SIZE_DEFAULT,
-	.max_commands = PSMMU_SIZE_DEFAULT,
-	.max_events = PSMMU_SIZE_DEFAULT,
-	.max_requests = PSMMU_SIZE_DEFAULT,
+	.max_streams = LPSMMU_SIZE_DEFAULT,
+	.max_commands = LPSMMU_SIZE_DEFAULT,
+	.max_events = LPSMMU_SIZE_DEFAULT,
+	.max_requests = LPSMMU_SIZE_DEFAULT,
 };
 
-/* Boots on the first CPU; returns what EL3 is told. */
+/* Boots on the first CPU; returns the boot code for EL3. */
 int64_t cold_boot(uint64_t version, uint64_t max_cpus, uint64_t shared_buffer);
 int64_t cold_boot(uint64_t version, uint64_t max_cpus, uint64_t shared_buffer)
 {
@@ -125,9 +125,9 @@ int64_t cold_boot(uint64_t version, uint64_t max_cpus, uint64_t shared_buffer)
 		return -7;
 	host_open(&banks[0]);
 	print("rmm: an RMM in C at Realm EL2, RMM-EL3 interface #", version);
-	error = psmmu_open(state, sizeof(state), &ops, &smmu, 1, &set);
-	if (error != PSMMU_OK) {
-		print("rmm: psmmu_open fails: -#", (uint64_t)-error);
+	error = lpsmmu_init(state, sizeof(state), &ops, &smmu, 1, &set);
+	if (error != LPSMMU_OK) {
+		print("rmm: lpsmmu_init fails: -#", (uint64_t)-error);
 		return -1;
 	}
 	print(how, 0);
@@ -142,7 +142,7 @@ static uint64_t version(uint64_t regs[8])
 
 	regs[1] = regs[2] = 0x20000;
 	regs[3] = 0;
-	return wanted == 0x20000 ? PSMMU_RMI_SUCCESS : PSMMU_RMI_ERROR_INPUT;
+	return wanted == 0x20000 ? LPSMMU_RMI_SUCCESS : LPSMMU_RMI_ERROR_INPUT;
 }
 
 static uint64_t features(uint64_t index)
@@ -161,14 +161,14 @@ static uint64_t config_set(uint64_t granule)
 	uint64_t fields[2];
 	bool good = host_read(granule, 0, fields, 2) && fields[0] == 0 && fields[1] == 0;
 
-	return good ? PSMMU_RMI_SUCCESS : PSMMU_RMI_ERROR_INPUT;
+	return good ? LPSMMU_RMI_SUCCESS : LPSMMU_RMI_ERROR_INPUT;
 }
 
 static uint64_t config_get(uint64_t granule)
 {
 	const uint64_t fields[2] = {0, 0};
 
-	return host_replace(granule, fields, 2) ? PSMMU_RMI_SUCCESS : PSMMU_RMI_ERROR_INPUT;
+	return host_replace(granule, fields, 2) ? LPSMMU_RMI_SUCCESS : LPSMMU_RMI_ERROR_INPUT;
 }
 
 /* One granule a call. EL3 knows whose it is. */
@@ -178,7 +178,7 @@ static uint64_t delegate(uint64_t base, uint64_t top, uint64_t *out)
 
 	good = good && call_el3(GTSI_DELEGATE, base) == 0;
 	*out = good ? base + GRANULE : base;
-	return good ? PSMMU_RMI_SUCCESS : PSMMU_RMI_ERROR_INPUT;
+	return good ? LPSMMU_RMI_SUCCESS : LPSMMU_RMI_ERROR_INPUT;
 }
 
 static uint64_t undelegate(uint64_t base, uint64_t top, uint64_t *out)
@@ -187,7 +187,7 @@ static uint64_t undelegate(uint64_t base, uint64_t top, uint64_t *out)
 
 	good = good && wipe(base) && call_el3(GTSI_UNDELEGATE, base) == 0;
 	*out = good ? base + GRANULE : base;
-	return good ? PSMMU_RMI_SUCCESS : PSMMU_RMI_ERROR_INPUT;
+	return good ? LPSMMU_RMI_SUCCESS : LPSMMU_RMI_ERROR_INPUT;
 }
 
 /* Commands that are allowed in each state, and the one that ends INIT. */
@@ -202,7 +202,7 @@ static bool handle_always(uint64_t fid, uint64_t regs[8], uint64_t *result)
 	case FID_FEATURES:
 		regs[1] = features(regs[1]);
 		regs[2] = regs[3] = 0;
-		*result = PSMMU_RMI_SUCCESS;
+		*result = LPSMMU_RMI_SUCCESS;
 		return true;
 	case FID_RMM_CONFIG_GET:
 		*result = config_get(regs[1]);
@@ -213,7 +213,7 @@ static bool handle_always(uint64_t fid, uint64_t regs[8], uint64_t *result)
 		break;
 	case FID_RMM_ACTIVATE:
 		before = __atomic_exchange_n(&is_active, true, __ATOMIC_ACQ_REL);
-		*result = before ? RMI_ERROR_GLOBAL : PSMMU_RMI_SUCCESS;
+		*result = before ? RMI_ERROR_GLOBAL : LPSMMU_RMI_SUCCESS;
 		break;
 	default:
 		return false;
@@ -234,10 +234,10 @@ static bool handle_active(uint64_t fid, uint64_t regs[8], uint64_t *result)
 	case FID_RANGE_UNDELEGATE:
 		*result = undelegate(x1, x2, &out);
 		break;
-	case PSMMU_FID_ACTIVATE:
+	case LPSMMU_FID_ACTIVATE:
 		*result = activate(x1, x2);
 		break;
-	case PSMMU_FID_ST_L2_CREATE:
+	case LPSMMU_FID_ST_L2_CREATE:
 		*result = create_table(x1, x2);
 		break;
 	default:
@@ -250,8 +250,8 @@ static bool handle_active(uint64_t fid, uint64_t regs[8], uint64_t *result)
 
 static bool is_gated(uint64_t fid)
 {
-	return fid == PSMMU_FID_INFO || fid == PSMMU_FID_IRQ_NOTIFY || fid == PSMMU_FID_EVENT_CONSUME ||
-	       fid == PSMMU_FID_ACTIVATE || fid == PSMMU_FID_ST_L2_CREATE || fid == FID_RANGE_DELEGATE ||
+	return fid == LPSMMU_FID_INFO || fid == LPSMMU_FID_IRQ_NOTIFY || fid == LPSMMU_FID_EVENT_CONSUME ||
+	       fid == LPSMMU_FID_ACTIVATE || fid == LPSMMU_FID_ST_L2_CREATE || fid == FID_RANGE_DELEGATE ||
 	       fid == FID_RANGE_UNDELEGATE;
 }
 
@@ -259,7 +259,7 @@ static bool is_gated(uint64_t fid)
  * The library is called through a pointer, as from a table of handlers: on guarded pages that takes a landing
  * pad at its beginning.
  */
-static bool (*volatile answer)(struct psmmu_set *, uint64_t *) = psmmu_rmi;
+static bool (*volatile answer)(struct lpsmmu_set *, uint64_t *) = lpsmmu_rmi;
 
 void handle(uint64_t regs[8]);
 void handle(uint64_t regs[8])
@@ -274,11 +274,11 @@ void handle(uint64_t regs[8])
 		regs[0] = is_gated(fid) ? RMI_ERROR_GLOBAL : RMI_NOT_SUPPORTED;
 		regs[1] = regs[2] = regs[3] = 0;
 		/* Outputs of NOTIFY. */
-		if (fid == PSMMU_FID_IRQ_NOTIFY)
+		if (fid == LPSMMU_FID_IRQ_NOTIFY)
 			regs[4] = regs[5] = regs[6] = 0;
 		return;
 	}
-	if (fid == PSMMU_FID_IRQ_NOTIFY && (regs[2] & PSMMU_IRQ_GERROR) != 0)
+	if (fid == LPSMMU_FID_IRQ_NOTIFY && (regs[2] & LPSMMU_IRQ_GERROR) != 0)
 		look_after_commands();
 	if (answer(set, regs))
 		return;

@@ -3,7 +3,7 @@
 /*
  * An RMM in C around libpsmmu.a, as small as can be: it shows how the library is embedded, and that it works.
  * Read it in this order: entry.S (from EL3 and back), mmu.c (the address space), host.c (the host's memory),
- * main.c (boot, the library's functions, the RMI), smmu.c (an SMMU that the RMM brings up itself) or life.c
+ * main.c (boot, the library's functions, the RMI), smmu.c (an SMMU that the RMM brings up itself) or activate.c
  * (one that the library brings up).
  *
  * It knows one machine, QEMU's virt, and one SMMU. It keeps no account of granules: EL3 does.
@@ -12,7 +12,7 @@
 #ifndef RMM_H
 #define RMM_H
 
-#include <psmmu.h>
+#include <libpsmmu.h>
 
 #define MAX_CPUS 32
 #define STACK_SIZE 16384
@@ -56,14 +56,14 @@ bool is_dram(uint64_t granule);
 bool wipe(uint64_t granule);
 
 /* main.c */
-extern struct psmmu_set *set;
+extern struct lpsmmu_set *set;
 void print(const char *text, uint64_t number);
 
-/* smmu.c or life.c: what becomes of the three commands that the library leaves to its embedder. */
+/* smmu.c or activate.c: what becomes of the three commands that the library leaves to its embedder. */
 extern const char how[];
-uint64_t activate(uint64_t name, uint64_t params);
-uint64_t create_table(uint64_t name, uint64_t first_stream);
-/* Called before the host is told of global errors. */
+uint64_t activate(uint64_t psmmu_ptr, uint64_t params);
+uint64_t create_table(uint64_t psmmu_ptr, uint64_t first_stream);
+/* Called before global errors are reported to the host. */
 void look_after_commands(void);
 
 /* faults.c: a stage 2 with something wrong at each address. */

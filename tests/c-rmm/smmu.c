@@ -2,7 +2,7 @@
 
 /*
  * An SMMU that the RMM brings up itself, on static memory, and whose command queue it keeps: the library only
- * gets the event queue, when that runs, by psmmu_attach().
+ * gets the event queue, when that runs, by lpsmmu_attach().
  */
 
 #include "rmm.h"
@@ -138,7 +138,7 @@ void look_after_commands(void)
 		commands[2 * index] = SYNC;
 		commands[2 * index + 1] = 0;
 		write_barrier();
-		(void)psmmu_command_repaired(set, SMMU);
+		(void)lpsmmu_command_repaired(set, SMMU);
 	}
 	unlock();
 }
@@ -170,21 +170,21 @@ static bool bring_up(void)
 	return sync();
 }
 
-uint64_t activate(uint64_t name, uint64_t params)
+uint64_t activate(uint64_t psmmu_ptr, uint64_t params)
 {
-	const struct psmmu_running running = {
+	const struct lpsmmu_queues queues = {
 		.event_queue = {events, (uint64_t)(uintptr_t)events, EVENTS},
 	};
-	uint64_t flags, result = PSMMU_RMI_ERROR_DEVICE;
+	uint64_t flags, result = LPSMMU_RMI_ERROR_DEVICE;
 
-	if (name != SMMU || !host_read(params, 0, &flags, 1) || flags != 0)
-		return PSMMU_RMI_ERROR_INPUT;
+	if (psmmu_ptr != SMMU || !host_read(params, 0, &flags, 1) || flags != 0)
+		return LPSMMU_RMI_ERROR_INPUT;
 	lock();
-	if (psmmu_get_state(set, name) != PSMMU_INACTIVE)
-		result = PSMMU_RMI_ERROR_INPUT;
+	if (lpsmmu_get_state(set, psmmu_ptr) != LPSMMU_STATE_INACTIVE)
+		result = LPSMMU_RMI_ERROR_INPUT;
 	/* The interrupts come on before translation does, so that no event is recorded unheard. */
-	else if (bring_up() && psmmu_attach(set, name, &running, NULL) == PSMMU_OK)
-		result = enable(CMDQEN | EVENTQEN | SMMUEN) ? PSMMU_RMI_SUCCESS : PSMMU_RMI_ERROR_DEVICE;
+	else if (bring_up() && lpsmmu_attach(set, psmmu_ptr, &queues, NULL) == LPSMMU_OK)
+		result = enable(CMDQEN | EVENTQEN | SMMUEN) ? LPSMMU_RMI_SUCCESS : LPSMMU_RMI_ERROR_DEVICE;
 	unlock();
 	return result;
 }
@@ -198,21 +198,21 @@ static void fill(uint64_t *entry, uint32_t stream)
 	entry[0] = is_without_entry(stream) ? 0 : 0xD;
 }
 
-uint64_t create_table(uint64_t name, uint64_t first_stream)
+uint64_t create_table(uint64_t psmmu_ptr, uint64_t first_stream)
 {
-	uint64_t *descriptor, *table, result = PSMMU_RMI_SUCCESS;
+	uint64_t *descriptor, *table, result = LPSMMU_RMI_SUCCESS;
 	uint32_t stream;
 
-	if (name != SMMU || psmmu_get_state(set, name) != PSMMU_ACTIVE)
-		return PSMMU_RMI_ERROR_INPUT;
+	if (psmmu_ptr != SMMU || lpsmmu_get_state(set, psmmu_ptr) != LPSMMU_STATE_ACTIVE)
+		return LPSMMU_RMI_ERROR_INPUT;
 	if (first_stream >> STREAMS != 0 || (first_stream & ((1 << SPLIT) - 1)) != 0)
-		return PSMMU_RMI_ERROR_INPUT;
+		return LPSMMU_RMI_ERROR_INPUT;
 	lock();
 	descriptor = &level_1[first_stream >> SPLIT];
 	if (*descriptor != 0) {
-		result = PSMMU_RMI_ERROR_PSMMU_ST | 2 << 8;
+		result = LPSMMU_RMI_ERROR_PSMMU_ST | 2 << 8;
 	} else if (tables == TABLES) {
-		result = PSMMU_RMI_BUSY;
+		result = LPSMMU_RMI_BUSY;
 	} else {
 		table = level_2[tables++];
 		for (stream = 0; stream < 1 << SPLIT; stream++)
@@ -221,7 +221,7 @@ uint64_t create_table(uint64_t name, uint64_t first_stream)
 		*descriptor = (uint64_t)(uintptr_t)table | (SPLIT + 1);
 		push(CFGI_STE | first_stream << 32, 0);
 		if (!sync())
-			result = PSMMU_RMI_ERROR_DEVICE;
+			result = LPSMMU_RMI_ERROR_DEVICE;
 	}
 	unlock();
 	return result;

@@ -12,7 +12,7 @@ fn main() {
     let compiler = env::var("CC").unwrap_or_else(|_| "cc".into());
     let include = format!("{package}/../../capi/include");
     let model = format!("{package}/include");
-    println!("cargo::rerun-if-changed={include}/psmmu.h");
+    println!("cargo::rerun-if-changed={include}/libpsmmu.h");
     println!("cargo::rerun-if-changed={model}/smmu_model.h");
     println!("cargo::rerun-if-env-changed=CC");
     // Each for the test in Rust of the same name.

@@ -38,8 +38,8 @@ void put(struct smmu_model *model, uint32_t page, uint32_t offset, uint32_t valu
 
 static void enable(struct smmu_model *model, uint32_t enables)
 {
-	put(model, PSMMU_PAGE_REALM_0, CR0, enables);
-	while ((get(model, PSMMU_PAGE_REALM_0, CR0ACK) & CR0_ENABLES) != enables)
+	put(model, LPSMMU_PAGE_REALM_0, CR0, enables);
+	while ((get(model, LPSMMU_PAGE_REALM_0, CR0ACK) & CR0_ENABLES) != enables)
 		;
 }
 
@@ -47,22 +47,22 @@ void bring_up(struct smmu_model *model)
 {
 	smmu_model_share(model, EVENT_QUEUE, event_queue, 4 << EVENTS);
 	smmu_model_share(model, COMMAND_QUEUE, command_queue, 2 << COMMANDS);
-	put(model, PSMMU_PAGE_REALM_0, CR1, WRITE_BACK_INNER_SHAREABLE);
-	put(model, PSMMU_PAGE_REALM_0, CR2, 0);
-	smmu_model_write64(model, PSMMU_PAGE_REALM_0, CMDQ_BASE, COMMAND_QUEUE | COMMANDS);
-	put(model, PSMMU_PAGE_REALM_0, CMDQ_PROD, 0);
-	put(model, PSMMU_PAGE_REALM_0, CMDQ_CONS, 0);
-	smmu_model_write64(model, PSMMU_PAGE_REALM_0, EVENTQ_BASE, EVENT_QUEUE | EVENTS);
+	put(model, LPSMMU_PAGE_REALM_0, CR1, WRITE_BACK_INNER_SHAREABLE);
+	put(model, LPSMMU_PAGE_REALM_0, CR2, 0);
+	smmu_model_write64(model, LPSMMU_PAGE_REALM_0, CMDQ_BASE, COMMAND_QUEUE | COMMANDS);
+	put(model, LPSMMU_PAGE_REALM_0, CMDQ_PROD, 0);
+	put(model, LPSMMU_PAGE_REALM_0, CMDQ_CONS, 0);
+	smmu_model_write64(model, LPSMMU_PAGE_REALM_0, EVENTQ_BASE, EVENT_QUEUE | EVENTS);
 	/* As a queue stands that has wrapped once and was read up to its last entry. */
-	put(model, PSMMU_PAGE_REALM_1, EVENTQ_PROD, (2 << EVENTS) - 1);
-	put(model, PSMMU_PAGE_REALM_1, EVENTQ_CONS, (2 << EVENTS) - 1);
+	put(model, LPSMMU_PAGE_REALM_1, EVENTQ_PROD, (2 << EVENTS) - 1);
+	put(model, LPSMMU_PAGE_REALM_1, EVENTQ_CONS, (2 << EVENTS) - 1);
 	enable(model, CR0_CMDQEN);
 	enable(model, CR0_CMDQEN | CR0_EVENTQEN);
 }
 
 void repair_command(struct smmu_model *model)
 {
-	uint32_t at = get(model, PSMMU_PAGE_REALM_0, CMDQ_CONS) & ((1 << COMMANDS) - 1);
+	uint32_t at = get(model, LPSMMU_PAGE_REALM_0, CMDQ_CONS) & ((1 << COMMANDS) - 1);
 
 	command_queue[2 * at] = CMD_SYNC;
 	command_queue[2 * at + 1] = 0;

@@ -5,7 +5,7 @@
 #ifndef DEVICE_H
 #define DEVICE_H
 
-#include <psmmu.h>
+#include <libpsmmu.h>
 #include <smmu_model.h>
 
 /* Log2 of the entries. */

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 
 /*
- * Structures of psmmu.h that are filled here and read in Rust, and the other way round. Each field gets a
+ * Structures of libpsmmu.h that are filled here and read in Rust, and the other way round. Each field gets a
  * number of its own, so that two that are swapped are found. For tests/layout.rs.
  */
 
-#include <psmmu.h>
+#include <libpsmmu.h>
 
 /* Puts the next number into a field. */
 #define PUT(field) ((field) = (__typeof__(field))(uintptr_t)next++)
@@ -13,25 +13,25 @@
 #define SEE(field) (wrong += (uintptr_t)(field) != (uintptr_t)(__typeof__(field))(uintptr_t)next++)
 
 /* Each structure's fields, in the order of the header, for PUT and for SEE alike. */
-#define DESCRIPTION(DO, s) \
-	DO((s)->name), DO((s)->non_secure_page_0), DO((s)->realm_page_0), DO((s)->realm_page_1), \
+#define CONFIG(DO, s) \
+	DO((s)->psmmu_ptr), DO((s)->non_secure_page_0), DO((s)->realm_page_0), DO((s)->realm_page_1), \
 	DO((s)->registers), DO((s)->idr0), DO((s)->idr1), DO((s)->idr5), DO((s)->interface), \
 	DO((s)->delivery), DO((s)->gerror_intid), DO((s)->eventq_intid), DO((s)->priq_intid), \
-	DO((s)->abort), DO((s)->max_streams), DO((s)->max_commands), DO((s)->max_events), \
+	DO((s)->queue_abort), DO((s)->max_streams), DO((s)->max_commands), DO((s)->max_events), \
 	DO((s)->max_requests), DO((s)->reserved)
 #define QUEUE(DO, s) DO((s).va), DO((s).pa), DO((s).log2_entries)
-#define RUNNING(DO, s) \
+#define QUEUES(DO, s) \
 	QUEUE(DO, (s)->event_queue), QUEUE(DO, (s)->pri_queue), QUEUE(DO, (s)->command_queue)
 #define REGION(DO, s) DO((s).va), DO((s).pa), DO((s).bytes)
 #define MEMORY(DO, s) \
 	REGION(DO, (s)->stream_table), REGION(DO, (s)->command_queue), REGION(DO, (s)->event_queue), \
 	REGION(DO, (s)->pri_queue), REGION(DO, (s)->completion)
-#define NEEDS(DO, s) \
+#define MEM_REQ(DO, s) \
 	DO((s)->stream_table), DO((s)->command_queue), DO((s)->event_queue), DO((s)->pri_queue)
-#define MESSAGE(DO, s) DO((s).address), DO((s).data)
-#define WANTED(DO, s) \
-	DO((s)->flags), MESSAGE(DO, (s)->messages.gerror), MESSAGE(DO, (s)->messages.eventq), \
-	MESSAGE(DO, (s)->messages.priq)
+#define MSI(DO, s) DO((s).address), DO((s).data)
+#define ACTIVATE_ARGS(DO, s) \
+	DO((s)->flags), MSI(DO, (s)->msi.gerror), MSI(DO, (s)->msi.eventq), \
+	MSI(DO, (s)->msi.priq)
 #define STAGE_2(DO, s) \
 	DO((s)->table), DO((s)->vmid), DO((s)->t0sz), DO((s)->sl0), DO((s)->ps), DO((s)->reserved[0]), \
 	DO((s)->reserved[1]), DO((s)->reserved[2])
@@ -43,59 +43,59 @@
 	DO((s)->pri_resp_refused), DO((s)->pri_resp_dropped), DO((s)->errors[0]), DO((s)->errors[1]), DO((s)->errors[2]), \
 	DO((s)->errors[3]), DO((s)->errors[4]), DO((s)->errors[5]), DO((s)->errors[6]), \
 	DO((s)->errors[7]), DO((s)->errors[8]), DO((s)->errors[9]), DO((s)->errors[10])
-#define TROUBLE(DO, s) DO((s)->kind), DO((s)->reserved), DO((s)->value)
+#define TRACE_ENTRY(DO, s) DO((s)->kind), DO((s)->reserved), DO((s)->value)
 #define INFO(DO, s) \
 	DO((s)->flags), DO((s)->gerror_intid), DO((s)->reserved_gerror), DO((s)->eventq_intid), \
 	DO((s)->reserved_eventq), DO((s)->priq_intid), DO((s)->reserved_priq), \
 	DO((s)->cmdq_sync_intid), DO((s)->reserved_cmdq_sync)
 #define PARAMS(DO, s) \
-	DO((s)->flags), MESSAGE(DO, (s)->messages.gerror), MESSAGE(DO, (s)->messages.eventq), \
-	MESSAGE(DO, (s)->messages.priq)
+	DO((s)->flags), MSI(DO, (s)->msi.gerror), MSI(DO, (s)->msi.eventq), \
+	MSI(DO, (s)->msi.priq)
 
 /* Fills a structure with the numbers from `next` on; counts what is wrong in one. */
 #define BOTH(name, FIELDS) \
-	void layout_fill_##name(struct psmmu_##name *s, uintptr_t next); \
-	void layout_fill_##name(struct psmmu_##name *s, uintptr_t next) \
+	void layout_fill_##name(struct lpsmmu_##name *s, uintptr_t next); \
+	void layout_fill_##name(struct lpsmmu_##name *s, uintptr_t next) \
 	{ \
 		(void)(FIELDS(PUT, s)); \
 	} \
-	unsigned layout_wrong_##name(const struct psmmu_##name *s, uintptr_t next); \
-	unsigned layout_wrong_##name(const struct psmmu_##name *s, uintptr_t next) \
+	unsigned layout_wrong_##name(const struct lpsmmu_##name *s, uintptr_t next); \
+	unsigned layout_wrong_##name(const struct lpsmmu_##name *s, uintptr_t next) \
 	{ \
 		unsigned wrong = 0; \
 		(void)(FIELDS(SEE, s)); \
 		return wrong; \
 	} \
-	const size_t layout_size_##name = sizeof(struct psmmu_##name);
+	const size_t layout_size_##name = sizeof(struct lpsmmu_##name);
 
-BOTH(description, DESCRIPTION)
-BOTH(running, RUNNING)
+BOTH(config, CONFIG)
+BOTH(queues, QUEUES)
 BOTH(memory, MEMORY)
-BOTH(needs, NEEDS)
-BOTH(wanted, WANTED)
+BOTH(mem_req, MEM_REQ)
+BOTH(activate_args, ACTIVATE_ARGS)
 BOTH(stage_2, STAGE_2)
 BOTH(counters, COUNTERS)
-BOTH(trouble, TROUBLE)
+BOTH(trace_entry, TRACE_ENTRY)
 BOTH(info, INFO)
 BOTH(params, PARAMS)
 
 /* Constants of the header, in the order in which tests/layout.rs has its own. */
 const int64_t layout_constants[] = {
-	(int64_t)PSMMU_API_VERSION, PSMMU_MAX, PSMMU_SET_BYTES, PSMMU_UNIT_BYTES, PSMMU_STATE_ALIGN,
-	(int64_t)PSMMU_STATE_BYTES(3), PSMMU_SIZE_DEFAULT, PSMMU_ERRORS, PSMMU_TRACE_LENGTH,
-	(int64_t)PSMMU_FID_IRQ_NOTIFY, (int64_t)PSMMU_FID_ACTIVATE, (int64_t)PSMMU_FID_DEACTIVATE,
-	(int64_t)PSMMU_FID_ST_L2_CREATE, (int64_t)PSMMU_FID_ST_L2_DESTROY,
-	(int64_t)PSMMU_FID_EVENT_CONSUME, (int64_t)PSMMU_FID_INFO, (int64_t)PSMMU_RMI_SUCCESS,
-	(int64_t)PSMMU_RMI_ERROR_INPUT, (int64_t)PSMMU_RMI_ERROR_NOT_SUPPORTED,
-	(int64_t)PSMMU_RMI_ERROR_DEVICE, (int64_t)PSMMU_RMI_ERROR_PSMMU_ST, (int64_t)PSMMU_RMI_BUSY,
-	(int64_t)PSMMU_RMI_BLOCKED, (int64_t)PSMMU_IRQ_GERROR, (int64_t)PSMMU_IRQ_EVENTQ,
-	(int64_t)PSMMU_IRQ_PRIQ, (int64_t)PSMMU_IRQ_CMDQ, (int64_t)PSMMU_PARAMS_MSI,
-	(int64_t)PSMMU_PARAMS_ATS, (int64_t)PSMMU_PARAMS_PRI, (int64_t)PSMMU_EVENT_NONE,
-	(int64_t)PSMMU_EVENT_ERROR, (int64_t)PSMMU_EVENT_PSMMU, (int64_t)PSMMU_EVENT_VSMMU,
-	PSMMU_DELIVERY_DISABLED, PSMMU_DELIVERY_WIRED, PSMMU_DELIVERY_MSI, PSMMU_E_ARGUMENT,
-	PSMMU_E_VERSION, PSMMU_E_STATE_MEMORY, PSMMU_E_COUNT, PSMMU_E_SAME_NAME, PSMMU_E_UNKNOWN,
-	PSMMU_E_STATE, PSMMU_E_NOT_RUNNING, PSMMU_E_MEMORY, PSMMU_E_PAGE_REQUESTS, PSMMU_E_MESSAGES,
-	PSMMU_E_TIMED_OUT, PSMMU_E_REFUSED, PSMMU_E_FAILED, PSMMU_E_NO_TABLE, PSMMU_E_STAGE_2,
-	PSMMU_E_BUSY, PSMMU_E_NOT_OPENED,
+	(int64_t)LPSMMU_API_VERSION, LPSMMU_MAX, LPSMMU_SET_BYTES, LPSMMU_UNIT_BYTES, LPSMMU_STATE_ALIGN,
+	(int64_t)LPSMMU_STATE_BYTES(3), LPSMMU_SIZE_DEFAULT, LPSMMU_ERRORS, LPSMMU_TRACE_LENGTH,
+	(int64_t)LPSMMU_FID_IRQ_NOTIFY, (int64_t)LPSMMU_FID_ACTIVATE, (int64_t)LPSMMU_FID_DEACTIVATE,
+	(int64_t)LPSMMU_FID_ST_L2_CREATE, (int64_t)LPSMMU_FID_ST_L2_DESTROY,
+	(int64_t)LPSMMU_FID_EVENT_CONSUME, (int64_t)LPSMMU_FID_INFO, (int64_t)LPSMMU_RMI_SUCCESS,
+	(int64_t)LPSMMU_RMI_ERROR_INPUT, (int64_t)LPSMMU_RMI_ERROR_NOT_SUPPORTED,
+	(int64_t)LPSMMU_RMI_ERROR_DEVICE, (int64_t)LPSMMU_RMI_ERROR_PSMMU_ST, (int64_t)LPSMMU_RMI_BUSY,
+	(int64_t)LPSMMU_RMI_BLOCKED, (int64_t)LPSMMU_IRQ_GERROR, (int64_t)LPSMMU_IRQ_EVENTQ,
+	(int64_t)LPSMMU_IRQ_PRIQ, (int64_t)LPSMMU_IRQ_CMDQ, (int64_t)LPSMMU_PARAMS_MSI,
+	(int64_t)LPSMMU_PARAMS_ATS, (int64_t)LPSMMU_PARAMS_PRI, (int64_t)LPSMMU_EVENT_NONE,
+	(int64_t)LPSMMU_EVENT_ERROR, (int64_t)LPSMMU_EVENT_PSMMU, (int64_t)LPSMMU_EVENT_VSMMU,
+	LPSMMU_DELIVERY_DISABLED, LPSMMU_DELIVERY_WIRED, LPSMMU_DELIVERY_MSI, LPSMMU_E_INVAL,
+	LPSMMU_E_VERSION, LPSMMU_E_STATE_MEMORY, LPSMMU_E_COUNT, LPSMMU_E_EXIST, LPSMMU_E_NODEV,
+	LPSMMU_E_STATE, LPSMMU_E_NOT_ENABLED, LPSMMU_E_MEMORY, LPSMMU_E_PRI, LPSMMU_E_MSI,
+	LPSMMU_E_TIMED_OUT, LPSMMU_E_CMD, LPSMMU_E_FAILED, LPSMMU_E_NO_TABLE, LPSMMU_E_STAGE_2,
+	LPSMMU_E_BUSY, LPSMMU_E_NOT_OPENED,
 };
 const size_t layout_constants_count = sizeof(layout_constants) / sizeof(layout_constants[0]);

@@ -8,8 +8,8 @@ use std::mem::{MaybeUninit, size_of};
 use psmmu_abi::{Function, IrqDelivery, IrqSet, PsmmuInfo, PsmmuParams, PsmmuParamsFlags, Status};
 use psmmu_capi::set::{SET_BYTES, STATE_ALIGN, UNIT_BYTES};
 use psmmu_capi::types::{
-    API_VERSION, Description, ERRORS, Error, NeededGranules, Numbers, Pieces, RunningQueues,
-    SIZE_DEFAULT, Stage2Fields, TRACE_LENGTH, TraceEntry, WantedFlags,
+    API_VERSION, ActivateArgs, ERRORS, Error, MemReq, MemoryRegions, Numbers, Queues, SIZE_DEFAULT,
+    SmmuConfig, Stage2Fields, TRACE_LENGTH, TraceEntry,
 };
 
 /// The first number; small enough for fields of a byte.
@@ -53,13 +53,13 @@ macro_rules! both_ways {
 }
 
 both_ways!(
-    descriptions_are_the_same_on_both_sides,
-    Description,
-    layout_fill_description,
-    layout_wrong_description,
-    layout_size_description,
+    configs_are_the_same_on_both_sides,
+    SmmuConfig,
+    layout_fill_config,
+    layout_wrong_config,
+    layout_size_config,
     |s| [
-        s.name,
+        s.psmmu_ptr,
         s.non_secure_page_0,
         s.realm_page_0,
         s.realm_page_1,
@@ -72,7 +72,7 @@ both_ways!(
         s.gerror_intid,
         s.eventq_intid,
         s.priq_intid,
-        s.abort,
+        s.queue_abort,
         s.max_streams,
         s.max_commands,
         s.max_events,
@@ -81,11 +81,11 @@ both_ways!(
     ]
 );
 both_ways!(
-    running_queues_are_the_same_on_both_sides,
-    RunningQueues,
-    layout_fill_running,
-    layout_wrong_running,
-    layout_size_running,
+    queues_are_the_same_on_both_sides,
+    Queues,
+    layout_fill_queues,
+    layout_wrong_queues,
+    layout_size_queues,
     |s| [
         s.event_queue.va,
         s.event_queue.pa,
@@ -100,7 +100,7 @@ both_ways!(
 );
 both_ways!(
     memory_is_the_same_on_both_sides,
-    Pieces,
+    MemoryRegions,
     layout_fill_memory,
     layout_wrong_memory,
     layout_size_memory,
@@ -123,27 +123,27 @@ both_ways!(
     ]
 );
 both_ways!(
-    needs_are_the_same_on_both_sides,
-    NeededGranules,
-    layout_fill_needs,
-    layout_wrong_needs,
-    layout_size_needs,
+    memory_requests_are_the_same_on_both_sides,
+    MemReq,
+    layout_fill_mem_req,
+    layout_wrong_mem_req,
+    layout_size_mem_req,
     |s| [s.stream_table, s.command_queue, s.event_queue, s.pri_queue]
 );
 both_ways!(
-    what_is_wanted_is_the_same_on_both_sides,
-    WantedFlags,
-    layout_fill_wanted,
-    layout_wrong_wanted,
-    layout_size_wanted,
+    activate_args_are_the_same_on_both_sides,
+    ActivateArgs,
+    layout_fill_activate_args,
+    layout_wrong_activate_args,
+    layout_size_activate_args,
     |s| [
         s.flags,
-        s.msis.gerror.address,
-        s.msis.gerror.data,
-        s.msis.eventq.address,
-        s.msis.eventq.data,
-        s.msis.priq.address,
-        s.msis.priq.data,
+        s.msi.gerror.address,
+        s.msi.gerror.data,
+        s.msi.eventq.address,
+        s.msi.eventq.data,
+        s.msi.priq.address,
+        s.msi.priq.data,
     ]
 );
 both_ways!(
@@ -190,11 +190,11 @@ both_ways!(
     ]
 );
 both_ways!(
-    troubles_are_the_same_on_both_sides,
+    trace_entries_are_the_same_on_both_sides,
     TraceEntry,
-    layout_fill_trouble,
-    layout_wrong_trouble,
-    layout_size_trouble,
+    layout_fill_trace_entry,
+    layout_wrong_trace_entry,
+    layout_size_trace_entry,
     |s| [s.kind, s.reserved, s.value]
 );
 both_ways!(
@@ -243,7 +243,7 @@ fn constants_of_the_header_are_those_of_the_library_and_of_the_wire() {
     let flags = |flags: PsmmuParamsFlags| flags.bits() as i64;
     let expected: [i64; 55] = [
         API_VERSION as i64,
-        psmmu_max(),
+        lpsmmu_max(),
         SET_BYTES as i64,
         UNIT_BYTES as i64,
         STATE_ALIGN as i64,
@@ -279,19 +279,19 @@ fn constants_of_the_header_are_those_of_the_library_and_of_the_wire() {
         IrqDelivery::Disabled as i64,
         IrqDelivery::Wired as i64,
         IrqDelivery::Msi as i64,
-        Error::Argument as i64,
+        Error::Inval as i64,
         Error::Version as i64,
         Error::StateMemory as i64,
         Error::Count as i64,
-        Error::DuplicatePsmmuPtr as i64,
-        Error::Unknown as i64,
+        Error::Exist as i64,
+        Error::NoDev as i64,
         Error::State as i64,
-        Error::NotRunning as i64,
+        Error::NotEnabled as i64,
         Error::Memory as i64,
-        Error::PageRequests as i64,
-        Error::Messages as i64,
+        Error::Pri as i64,
+        Error::Msi as i64,
         Error::TimedOut as i64,
-        Error::Refused as i64,
+        Error::Cmd as i64,
         Error::Failed as i64,
         Error::NoTable as i64,
         Error::Stage2 as i64,
@@ -304,7 +304,7 @@ fn constants_of_the_header_are_those_of_the_library_and_of_the_wire() {
     assert_eq!(constants, expected);
 }
 
-/// PSMMU_MAX, which the library takes from the module.
-const fn psmmu_max() -> i64 {
+/// LPSMMU_MAX, which the library takes from the module.
+const fn lpsmmu_max() -> i64 {
     16
 }

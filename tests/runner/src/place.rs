@@ -67,7 +67,7 @@ pub fn many_flash() -> Result<PathBuf, NoWorkspace> {
 /// # Errors
 /// As [`build`].
 pub fn c_flash(attaches: bool) -> Result<PathBuf, NoWorkspace> {
-    let folder = if attaches { "qemu-c" } else { "qemu-c-life" };
+    let folder = if attaches { "qemu-c" } else { "qemu-c-activate" };
     Ok(build()?.join(folder).join("flash.bin"))
 }
 

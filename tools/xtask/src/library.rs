@@ -11,7 +11,7 @@ use object::{Object, ObjectSection, elf as constants};
 use crate::elf::{self, Code, File};
 
 /// What the names of all functions of the header begin with.
-pub const PREFIX: &str = "psmmu_";
+pub const PREFIX: &str = "lpsmmu_";
 
 /// The part of a C library that comes along, for images that have none. On a build machine they are taken from its C
 /// library.

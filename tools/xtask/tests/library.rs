@@ -20,7 +20,7 @@ const NOP: u32 = 0xD503_201F;
 /// `ldr x0, <literal>`, with what may look like `fadd d0, d0, d0` as its data.
 const DATA: u32 = 0x1E60_2800;
 
-/// The object of a library with one function, `psmmu_one`, which calls a local one.
+/// The object of a library with one function, `lpsmmu_one`, which calls a local one.
 struct Plan {
     object: Object<'static>,
     text: SectionId,
@@ -34,11 +34,11 @@ impl Plan {
             constants::GNU_PROPERTY_AARCH64_FEATURE_1_AND,
             constants::GNU_PROPERTY_AARCH64_FEATURE_1_BTI,
         );
-        let text = object.add_section(Vec::new(), b".text.psmmu_one".to_vec(), SectionKind::Text);
+        let text = object.add_section(Vec::new(), b".text.lpsmmu_one".to_vec(), SectionKind::Text);
         // The section stands in until there is a function.
         let first = object.section_symbol(text);
         let mut plan = Self { object, text, local: first };
-        plan.function("psmmu_one", SymbolScope::Dynamic, &[BTI_C, NOP, RET]);
+        plan.function("lpsmmu_one", SymbolScope::Dynamic, &[BTI_C, NOP, RET]);
         plan.local = plan.function("helper", SymbolScope::Compilation, &[NOP, RET]);
         plan.relocation(text, 4, plan.local, constants::R_AARCH64_CALL26);
         plan
@@ -93,7 +93,7 @@ impl Plan {
     fn found(&self) -> Vec<(&'static str, Vec<String>)> {
         let bytes = self.object.write().expect("an object");
         let object = elf::parse(Path::new("planted"), &bytes).expect("an object");
-        let library = Library { object, declared: vec!["psmmu_one".to_owned()] };
+        let library = Library { object, declared: vec!["lpsmmu_one".to_owned()] };
         let found = FOR_IMAGES.map(|(name, check)| (name, check(&library)));
         found.into_iter().filter(|(_, faults)| !faults.is_empty()).collect()
     }
@@ -119,18 +119,18 @@ fn an_object_that_is_fit_passes_every_check() {
 #[test]
 fn a_function_that_the_header_does_not_declare_is_found() {
     let plant = |plan: &mut Plan| {
-        plan.function("psmmu_more", SymbolScope::Dynamic, &[BTI_C, RET]);
+        plan.function("lpsmmu_more", SymbolScope::Dynamic, &[BTI_C, RET]);
     };
-    finds("exports", plant, "there, but not declared: psmmu_more");
+    finds("exports", plant, "there, but not declared: lpsmmu_more");
 }
 
 #[test]
 fn a_declared_function_that_is_not_there_is_found() {
     let plant = |plan: &mut Plan| {
-        let one = plan.object.symbol_id(b"psmmu_one").expect("planned");
+        let one = plan.object.symbol_id(b"lpsmmu_one").expect("planned");
         plan.object.symbol_mut(one).scope = SymbolScope::Compilation;
     };
-    finds("exports", plant, "declared, but not there: psmmu_one");
+    finds("exports", plant, "declared, but not there: lpsmmu_one");
 }
 
 #[test]
@@ -188,7 +188,7 @@ fn a_function_whose_address_is_taken_is_found() {
         let section = plan.object.section_symbol(plan.text);
         plan.relocation(plan.text, 8, section, constants::R_AARCH64_ADR_PREL_PG_HI21);
     };
-    finds("taken", plant, "address of code: .text.psmmu_one in .text.psmmu_one");
+    finds("taken", plant, "address of code: .text.lpsmmu_one in .text.lpsmmu_one");
 }
 
 #[test]
@@ -196,7 +196,7 @@ fn a_declared_function_without_a_landing_pad_is_found() {
     let plant = |plan: &mut Plan| {
         plan.object.section_mut(plan.text).data_mut()[..4].copy_from_slice(&NOP.to_le_bytes());
     };
-    finds("pads", plant, "no landing pad: psmmu_one");
+    finds("pads", plant, "no landing pad: lpsmmu_one");
 }
 
 #[test]
@@ -273,7 +273,7 @@ fn an_object_without_the_property_of_landing_pads_is_found() {
     );
     plan.text = bare.add_section(Vec::new(), b".text".to_vec(), SectionKind::Text);
     plan.object = bare;
-    plan.function("psmmu_one", SymbolScope::Dynamic, &[BTI_C, RET]);
+    plan.function("lpsmmu_one", SymbolScope::Dynamic, &[BTI_C, RET]);
     assert_eq!(plan.found(), [("property", vec!["no BTI property".to_owned()])]);
 }
 
@@ -285,7 +285,7 @@ fn a_library_for_tests_may_want_only_memory_functions() {
     }
     let bytes = plan.object.write().expect("an object");
     let object = elf::parse(Path::new("planted"), &bytes).expect("an object");
-    let library = Library { object, declared: vec!["psmmu_one".to_owned()] };
+    let library = Library { object, declared: vec!["lpsmmu_one".to_owned()] };
     let faults: Vec<String> =
         FOR_WORKSTATIONS.iter().flat_map(|(_, check)| check(&library)).collect();
     assert_eq!(faults, ["undefined: malloc"]);
@@ -311,20 +311,20 @@ fn what_is_left_to_the_loader_is_found() {
 #[test]
 fn the_declarations_of_a_header_are_found_and_nothing_else() {
     let header = "
-/* psmmu_in_a_comment() */
- * psmmu_in_a_long_comment(void);
-typedef int psmmu_type(int);
-int psmmu_plain(void);
-struct psmmu_set *psmmu_pointer(int x, int y);
-__attribute__((warn_unused_result)) int psmmu_checked(void);
-static inline int psmmu_whole(int x)
+/* lpsmmu_in_a_comment() */
+ * lpsmmu_in_a_long_comment(void);
+typedef int lpsmmu_type(int);
+int lpsmmu_plain(void);
+struct lpsmmu_set *lpsmmu_pointer(int x, int y);
+__attribute__((warn_unused_result)) int lpsmmu_checked(void);
+static inline int lpsmmu_whole(int x)
 {
-\treturn psmmu_plain();
+\treturn lpsmmu_plain();
 }
-struct psmmu_struct {
-\tint (*psmmu_member)(void);
+struct lpsmmu_struct {
+\tint (*lpsmmu_member)(void);
 ";
-    assert_eq!(library::declared(header), ["psmmu_checked", "psmmu_plain", "psmmu_pointer"]);
+    assert_eq!(library::declared(header), ["lpsmmu_checked", "lpsmmu_plain", "lpsmmu_pointer"]);
 }
 
 #[test]

@@ -9,11 +9,11 @@ use psmmu_abi::{PsmmuParamsFlags, ResultWord, Status};
 
 use crate::memory::Shared;
 use crate::set::{self, Set, Unit};
-use crate::types::{Error, NeededGranules, Piece, Pieces, WantedFlags};
+use crate::types::{ActivateArgs, Error, MemReq, MemoryRegions, Region};
 
-const NOTHING: Piece = Piece { va: ptr::null_mut(), pa: 0, bytes: 0 };
+const NOTHING: Region = Region { va: ptr::null_mut(), pa: 0, bytes: 0 };
 
-impl From<MemoryRequirements> for NeededGranules {
+impl From<MemoryRequirements> for MemReq {
     fn from(needs: MemoryRequirements) -> Self {
         let MemoryRequirements { stream_table, command_queue, event_queue, pri_queue } = needs;
         Self {
@@ -25,22 +25,22 @@ impl From<MemoryRequirements> for NeededGranules {
     }
 }
 
-impl From<Memory<Shared>> for Pieces {
+impl From<Memory<Shared>> for MemoryRegions {
     fn from(memory: Memory<Shared>) -> Self {
         let Memory { stream_table, command_queue, event_queue, pri_queue, completion } = memory;
         Self {
-            stream_table: stream_table.into_piece(),
-            command_queue: command_queue.into_piece(),
-            event_queue: event_queue.into_piece(),
-            pri_queue: pri_queue.map_or(NOTHING, Shared::into_piece),
-            completion: completion.map_or(NOTHING, Shared::into_piece),
+            stream_table: stream_table.into_region(),
+            command_queue: command_queue.into_region(),
+            event_queue: event_queue.into_region(),
+            pri_queue: pri_queue.map_or(NOTHING, Shared::into_region),
+            completion: completion.map_or(NOTHING, Shared::into_region),
         }
     }
 }
 
 impl Unit {
-    /// Keeps the claim for [`psmmu_activate`] and returns what it needs.
-    fn begun(&self, activation: Activation) -> NeededGranules {
+    /// Keeps the claim for [`lpsmmu_activate_finish`] and returns what it needs.
+    fn begun(&self, activation: Activation) -> MemReq {
         let needs = activation.needs().into();
         *self.activation.lock() = Some(activation);
         needs
@@ -51,57 +51,57 @@ impl Unit {
     }
 }
 
-/// See `psmmu.h`.
+/// See `libpsmmu.h`.
 ///
 /// # Safety
-/// 1. `set` is null or one that `psmmu_open` gave.
-/// 2. `needs` is null or can be written.
+/// 1. `set` is null or one that `lpsmmu_init` gave.
+/// 2. `mem_req` is null or can be written.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn psmmu_begin_activation(
+pub unsafe extern "C" fn lpsmmu_activate_begin(
     set: *const Set,
-    name: u64,
+    psmmu_ptr: u64,
     params: u64,
-    needs: *mut NeededGranules,
+    mem_req: *mut MemReq,
 ) -> u64 {
     let begin = || {
         // SAFETY: 1.
-        let (set, unit) = unsafe { set::unit_for_host(set, name) }?;
-        let (_, activation) = set.responder.activate_begin(name, params)?;
+        let (set, unit) = unsafe { set::unit_for_host(set, psmmu_ptr) }?;
+        let (_, activation) = set.responder.activate_begin(psmmu_ptr, params)?;
         Ok(unit.begun(activation))
     };
     // SAFETY: 2.
-    set::x0(begin().map(|needed| unsafe { set::write(needs, needed) }))
+    set::x0(begin().map(|needed| unsafe { set::write(mem_req, needed) }))
 }
 
-/// See `psmmu.h`.
+/// See `libpsmmu.h`.
 ///
 /// # Safety
-/// 1. `set` is null or one that `psmmu_open` gave.
-/// 2. `wanted` is null or can be read.
-/// 3. `needs` is null or can be written.
+/// 1. `set` is null or one that `lpsmmu_init` gave.
+/// 2. `args` is null or can be read.
+/// 3. `mem_req` is null or can be written.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn psmmu_begin_activation_with(
+pub unsafe extern "C" fn lpsmmu_activate_begin_with(
     set: *const Set,
-    name: u64,
-    wanted: *const WantedFlags,
-    needs: *mut NeededGranules,
+    psmmu_ptr: u64,
+    args: *const ActivateArgs,
+    mem_req: *mut MemReq,
 ) -> u64 {
     let begin = || {
         // SAFETY: 1.
-        let (_, unit) = unsafe { set::unit_for_host(set, name) }?;
+        let (_, unit) = unsafe { set::unit_for_host(set, psmmu_ptr) }?;
         // SAFETY: 2.
-        let wanted = match unsafe { set::read(wanted) } {
+        let wanted = match unsafe { set::read(args) } {
             None => ActivateParams::default(),
-            Some(wanted) => wanted.parse().ok_or(Status::ErrorInput)?,
+            Some(args) => args.parse().ok_or(Status::ErrorInput)?,
         };
         let activation = unit.psmmu.activate_begin(wanted).map_err(Status::from)?;
         Ok(unit.begun(activation))
     };
     // SAFETY: 3.
-    set::x0(begin().map(|needed| unsafe { set::write(needs, needed) }))
+    set::x0(begin().map(|needed| unsafe { set::write(mem_req, needed) }))
 }
 
-impl WantedFlags {
+impl ActivateArgs {
     /// Reads what is wanted; `None` for a flag that is not known.
     fn parse(&self) -> Option<ActivateParams> {
         let flags = PsmmuParamsFlags::from_bits(self.flags)?;
@@ -110,29 +110,29 @@ impl WantedFlags {
         }
         Some(ActivateParams {
             page_requests: flags.contains(PsmmuParamsFlags::PRI),
-            msis: flags.contains(PsmmuParamsFlags::MSI).then(|| (&self.msis).into()),
+            msis: flags.contains(PsmmuParamsFlags::MSI).then(|| (&self.msi).into()),
         })
     }
 }
 
-/// See `psmmu.h`.
+/// See `libpsmmu.h`.
 ///
 /// # Safety
-/// 1. `set` is null or one that `psmmu_open` gave.
+/// 1. `set` is null or one that `lpsmmu_init` gave.
 /// 2. `memory` is null or can be read; its pieces are Realm memory as the header says, mapped until they
 ///    are given back.
-/// 3. `is_free` is null or can be written.
+/// 3. `mem_released` is null or can be written.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn psmmu_activate(
+pub unsafe extern "C" fn lpsmmu_activate_finish(
     set: *const Set,
-    name: u64,
-    memory: *const Pieces,
-    is_free: *mut bool,
+    psmmu_ptr: u64,
+    memory: *const MemoryRegions,
+    mem_released: *mut bool,
 ) -> u64 {
     let mut free = true;
     let mut activate = || {
         // SAFETY: 1.
-        let (set, unit) = unsafe { set::unit_for_host(set, name) }?;
+        let (set, unit) = unsafe { set::unit_for_host(set, psmmu_ptr) }?;
         let activation = unit.take_activation().ok_or(Status::ErrorInput)?;
         // SAFETY: 2.
         let Some(memory) = (unsafe { take(memory) }) else {
@@ -144,25 +144,25 @@ pub unsafe extern "C" fn psmmu_activate(
         for piece in [stream_table, command_queue, event_queue].into_iter().chain(optional) {
             piece.wipe();
         }
-        let activated = unit.psmmu.activate(activation, memory, &set.door);
+        let activated = unit.psmmu.activate(activation, memory, &set.callbacks);
         free = matches!(&activated, Err(failure) if failure.memory.is_some());
         activated.map_err(|failure| Status::from(failure.error).into())
     };
     let result = activate();
     // SAFETY: 3.
-    unsafe { set::write(is_free, free) };
+    unsafe { set::write(mem_released, free) };
     set::x0(result)
 }
 
 /// Takes the pieces of an activation; `None` when one is missing or bad.
 ///
 /// # Safety
-/// Condition 2 of [`psmmu_activate`].
-unsafe fn take(memory: *const Pieces) -> Option<Memory<Shared>> {
+/// Condition 2 of [`lpsmmu_activate_finish`].
+unsafe fn take(memory: *const MemoryRegions) -> Option<Memory<Shared>> {
     // SAFETY: null, or readable.
     let pieces = unsafe { set::read(memory) }?;
     // SAFETY: each piece is Realm memory as it must be.
-    let piece = |piece: &Piece| -> Result<_, Error> { unsafe { Shared::piece(piece) } };
+    let piece = |piece: &Region| -> Result<_, Error> { unsafe { Shared::piece(piece) } };
     Some(Memory {
         stream_table: piece(&pieces.stream_table).ok()??,
         command_queue: piece(&pieces.command_queue).ok()??,
@@ -172,58 +172,58 @@ unsafe fn take(memory: *const Pieces) -> Option<Memory<Shared>> {
     })
 }
 
-/// See `psmmu.h`.
+/// See `libpsmmu.h`.
 ///
 /// # Safety
-/// `set` is null or one that `psmmu_open` gave.
+/// `set` is null or one that `lpsmmu_init` gave.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn psmmu_abandon_activation(set: *const Set, name: u64) {
+pub unsafe extern "C" fn lpsmmu_activate_cancel(set: *const Set, psmmu_ptr: u64) {
     // SAFETY: the condition is the same.
-    if let Ok((_, unit)) = unsafe { set::unit(set, name) }
+    if let Ok((_, unit)) = unsafe { set::unit(set, psmmu_ptr) }
         && let Some(activation) = unit.take_activation()
     {
         unit.psmmu.activate_cancel(activation);
     }
 }
 
-/// See `psmmu.h`.
+/// See `libpsmmu.h`.
 ///
 /// # Safety
-/// 1. `set` is null or one that `psmmu_open` gave.
+/// 1. `set` is null or one that `lpsmmu_init` gave.
 /// 2. `memory` is null or can be written.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn psmmu_begin_deactivation(
+pub unsafe extern "C" fn lpsmmu_deactivate_begin(
     set: *const Set,
-    name: u64,
-    memory: *mut Pieces,
+    psmmu_ptr: u64,
+    memory: *mut MemoryRegions,
 ) -> u64 {
     let begin = || {
         // SAFETY: 1.
         let set = unsafe { Set::from_raw(set) }.ok_or(Status::ErrorNotSupported)?;
-        let (_, given_back) = set.responder.deactivate_begin(name, &set.door)?;
+        let (_, given_back) = set.responder.deactivate_begin(psmmu_ptr, &set.callbacks)?;
         Ok(given_back.map_or(
-            Pieces {
+            MemoryRegions {
                 stream_table: NOTHING,
                 command_queue: NOTHING,
                 event_queue: NOTHING,
                 pri_queue: NOTHING,
                 completion: NOTHING,
             },
-            Pieces::from,
+            MemoryRegions::from,
         ))
     };
     // SAFETY: 2.
     set::x0(begin().map(|pieces| unsafe { set::write(memory, pieces) }))
 }
 
-/// See `psmmu.h`.
+/// See `libpsmmu.h`.
 ///
 /// # Safety
-/// `set` is null or one that `psmmu_open` gave.
+/// `set` is null or one that `lpsmmu_init` gave.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn psmmu_finish_deactivation(set: *const Set, name: u64) {
+pub unsafe extern "C" fn lpsmmu_deactivate_finish(set: *const Set, psmmu_ptr: u64) {
     // SAFETY: the condition is the same.
-    if let Ok((_, unit)) = unsafe { set::unit(set, name) } {
+    if let Ok((_, unit)) = unsafe { set::unit(set, psmmu_ptr) } {
         unit.psmmu.finish_deactivation();
     }
 }
