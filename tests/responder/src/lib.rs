@@ -12,6 +12,7 @@ use std::collections::HashSet;
 use psmmu_abi::Event;
 use smmu_model::{Device, Record};
 
+pub mod explore;
 mod heap;
 pub mod hostile;
 mod machine;
