@@ -2,8 +2,8 @@
 
 //! SMMUs that the embedder has brought up itself.
 
-use psmmu::command::{Command, CommandError, MIN_ENTRIES};
 use psmmu::{AttachError, LiveQueues};
+use psmmu::{CMDQ_MIN_ENTRIES, Command, CommandError};
 
 use crate::memory::Shared;
 use crate::set::{self, Set};
@@ -109,7 +109,7 @@ pub unsafe extern "C" fn lpsmmu_run_commands(
     commands: *const CommandWords,
     count: usize,
 ) -> i32 {
-    const MOST: usize = MIN_ENTRIES as usize - 1;
+    const MOST: usize = CMDQ_MIN_ENTRIES as usize - 1;
     let run = || {
         // SAFETY: 1.
         let (set, unit) = unsafe { set::unit(set, psmmu_ptr) }?;

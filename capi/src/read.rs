@@ -3,7 +3,7 @@
 //! State, counters and trace, for the embedder to read.
 
 use psmmu::State;
-use psmmu::counters::{QueueCounters, TraceEvent};
+use psmmu::{QueueCounters, TraceEvent};
 use psmmu_abi::ErrorCause;
 
 use crate::set::{self, Set};

@@ -5,7 +5,7 @@
 use core::ffi::c_void;
 use core::ptr::NonNull;
 
-use psmmu::directory::MAX_PSMMUS;
+use psmmu::MAX_PSMMUS;
 use psmmu::sync::Lock;
 use psmmu::{Activation, Config, Directory, DirectoryError, L2TableToken, Psmmu, Responder};
 use psmmu_abi::{ResultWord, Status};

@@ -10,7 +10,7 @@ use crate::types::{self, Error, Stage2Fields};
 impl From<StreamError> for Error {
     fn from(error: StreamError) -> Self {
         match error {
-            StreamError::NotServing(psmmu::smmu::NotServing::Failed) => Self::Failed,
+            StreamError::NotServing(psmmu::NotServing::Failed) => Self::Failed,
             StreamError::NotServing(_) | StreamError::State => Self::State,
             StreamError::NoTable => Self::NoTable,
             StreamError::NotOpened => Self::NotOpened,

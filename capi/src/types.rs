@@ -370,4 +370,4 @@ const_assert_eq!(offset_of!(TraceEntry, value), 8);
 
 /// LPSMMU_TRACE_LENGTH.
 pub const TRACE_LENGTH: usize = 16;
-const_assert_eq!(TRACE_LENGTH, psmmu::counters::Trace::LENGTH);
+const_assert_eq!(TRACE_LENGTH, psmmu::Trace::LENGTH);

@@ -9,7 +9,7 @@
 
 use core::fmt;
 
-use crate::smmu::Psmmu;
+use crate::psmmu::Psmmu;
 
 /// Most PSMMUs of a directory.
 pub const MAX_PSMMUS: usize = 16;
@@ -58,8 +58,8 @@ impl<'a, R, M> Directory<'a, R, M> {
     pub fn new(psmmus: impl IntoIterator<Item = &'a Psmmu<R, M>>) -> Result<Self, DirectoryError> {
         let mut all = heapless::Vec::<&'a Psmmu<R, M>, MAX_PSMMUS>::new();
         for psmmu in psmmus {
-            let psmmu_ptr = psmmu.config.psmmu_ptr;
-            if all.iter().any(|other| other.config.psmmu_ptr == psmmu_ptr) {
+            let psmmu_ptr = psmmu.config().psmmu_ptr;
+            if all.iter().any(|other| other.config().psmmu_ptr == psmmu_ptr) {
                 return Err(DirectoryError::DuplicatePsmmuPtr(psmmu_ptr));
             }
             all.push(psmmu).map_err(|_| DirectoryError::TooMany)?;
@@ -81,7 +81,7 @@ impl<'a, R, M> Directory<'a, R, M> {
         self.places = [None; 1 << PLACES_LOG2];
         let multiplier = self.multiplier;
         self.all.iter().all(|psmmu| {
-            let place = self.places.get_mut(place(multiplier, psmmu.config.psmmu_ptr));
+            let place = self.places.get_mut(place(multiplier, psmmu.config().psmmu_ptr));
             place.is_some_and(|place| place.replace(psmmu).is_none())
         })
     }
@@ -90,7 +90,7 @@ impl<'a, R, M> Directory<'a, R, M> {
     #[inline(always)]
     pub fn find(&self, psmmu_ptr: u64) -> Option<&'a Psmmu<R, M>> {
         let psmmu = (*self.places.get(place(self.multiplier, psmmu_ptr))?)?;
-        (psmmu.config.psmmu_ptr == psmmu_ptr).then_some(psmmu)
+        (psmmu.config().psmmu_ptr == psmmu_ptr).then_some(psmmu)
     }
 
     /// Returns all of them, in the order in which they were given.
@@ -112,12 +112,12 @@ mod tests {
     use std::vec::Vec;
 
     use super::*;
-    use crate::smmu::{Config, Delivery, Interface, QueueAbortPolicy, Sizes};
-    use crate::{Granules, registers};
+    use crate::arch::registers;
+    use crate::platform::{Config, Delivery, Granules, Interface, QueueAbortPolicy, Sizes};
 
     struct NoRegisters;
 
-    impl registers::Registers for NoRegisters {
+    impl crate::Registers for NoRegisters {
         fn read32<A: registers::Access>(&self, _: registers::Register32<A>) -> u32 {
             0
         }
@@ -153,7 +153,7 @@ mod tests {
             let directory = Directory::new(&psmmus).unwrap();
             assert_eq!(directory.all().len(), 16);
             for psmmu_ptr in names {
-                assert_eq!(directory.find(psmmu_ptr).unwrap().config.psmmu_ptr, psmmu_ptr);
+                assert_eq!(directory.find(psmmu_ptr).unwrap().config().psmmu_ptr, psmmu_ptr);
                 for other in [psmmu_ptr + 1, psmmu_ptr ^ 1 << 63, psmmu_ptr | 0xFFF] {
                     assert!(directory.find(other).is_none(), "{other:#x}");
                 }

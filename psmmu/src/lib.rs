@@ -8,35 +8,45 @@
 //! it answers the host's `RMI_PSMMU_INFO`, `RMI_PSMMU_IRQ_NOTIFY` and `RMI_PSMMU_EVENT_CONSUME`.
 //!
 //! # How to read it
-//! Follow one event; each file is a step on its way:
+//! Three layers, one folder each; an arrow leads downwards only.
 //!
-//! 1. [`arch::registers`]: what the device shows; [`registers`] is the trait to reach it by, [`mmio`] the one door
-//!    to it.
-//! 2. [`queue`]: pointers with wrap and overflow bits, and the memory that is shared with the device.
-//! 3. [`record`]: what the hardware wrote, and how much of it a host may learn.
-//! 4. [`staging`]: records are copied to memory of the RMM and their hardware slots freed.
-//! 5. [`report`]: the event is asked to the host, as often as it asks.
-//! 6. [`consume`]: the host is done and the event is dropped.
+//! | layer | what it is |
+//! |---|---|
+//! | `psmmu.rs`, `psmmu/` | [`Psmmu`] with its locks and states: a file for each step of its lifecycle and of an event's way. Above it `responder.rs`, which turns registers into calls and results into statuses, with `directory.rs`, which finds the PSMMU that is meant |
+//! | `logic/` | the logic without locks: a queue that is staged and drained, the global errors, the command queue, the stream table. Plain state, and functions over [`Registers`] |
+//! | `platform/` | what the embedder gives: traits, and its description of a PSMMU. `mmio.rs` is the one file that accesses a device |
+//! | `arch/` | what the architecture says: numbers and layouts, each file one table of it |
+//!
+//! Follow one event from the bottom up; each file is a step on its way, and leads to none before it:
+//!
+//! 1. `arch/registers.rs`: what the device shows, and `arch/queue_pointer.rs`: how PROD and CONS are read.
+//! 2. `arch/event_record.rs`: what the hardware wrote, and how much of it a host may learn. In the PRI queue:
+//!    `arch/page_request.rs`.
+//! 3. `logic/entry.rs` and `logic/queue.rs`: what of a queue is staged, reported, consumed, whichever of the two
+//!    it is.
+//! 4. `logic/queue/stage.rs`: records are copied to memory of the RMM and their hardware slots freed.
+//! 5. `psmmu/notify.rs`: the event is reported to the host, as often as it asks.
+//! 6. `psmmu/consume.rs`: the host is done and the event is dropped.
+//! 7. `responder.rs`: both as the host sees them.
 //!
 //! The numbers on both ends are those of [`psmmu_abi`]; a host's half is
 //! [`psmmu_host`](../psmmu_host/index.html). `docs/event.md` goes the whole way with one event, through
 //! all crates.
 //!
-//! Beside the way lie [`page_request`] (what the PRI queue holds; it is staged, reported and consumed
-//! by the same code), [`gerror`] (errors of the SMMU itself), [`command`] (the command queue),
-//! [`responder`] (the commands as the host sees them), [`directory`] (which PSMMU is meant) and
-//! [`counters`] (for the embedder to read).
+//! Beside the way lie `logic/gerror.rs` (errors of the SMMU itself), `logic/command_queue.rs` with
+//! `psmmu/commands.rs` (the command queue), `psmmu/page_responses.rs` (answers to page requests) and
+//! [`Counters`] (for the embedder to read).
 //!
-//! A PSMMU's life is reported by [`activate`] (bring-up on memory that the host gave), [`tables`] (level-2
-//! stream tables come and go), [`streams`] (devices of Realms are configured, enabled, disabled,
-//! released), [`deactivate`] (to rest, and the memory back); [`stream_table`] is the layout of what
-//! the device reads, [`limits`] which addresses it has, [`tlb`] what is to be done when stage-2 tables
-//! change. An RMM that brings its SMMUs up itself hands the running queues over instead: [`attach`].
+//! The lifecycle of a PSMMU is in `psmmu/activate.rs` (bring-up on memory that the host gave),
+//! `psmmu/l2_tables.rs` (level-2 stream tables come and go), `psmmu/streams.rs` (devices of Realms are
+//! configured, enabled, disabled, released), `psmmu/tlb.rs` (what is to be done when stage-2 tables change) and
+//! `psmmu/deactivate.rs` (quiesced, and the memory back). An RMM that brings its SMMUs up itself hands the
+//! running queues over instead: `psmmu/attach.rs`.
 //!
 //! # What the embedder gives
-//! [`Registers`] of each SMMU, [`DeviceMemory`] for its queues and tables, [`TableMemory`] for those of level 2, [`HostMemory`] as the door
-//! to the host's granules, [`VsmmuLookup`] who know the streams of virtual SMMUs, and a [`Clock`],
-//! since no wait is without a bound. All dispatch is static.
+//! [`Registers`] of each SMMU, [`DeviceMemory`] for its queues and tables, [`TableMemory`] for those of level 2,
+//! [`HostMemory`] as the way to the host's granules, [`VsmmuLookup`] that knows the streams of virtual SMMUs, and a
+//! [`Clock`], since no wait is without a bound. All dispatch is static.
 //!
 //! # Locks
 //! Each source has a lock of its own, held for a bounded number of steps, so that a flood on one never
@@ -44,54 +54,49 @@
 
 #![no_std]
 #![cfg_attr(core_from_source, feature(optimize_attribute))]
-#![deny(unsafe_code)]
+#![deny(unsafe_code, unreachable_pub)]
 
-pub mod activate;
-pub mod arch;
-pub mod attach;
-pub mod clock;
-pub mod command;
-pub mod consume;
-pub mod counters;
-pub mod deactivate;
-pub mod directory;
-mod enables;
-pub mod gerror;
-pub mod host_memory;
-pub mod limits;
-#[expect(unsafe_code, reason = "the one file that touches the device")]
-pub mod mmio;
-pub mod owner;
-pub mod page_request;
-pub mod queue;
-pub mod record;
-pub mod registers;
-pub mod report;
-pub mod responder;
-pub mod smmu;
-pub mod staging;
-pub mod stream_table;
-pub mod streams;
+// From the bottom up; no arrow leads back.
+
+/// Locks and atomics, public for the project's own crates alone: its images and the tests that explore
+/// interleavings. No part of the interface.
+#[doc(hidden)]
 pub mod sync;
-pub mod tables;
-pub mod tlb;
-pub mod wait;
 
-pub use activate::{
-    ActivateError, ActivateParams, Activation, Memory, MemoryRequirements, MsiConfig, NotActivated,
+mod arch;
+mod platform;
+
+#[expect(unsafe_code, reason = "the one file that touches the device")]
+mod mmio;
+
+mod logic;
+
+mod psmmu;
+
+mod directory;
+mod responder;
+
+pub use arch::command::Command;
+pub use arch::limits::Limits;
+pub use arch::registers;
+pub use arch::stream_table_entry::{Stage2, StreamTableEntry};
+pub use directory::{Directory, DirectoryError, MAX_PSMMUS};
+pub use logic::{
+    BATCH, CMDQ_MIN_ENTRIES, CommandError, Counter, Counters, DEVICE_TIMEOUT, MAX_POLLS, Memory,
+    MemoryRequirements, QueueCounters, STANDSTILL, TimedOut, Trace, TraceEvent,
 };
-pub use attach::{AttachError, LiveQueues};
-pub use counters::Counters;
-pub use deactivate::DeactivateError;
-pub use directory::{Directory, DirectoryError};
-pub use host_memory::{HostFault, HostGranule, HostMemory};
-pub use limits::Limits;
 pub use mmio::MmioRegisters;
-pub use owner::{NoVsmmu, VsmmuLookup};
-pub use queue::{DeviceMemory, Granules};
-pub use registers::{Clock, Registers};
-pub use responder::{Notified, Responder};
-pub use smmu::{Config, Delivery, Interface, Psmmu, QueueAbortPolicy, Sizes, State};
-pub use stream_table::{Stage2, StreamTableEntry, TableMemory};
-pub use streams::StreamError;
-pub use tables::{CreateError, L2TableToken, TableError};
+pub use platform::{
+    Clock, Config, Delivery, DeviceMemory, Granules, HostFault, HostGranule, HostMemory, Interface,
+    NoVsmmu, QueueAbortPolicy, Registers, Sizes, TableMemory, VsmmuLookup, microseconds,
+};
+pub use psmmu::{
+    ActivateError, ActivateParams, Activation, AttachError, Busy, CreateError, DeactivateError,
+    L2TableToken, LiveQueues, MsiConfig, NotActivated, NotServing, Psmmu, State, StreamError,
+    TableError,
+};
+pub use responder::{Deactivated, Notified, Responder};
+
+/// For the project's own bench, which drives a queue as another driver would. No part of the interface.
+#[doc(hidden)]
+pub use arch::queue_pointer::{Log2Size, OVERFLOW};

@@ -4,7 +4,8 @@
 
 use core::ptr::NonNull;
 
-use crate::registers::{Access, Page, ReadWrite, Register32, Register64, Registers};
+use crate::arch::registers::{Access, Page, ReadWrite, Register32, Register64};
+use crate::platform::Registers;
 
 /// The mapped registers of one SMMU.
 #[derive(Debug)]

@@ -11,16 +11,15 @@
 
 use psmmu_abi::{IrqSet, Notification, PsmmuParamsFields, PsmmuParamsFlags, ResultWord, Status};
 
-use crate::activate::{ActivateError, ActivateParams, Activation, Memory, MsiConfig};
-use crate::deactivate::DeactivateError;
 use crate::directory::Directory;
-use crate::host_memory::{HostFault, HostGranule, HostMemory};
-use crate::owner::VsmmuLookup;
-use crate::queue::DeviceMemory;
-use crate::registers::{Clock, Registers};
-use crate::smmu::{NotServing, Psmmu, State};
-use crate::stream_table::TableMemory;
-use crate::tables::{L2TableToken, TableError};
+use crate::logic::Memory;
+use crate::platform::{
+    Clock, DeviceMemory, HostFault, HostGranule, HostMemory, Registers, TableMemory, VsmmuLookup,
+};
+use crate::psmmu::{
+    ActivateError, ActivateParams, Activation, DeactivateError, L2TableToken, MsiConfig,
+    NotServing, Psmmu, State, TableError,
+};
 
 /// Answer of `RMI_PSMMU_IRQ_NOTIFY`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

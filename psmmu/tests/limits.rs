@@ -2,7 +2,7 @@
 
 //! What a device takes, at each of its bounds, against numbers that are written down here once more.
 
-use psmmu::limits::Limits;
+use psmmu::Limits;
 use psmmu::registers::address_bits;
 use psmmu::{Stage2, StreamTableEntry};
 

@@ -7,9 +7,10 @@ use core::ptr::{self, NonNull};
 use core::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
 
 use heapless::Vec;
-use psmmu::directory::MAX_PSMMUS;
-use psmmu::registers::{Idr0, Register32, Registers};
-use psmmu::{Config, Directory, Interface, MmioRegisters, NoVsmmu, Psmmu, Responder};
+use psmmu::registers::{Idr0, Register32};
+use psmmu::{
+    Config, Directory, Interface, MAX_PSMMUS, MmioRegisters, NoVsmmu, Psmmu, Registers, Responder,
+};
 use psmmu_abi::{MemoryCategory, Version};
 use rmm::platform::{PsmmuDescription, THIS};
 use rmm::{

@@ -5,7 +5,7 @@
 use core::arch::asm;
 
 use psmmu::Clock;
-use psmmu::registers::microseconds;
+use psmmu::microseconds;
 
 /// The physical count. The virtual one would not do: its offset belongs to the host.
 #[derive(Clone, Copy, Debug)]

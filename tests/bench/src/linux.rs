@@ -8,9 +8,9 @@
 //! leaves when that shows nothing new; at the end it acknowledges an overflow. A burst of N records
 //! costs it two reads and N writes.
 
-use psmmu::queue::{Log2Size, OVERFLOW};
 use psmmu::registers::Register32;
 use psmmu::{DeviceMemory, Registers};
+use psmmu::{Log2Size, OVERFLOW};
 
 /// Words of a record.
 const RECORD: usize = 4;
@@ -31,7 +31,8 @@ impl<R: Registers, M: DeviceMemory> EventThread<R, M> {
     /// Takes over a queue whose pointers are both zero. `None` if `memory` is no queue.
     #[must_use]
     pub fn new(registers: R, memory: M) -> Option<Self> {
-        let size = Log2Size::choose(&memory, RECORD, Log2Size::MAX.log2().into())?;
+        let (address, words) = (memory.address(), memory.words());
+        let size = Log2Size::choose(address, words, RECORD, Log2Size::MAX.log2().into())?;
         Some(Self { registers, memory, size, prod: 0, cons: 0 })
     }
 

@@ -3,11 +3,11 @@
 //! SMMUs that somebody else has brought up: `psmmu::attach`, on the module itself, as no dispatcher of this
 //! project has such.
 
-use psmmu::command::{Command, CommandError};
 use psmmu::{
     AttachError, Config, Delivery, Interface, LiveQueues, MsiConfig, NoVsmmu, Psmmu,
     QueueAbortPolicy, Sizes, State,
 };
+use psmmu::{Command, CommandError};
 use psmmu_abi::{ErrorCause, Event, IrqSet, MsiMessage, Notification};
 use responder_tests::{Faults, ModelMemory, ModelRegisters, PSMMU, Steps, input};
 use smmu_model::{Answer, Answerer, Enable, Guard, PageRequest, Register, Response, Smmu, Source};

@@ -3,7 +3,7 @@
 //! Global errors, command errors and devices that stop answering, through the door that the host uses.
 
 use psmmu::State;
-use psmmu::counters::TraceEvent;
+use psmmu::TraceEvent;
 use psmmu_abi::{ErrorCause, Event, Function, IrqSet, Status};
 use psmmu_host::RmiError;
 use responder_tests::{Faults, Machine, Options, PSMMU, inputs};

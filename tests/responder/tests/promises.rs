@@ -2,7 +2,7 @@
 
 //! The promises of the responder, each through the door that the host uses.
 
-use psmmu::staging::BATCH;
+use psmmu::BATCH;
 use psmmu::{Delivery, QueueAbortPolicy, State};
 use psmmu_abi::{ErrorCause, Event, Function, IrqSet, ResultWord, Status};
 use psmmu_host::{RmiError, ServiceError};

@@ -377,10 +377,7 @@ fn a_device_that_lost_its_state_fails_once_invents_nothing() {
         assert_eq!(before, expected, "seed {seed}");
         assert!(before.len() as u64 <= waiting, "seed {seed}: {reported:?}");
         let trace = machine.psmmu().counters().trace.iter();
-        assert_eq!(
-            trace.filter(|trouble| *trouble == psmmu::counters::TraceEvent::Failed).count(),
-            1
-        );
+        assert_eq!(trace.filter(|trouble| *trouble == psmmu::TraceEvent::Failed).count(), 1);
     }
 }
 

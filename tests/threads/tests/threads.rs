@@ -4,7 +4,7 @@
 
 use std::sync::{Arc, Mutex};
 
-use psmmu::smmu::NotServing;
+use psmmu::NotServing;
 use psmmu::{ActivateError, NoVsmmu, State};
 use psmmu_abi::{Event, IrqSet};
 use shuttle::thread;

@@ -194,7 +194,7 @@ fn a_completion_word_that_the_device_cannot_address_is_not_used() {
         let word = rig.smmu.device().load(completion).unwrap();
         assert_eq!(word != 0, is_used, "the last MSI at {completion:#x}");
         // Commands come to their end either way.
-        let commands = [psmmu::command::Command::CFGI_ALL];
+        let commands = [psmmu::Command::CFGI_ALL];
         assert_eq!(rig.psmmu.run_commands(&rig.clock, &commands), Ok(()));
         rig.smmu.device().fault(0x5000);
         let notified = rig.psmmu.notify(psmmu_abi::IrqSet::EVENTQ, &psmmu::NoVsmmu).unwrap();

@@ -2,7 +2,7 @@
 
 //! Streams of devices that belong to Realms, as the embedding RMM leads them.
 
-use psmmu::smmu::NotServing;
+use psmmu::NotServing;
 use psmmu::{Stage2, StreamError, StreamTableEntry};
 use responder_tests::raw::{fid, x0};
 use responder_tests::{Machine, Options, PSMMU, Steps, Tables};

@@ -6,26 +6,11 @@
 
 use psmmu_abi::IrqSet;
 
-use crate::command::CommandQueue;
-use crate::counters::{QueueCounters, TraceEvent};
-use crate::page_request::PageRequest;
-use crate::queue::DeviceMemory;
-use crate::record::Entry;
-use crate::registers::{Gerror, Register64, Registers, is_running};
-use crate::smmu::{NotServing, Psmmu, QueueAbortPolicy, State};
-use crate::staging::{Queue, Reported, Staged};
+use super::{NotServing, Psmmu, State};
+use crate::arch::registers::{Gerror, Register64};
+use crate::logic::{Entry, Queue, QueueCounters, Reported, Staged, is_running};
+use crate::platform::{DeviceMemory, QueueAbortPolicy, Registers};
 use crate::sync::Lock;
-
-impl<M, E> Queue<M, E> {
-    /// Drops the first staged entry if it was reported, and returns it with what it was reported as.
-    #[inline]
-    pub(crate) fn consume(&mut self) -> Option<(Staged<E>, Reported)> {
-        match core::mem::replace(&mut self.reported, Reported::No) {
-            Reported::No => None,
-            reported => self.staged.pop_front().map(|entry| (entry, reported)),
-        }
-    }
-}
 
 impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
     /// Takes the reported event off the first source in `set` that has one, in the order of
@@ -90,27 +75,12 @@ impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
         true
     }
 
-    /// Denies the group of a page request, if it is the last one of it.
-    #[cfg_attr(core_from_source, optimize(size))]
-    pub(crate) fn deny(&self, commands: &mut CommandQueue<M>, request: &PageRequest) {
-        let Some(denial) = request.denial() else {
-            return;
-        };
-        match commands.as_mut() {
-            Some(commands) => self.post_answer(commands, denial),
-            None => {
-                self.counters.pri_resp_dropped.add(1);
-                self.counters.trace.push(TraceEvent::Unanswered(request.stream_id()));
-            }
-        }
-    }
-
     /// Repairs and acknowledges the reported errors, and says whether there were any.
     #[inline(never)]
     #[cfg_attr(core_from_source, optimize(size))]
     fn consume_errors(&self) -> bool {
         let mut errors = self.errors.lock();
-        if errors.reported.is_empty() {
+        if !errors.has_reported() {
             return false;
         }
         let acknowledge = errors.consume();

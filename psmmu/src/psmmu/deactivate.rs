@@ -5,14 +5,10 @@
 
 #![forbid(unsafe_code)]
 
-use crate::activate::Memory;
-use crate::counters::QueueCounters;
-use crate::queue::DeviceMemory;
-use crate::record::Entry;
-use crate::registers::{Clock, Cr0, Gerror, Register32, Registers, TimedOut, is_running, wait};
-use crate::smmu::{Busy, Psmmu, State};
-use crate::staging::{BATCH, Queue, Staged};
-use crate::sync::Lock;
+use super::{Busy, Psmmu, State};
+use crate::arch::registers::{Cr0, Gerror, Register32};
+use crate::logic::{BATCH, Memory, Queue, TimedOut, is_running};
+use crate::platform::{Clock, DeviceMemory, Registers};
 
 /// Why a PSMMU was not brought to rest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,7 +44,7 @@ impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
     ///
     /// # Waits
     /// For five acknowledgements, and for room and the end of a command: seven times
-    /// [`DEVICE_TIMEOUT`](crate::registers::DEVICE_TIMEOUT) at most. With a PRI queue for an acknowledgement,
+    /// [`DEVICE_TIMEOUT`](crate::DEVICE_TIMEOUT) at most. With a PRI queue for an acknowledgement,
     /// room and end more, ten times, and once more for each 32 page requests in it for which there is no
     /// room at first.
     #[cfg_attr(core_from_source, optimize(size))]
@@ -137,61 +133,5 @@ impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
         // Before translation goes off.
         let _ = self.run_locked(clock, &[]);
         Ok(())
-    }
-
-    /// Denies the page requests that are staged, reported or not, and counts them as dropped: the host
-    /// consumes them no more. Waits for room in the command queue, and returns whether there was any. Called
-    /// with the issue lock, once no CPU can stage or consume.
-    #[cfg_attr(core_from_source, optimize(size))]
-    pub(crate) fn deny_staged(&self, clock: &impl Clock) -> bool {
-        let is_posted = wait(clock, || {
-            let mut commands = self.commands.lock();
-            let is_posted = match commands.as_mut() {
-                Some(commands) => self.post_answers(commands),
-                None => true,
-            };
-            if !is_posted {
-                return None;
-            }
-            let mut requests = self.requests.lock();
-            let Some(queue) = requests.as_mut() else { return Some(()) };
-            self.counters.page_requests.dropped(queue.staged.len() as u64);
-            while let Some(entry) = queue.drop_first() {
-                if let Staged::Record(request) = entry {
-                    self.deny(&mut commands, &request);
-                }
-            }
-            Some(())
-        });
-        is_posted.is_ok()
-    }
-
-    /// Counts the answers that the device will not be given: those that wait for room, and those to the
-    /// requests that are staged.
-    #[cfg_attr(core_from_source, optimize(size))]
-    pub(crate) fn drop_answers(&self) {
-        let mut dropped = self.commands.lock().drop_unposted();
-        if let Some(queue) = self.requests.lock().as_mut() {
-            self.counters.page_requests.dropped(queue.staged.len() as u64);
-            while let Some(entry) = queue.drop_first() {
-                let is_last =
-                    matches!(entry, Staged::Record(request) if request.denial().is_some());
-                dropped = dropped.saturating_add(is_last.into());
-            }
-        }
-        self.counters.pri_resp_dropped.add(dropped);
-    }
-
-    /// Stops a queue and counts what is dropped with it: staged, and left in the device's queue, which is
-    /// off. Under one lock: what a CPU consumes until then is not dropped.
-    #[cfg_attr(core_from_source, optimize(size))]
-    pub(crate) fn stop_queue<E: Entry>(
-        &self,
-        queue: &Lock<Queue<M, E>>,
-        counters: &QueueCounters,
-    ) -> Option<M> {
-        let mut queue = queue.lock();
-        counters.dropped(queue.as_ref()?.unconsumed(&self.registers));
-        queue.stop()
     }
 }

@@ -10,19 +10,21 @@
 
 use psmmu_abi::ErrorCause;
 
-use crate::counters::Counters;
-use crate::registers::{Gerror, Register32, Registers, is_running};
-use crate::staging::Waiting;
+use super::counters::Counters;
+use super::waiting::Waiting;
+use crate::arch::registers::{Gerror, Register32};
+use crate::logic::enables::is_running;
+use crate::platform::Registers;
 
 /// The global errors of one PSMMU.
 #[derive(Debug)]
-pub struct Errors {
+pub(crate) struct Errors {
     /// GERRORN as last written. Never read back.
     acknowledged: u32,
     /// Not active any more, and still to be reported.
     latched: Gerror,
     /// Reported to the host.
-    pub(crate) reported: Gerror,
+    reported: Gerror,
     /// Those of them that were not active any more when they were reported. What is latched besides has
     /// happened since, and is reported behind them.
     reported_latched: Gerror,
@@ -161,6 +163,11 @@ impl Errors {
             }
         }
         cause(self.reported)
+    }
+
+    /// Returns whether errors are reported and not consumed.
+    pub(crate) const fn has_reported(&self) -> bool {
+        !self.reported.is_empty()
     }
 
     /// Drops the reported errors and returns those among them that are still to be acknowledged. A command

@@ -8,7 +8,7 @@
 pub trait Clock {
     /// Returns microseconds since some fixed moment. It never steps back. Should it stand still, waits are
     /// bounded by a number of polls and may be shorter or longer than
-    /// [`DEVICE_TIMEOUT`](crate::wait::DEVICE_TIMEOUT).
+    /// [`DEVICE_TIMEOUT`](crate::DEVICE_TIMEOUT).
     fn microseconds(&self) -> u64;
 }
 

@@ -8,54 +8,11 @@
 
 #![forbid(unsafe_code)]
 
-use psmmu_abi::{ErrorCause, Event, EventNumber, Syndrome};
-
-use crate::queue::DeviceMemory;
-use crate::registers::{Gerror, ReadOnly, ReadWrite, Register32};
-
-/// 64-bit words of a record.
-const WORDS: usize = 4;
-
-/// What a queue that the device fills holds: event records, or
-/// [`PageRequest`](crate::page_request::PageRequest)s.
-pub trait Entry: Copy + core::fmt::Debug + PartialEq {
-    /// 64-bit words of an entry.
-    const WORDS: usize;
-    /// The queue's producer.
-    const PROD: Register32<ReadOnly>;
-    /// The queue's consumer.
-    const CONS: Register32<ReadWrite>;
-    /// What an overflow of the queue is reported as.
-    const OVERFLOW: ErrorCause;
-    /// What is reported where entries are missing: those of a queue that is inconsistent, and those that
-    /// were never written.
-    const ABORT: ErrorCause;
-    /// The error of a write to the queue.
-    const WRITE_ABORT: Gerror;
-    /// The error of an MSI of the queue.
-    const MSI_ABORT: Gerror;
-
-    /// Copies entry `index` out of the queue in `memory`, and zeroes its slot.
-    fn take(memory: &impl DeviceMemory, index: usize) -> Self;
-
-    /// Returns whether the device has written the entry: a slot is zero until it does.
-    fn is_written(&self) -> bool;
-
-    /// Returns the StreamID. It stays inside the RMM unless a virtual SMMU owns the stream.
-    fn stream_id(&self) -> u32;
-
-    /// Returns whether there is a StreamID at all: not where the layout is not known.
-    fn has_stream(&self) -> bool {
-        true
-    }
-
-    /// Returns what the host may learn of it when nobody owns the stream.
-    fn event(&self) -> Event;
-}
+use psmmu_abi::{Event, EventNumber, Syndrome};
 
 /// A copy of an event record: four words, the first one lowest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Record([u64; WORDS]);
+pub(crate) struct Record([u64; Self::WORDS]);
 
 /// Which fields the records of an event have, as masks of what is reported. Those of addresses are extended
 /// by their sign, so that the table is a sixth as large.
@@ -105,6 +62,8 @@ impl Fields {
 }
 
 impl Record {
+    /// 64-bit words of a record.
+    pub(crate) const WORDS: usize = 4;
     /// RnW, bit 35 of the second word, becomes bit 0 of the syndrome.
     const READ_SHIFT: u32 = 35;
     /// S2, bit 39, and CLASS, bits 41:40, become bits 1 and 3:2.
@@ -112,45 +71,31 @@ impl Record {
 
     /// Takes the four words of a record.
     #[must_use]
-    pub const fn new(words: [u64; WORDS]) -> Self {
+    pub(crate) const fn new(words: [u64; Self::WORDS]) -> Self {
         Self(words)
     }
 
     /// Returns the event number.
     #[must_use]
-    pub const fn number(&self) -> u8 {
+    pub(crate) const fn number(&self) -> u8 {
         self.0[0] as u8
     }
-}
 
-impl Entry for Record {
-    const WORDS: usize = WORDS;
-    const PROD: Register32<ReadOnly> = Register32::EVENTQ_PROD.read_only();
-    const CONS: Register32<ReadWrite> = Register32::EVENTQ_CONS;
-    const OVERFLOW: ErrorCause = ErrorCause::EVENTQ_OVERFLOW;
-    const ABORT: ErrorCause = ErrorCause::EVENTQ_ABT_ERR;
-    const WRITE_ABORT: Gerror = Gerror::EVENTQ_ABT_ERR;
-    const MSI_ABORT: Gerror = Gerror::MSI_EVENTQ_ABT_ERR;
-
+    /// Returns whether the device has written the record, whose slot was zero: there is no event 0.
     #[inline]
-    fn take(memory: &impl DeviceMemory, index: usize) -> Self {
-        let first = index.wrapping_mul(WORDS);
-        Self([0, 1, 2, 3].map(|word| memory.take(first.wrapping_add(word))))
-    }
-
-    /// There is no event 0.
-    #[inline]
-    fn is_written(&self) -> bool {
+    pub(crate) fn is_written(&self) -> bool {
         self.number() != 0
     }
 
+    /// Returns the StreamID.
     #[inline]
-    fn stream_id(&self) -> u32 {
+    pub(crate) fn stream_id(&self) -> u32 {
         (self.0[0] >> 32) as u32
     }
 
+    /// Returns whether there is a StreamID at all: not where the layout is not known.
     #[inline]
-    fn has_stream(&self) -> bool {
+    pub(crate) fn has_stream(&self) -> bool {
         /// A bit for each number that has a name.
         const NAMED: u64 = {
             let mut named = 0;
@@ -164,10 +109,12 @@ impl Entry for Record {
         NAMED.checked_shr(self.number().into()).is_some_and(|bits| bits & 1 != 0)
     }
 
+    /// Returns what the host may learn of it.
+    ///
     /// Of a record whose number the architecture does not name, or leaves to the implementation, the
     /// number alone: where it has which field is not known.
     #[inline(always)]
-    fn event(&self) -> Event {
+    pub(crate) fn event(&self) -> Event {
         static TABLE: [Fields; Fields::NUMBERS] = Fields::TABLE;
         let [_, flags, input, fetch] = self.0;
         let fields = TABLE.get(usize::from(self.number())).unwrap_or(&Fields::NONE);
@@ -186,7 +133,7 @@ impl Entry for Record {
 mod tests {
     use super::*;
 
-    fn reported(words: [u64; WORDS]) -> (u8, u64, u64, u64) {
+    fn reported(words: [u64; Record::WORDS]) -> (u8, u64, u64, u64) {
         match Record::new(words).event() {
             Event::Psmmu { number, fetch_address, input_address, syndrome } => {
                 (number, fetch_address, input_address, syndrome.bits())

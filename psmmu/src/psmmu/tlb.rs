@@ -6,16 +6,14 @@
 //! set where it exists (IDR0.BTM). Whatever changes a stage-2 table of an enabled stream issues these commands
 //! too, behind the stores to the table, and reuses the memory of what it has taken out once they return.
 //!
-//! Each waits for the device up to seven times [`DEVICE_TIMEOUT`](crate::registers::DEVICE_TIMEOUT): for room and
+//! Each waits for the device up to seven times [`DEVICE_TIMEOUT`](crate::DEVICE_TIMEOUT): for room and
 //! for the end of its commands, and if that fails for five acknowledgements that the device is off.
 
 #![forbid(unsafe_code)]
 
-use crate::command::Command;
-use crate::queue::DeviceMemory;
-use crate::registers::{Clock, Registers};
-use crate::smmu::{NotServing, Psmmu, State};
-use crate::streams::StreamError;
+use super::{NotServing, Psmmu, State, StreamError};
+use crate::arch::command::Command;
+use crate::platform::{Clock, DeviceMemory, Registers};
 
 impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
     /// Invalidates the stage-2 translations of `vmid` for the page or block that maps the intermediate

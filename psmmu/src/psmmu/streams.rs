@@ -10,17 +10,19 @@
 //! the device when it returns; a step that another CPU is in the way of is [`Busy`](StreamError::Busy).
 //!
 //! A step waits for room and the end of each command that it runs, twice
-//! [`DEVICE_TIMEOUT`](crate::registers::DEVICE_TIMEOUT) at most: to configure and to enable run two, to disable
+//! [`DEVICE_TIMEOUT`](crate::DEVICE_TIMEOUT) at most: to configure and to enable run two, to disable
 //! one, to release three. A device that fails then is waited for no more, but that disable and release wait
 //! for five acknowledgements that it is off: disable for seven times at most, release for eleven.
 
 #![forbid(unsafe_code)]
 
-use crate::command::{Command, CommandError};
-use crate::queue::DeviceMemory;
-use crate::registers::{Clock, Registers};
-use crate::smmu::{Busy, NotServing, Psmmu, State};
-use crate::stream_table::{Descriptor, Stage2, StreamTableEntry, StreamTables, TableMemory};
+use super::{Busy, NotServing, Psmmu, State};
+use crate::arch::command::Command;
+use crate::arch::l1_descriptor::Descriptor;
+use crate::arch::stream_table_entry::{Stage2, StreamTableEntry};
+use crate::logic::CommandError;
+use crate::logic::stream_tables::{self, StreamTables};
+use crate::platform::{Clock, DeviceMemory, Registers, TableMemory};
 
 /// Why a step of a stream was not taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,12 +78,12 @@ struct Entry<M> {
 impl<M: DeviceMemory> Entry<M> {
     #[cfg_attr(core_from_source, optimize(size))]
     fn store_first(&self, entry: StreamTableEntry) {
-        entry.store_first(&self.table, self.stream);
+        stream_tables::store_first(entry, &self.table, self.stream);
     }
 
     #[cfg_attr(core_from_source, optimize(size))]
     fn store_rest(&self, entry: StreamTableEntry) {
-        entry.store_rest(&self.table, self.stream);
+        stream_tables::store_rest(entry, &self.table, self.stream);
     }
 }
 
@@ -115,7 +117,7 @@ impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
         let forget = [Command::cfgi_ste(stream)];
         // The other words may only change while the device does not look at them. It reads the words
         // of an entry in any order, so it must know of these before the first one turns them on.
-        if entry.now.0[0] != default_ste.disabled().0[0] {
+        if entry.now.words()[0] != default_ste.disabled().words()[0] {
             entry.store_first(default_ste.disabled());
             self.registers.write_barrier();
             self.run_locked(clock, &forget)?;
@@ -205,7 +207,7 @@ impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
         let default_ste = memory.default_ste(stream);
         entry.store_rest(default_ste);
         self.registers.write_barrier();
-        if default_ste.0[0] == entry.now.0[0] {
+        if default_ste.words()[0] == entry.now.words()[0] {
             return Ok(());
         }
         let forget = [Command::cfgi_ste(stream)];
@@ -257,7 +259,7 @@ impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
             return Err(StreamError::NoTable);
         };
         let table = memory.open(address).ok_or(StreamError::NotOpened)?;
-        let now = StreamTableEntry::load(&table, stream);
+        let now = stream_tables::load(&table, stream);
         Ok(Entry { table, stream, now })
     }
 }

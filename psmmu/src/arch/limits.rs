@@ -7,8 +7,7 @@
 
 #![forbid(unsafe_code)]
 
-use crate::queue::DeviceMemory;
-use crate::registers::{Idr0, Idr5, Register32, Registers};
+use super::registers::{Idr0, Idr5};
 
 /// Limits of a device, from IDR0 and IDR5 of its Non-secure page, which hold for all sides.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,26 +31,12 @@ impl Limits {
         Self { output_bits, input_bits, has_vmid16: idr0.has_vmid16() }
     }
 
-    /// Reads them. Two register reads.
-    #[cfg_attr(core_from_source, optimize(size))]
-    pub(crate) fn read(registers: &impl Registers) -> Self {
-        let idr0 = Idr0::new(registers.read32(Register32::NS_IDR0));
-        Self::new(idr0, Idr5::new(registers.read32(Register32::NS_IDR5)))
-    }
-
     /// Returns whether the device can address all of `bytes` bytes at PA `address`.
     #[must_use]
     #[cfg_attr(core_from_source, optimize(size))]
     pub fn reach(&self, address: u64, bytes: u64) -> bool {
         let last = bytes.checked_sub(1).and_then(|offset| address.checked_add(offset));
         last.is_some_and(|last| last.wrapping_shr(self.output_bits) == 0)
-    }
-
-    /// Returns whether the device can address all of `memory`.
-    #[must_use]
-    #[cfg_attr(core_from_source, optimize(size))]
-    pub fn reach_memory(&self, memory: &impl DeviceMemory) -> bool {
-        self.reach(memory.address(), (memory.words() as u64).saturating_mul(8))
     }
 
     /// Returns whether the device tags translations with all bits of `vmid`.

@@ -4,11 +4,7 @@
 
 #![forbid(unsafe_code)]
 
-pub use crate::arch::registers::*;
-pub use crate::clock::{Clock, microseconds};
-pub(crate) use crate::enables::is_running;
-pub(crate) use crate::wait::wait;
-pub use crate::wait::{DEVICE_TIMEOUT, MAX_POLLS, STANDSTILL, TimedOut};
+use crate::arch::registers::{Access, ReadWrite, Register32, Register64};
 
 /// Reaches the registers of one SMMU.
 ///

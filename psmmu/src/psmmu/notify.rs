@@ -9,43 +9,13 @@
 
 use psmmu_abi::{Event, IrqSet, Notification};
 
-use crate::counters::QueueCounters;
-use crate::gerror::{Errors, NotResponding};
-use crate::owner::VsmmuLookup;
-use crate::page_request::PageRequest;
-use crate::queue::DeviceMemory;
-use crate::record::{Entry, Record};
-use crate::registers::{Gerror, Registers, is_running};
-use crate::smmu::{NotServing, Psmmu, QueueAbortPolicy, State};
-use crate::staging::{Queue, Reported, Staged, Waiting};
+use super::{NotServing, Psmmu, State};
+use crate::arch::event_record::Record;
+use crate::arch::page_request::PageRequest;
+use crate::arch::registers::Gerror;
+use crate::logic::{Entry, Errors, NotResponding, Queue, QueueCounters, Waiting, is_running};
+use crate::platform::{DeviceMemory, QueueAbortPolicy, Registers, VsmmuLookup};
 use crate::sync::Lock;
-
-impl<M: DeviceMemory, E: Entry> Queue<M, E> {
-    /// Reports the first staged entry and remembers as what.
-    #[inline(always)]
-    pub(crate) fn report(&mut self, owners: &impl VsmmuLookup) -> Event {
-        match self.staged.front() {
-            None => Event::None,
-            Some(Staged::Loss(cause)) => {
-                self.reported = Reported::AsPsmmu;
-                Event::Error(*cause)
-            }
-            Some(Staged::Record(record)) => {
-                let is_owned = match self.reported {
-                    Reported::No => owners.is_owned(record.stream_id()) && record.has_stream(),
-                    reported => reported == Reported::AsVsmmu,
-                };
-                if is_owned {
-                    self.reported = Reported::AsVsmmu;
-                    Event::Vsmmu { stream_id: record.stream_id() }
-                } else {
-                    self.reported = Reported::AsPsmmu;
-                    record.event()
-                }
-            }
-        }
-    }
-}
 
 impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
     /// Reports the first event of the sources in `set`, in the order global errors, event queue, PRI
@@ -206,7 +176,7 @@ impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
     }
 
     /// Stages what was recorded before the PSMMU became active, so that the next record interrupts.
-    pub(crate) fn poll_unsolicited(&self) {
+    pub(super) fn poll_unsolicited(&self) {
         fn poll<R: Registers, M: DeviceMemory, E: Entry>(
             psmmu: &Psmmu<R, M>,
             queue: &Lock<Queue<M, E>>,

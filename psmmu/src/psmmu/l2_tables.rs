@@ -7,13 +7,12 @@
 
 #![forbid(unsafe_code)]
 
-use crate::command::{Command, CommandError};
-use crate::queue::DeviceMemory;
-use crate::registers::{Clock, Registers};
-use crate::smmu::{Busy, NotServing, Psmmu, State};
-use crate::stream_table::{
-    Descriptor, L2_BYTES, STREAMS, StreamTables, TableMemory, fill, is_configured,
-};
+use super::{Busy, NotServing, Psmmu, State};
+use crate::arch::command::Command;
+use crate::arch::l1_descriptor::{Descriptor, L2_BYTES, STREAMS};
+use crate::logic::CommandError;
+use crate::logic::stream_tables::{self, StreamTables};
+use crate::platform::{Clock, DeviceMemory, Registers, TableMemory};
 
 /// Why a level-2 table was not made or not taken away.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -118,7 +117,7 @@ impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
     /// [`CreateError`].
     ///
     /// # Waits
-    /// For the device, up to nine times [`DEVICE_TIMEOUT`](crate::registers::DEVICE_TIMEOUT): for room and
+    /// For the device, up to nine times [`DEVICE_TIMEOUT`](crate::DEVICE_TIMEOUT): for room and
     /// the end of a command, if that fails once more, and if that fails for five acknowledgements.
     #[cfg_attr(core_from_source, optimize(size))]
     pub fn st_l2_create_finish<T: TableMemory>(
@@ -148,7 +147,7 @@ impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
             return Err(CreateError { error, is_free: true, claim });
         };
         let L2TableToken { first_stream } = table;
-        fill(memory, &entries, first_stream);
+        stream_tables::fill(memory, &entries, first_stream);
         drop(entries);
         self.registers.write_barrier();
         self.set_table(first_stream, Descriptor::Table(address));
@@ -171,7 +170,7 @@ impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
     /// [`TableError`]; the table is as before.
     ///
     /// # Waits
-    /// For the device, up to seven times [`DEVICE_TIMEOUT`](crate::registers::DEVICE_TIMEOUT): for room and
+    /// For the device, up to seven times [`DEVICE_TIMEOUT`](crate::DEVICE_TIMEOUT): for room and
     /// the end of a command, and if that fails for five acknowledgements.
     #[cfg_attr(core_from_source, optimize(size))]
     pub fn st_l2_destroy<T: TableMemory>(
@@ -195,7 +194,7 @@ impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
         // and while one is there the PSMMU is not deactivated.
         let entries = memory.open(address).ok_or(TableError::NotOpened)?;
         let mut streams = first_stream..=first_stream | (STREAMS - 1);
-        if streams.any(|stream| is_configured(memory, &entries, stream)) {
+        if streams.any(|stream| stream_tables::is_configured(memory, &entries, stream)) {
             return Err(TableError::InUse);
         }
         drop(entries);
@@ -220,25 +219,6 @@ impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
         // Before any entry of it changes.
         self.registers.write_barrier();
         result
-    }
-
-    /// Has the device forget what `commands` say of its tables. One that has failed, or fails at that,
-    /// must acknowledge that it is off instead: then it looks at no table, and it forgets all before it
-    /// looks again. Called with the lock of the command queue.
-    #[cfg_attr(core_from_source, optimize(size))]
-    pub(crate) fn invalidate_and_sync(
-        &self,
-        clock: &impl Clock,
-        commands: &[Command],
-    ) -> Result<(), CommandError> {
-        let forgotten = match self.state() {
-            State::Failed => Err(CommandError::TimedOut),
-            _ => self.run_locked(clock, commands),
-        };
-        match forgotten {
-            Err(CommandError::TimedOut) => self.quiesce(clock).map_err(|_| CommandError::TimedOut),
-            other => other,
-        }
     }
 
     /// Looks at the level-1 table for the 64 streams from `first_stream` on.

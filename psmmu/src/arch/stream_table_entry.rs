@@ -1,44 +1,11 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Stream tables of two levels: the first level finds the table of 64 streams, the second has an
-//! entry of 64 bytes for each.
-//!
-//! This file has their layout; [`tables`](crate::tables) makes and takes away level-2 tables,
-//! [`streams`](crate::streams) sets entries.
-//!
-//! A stream without a level-2 table is refused with C_BAD_STREAMID, one with an invalid entry with
-//! C_BAD_STE: both are recorded for each access. Only [`StreamTableEntry::ABORT`] is quiet.
+//! Entries of the stream table (IHI 0070, 5.2), and which stage 2 of translation a device takes.
 
 #![forbid(unsafe_code)]
 
-use crate::limits::Limits;
-use crate::queue::DeviceMemory;
-use crate::registers::address_bits;
-
-/// Log2 of the streams of one level-2 table, SPLIT.
-pub const SPLIT: u32 = 6;
-
-/// Streams of one level-2 table.
-pub const STREAMS: u32 = 1 << SPLIT;
-
-/// Bytes of a level-2 table, one granule.
-pub const L2_BYTES: usize = (WORDS * 8) << SPLIT;
-
-/// 64-bit words of an entry.
-const WORDS: usize = 8;
-
-/// SPAN of a level-1 descriptor whose table has 2^[`SPLIT`] entries: one more than the log2.
-const SPAN: u64 = SPLIT as u64 + 1;
-
-/// Bits of a level-1 descriptor that hold the table's address, 55:6.
-const L2_ADDRESS: u64 = 0x00FF_FFFF_FFFF_FFC0;
-
-/// Bytes of a granule are those of a level-2 table.
-const _: () = assert!(L2_BYTES == psmmu_abi::GRANULE_SIZE);
-
-/// A level-1 descriptor of a table that is being made: SPAN is zero, so there is none for the device,
-/// which does not look at the rest.
-const BEING_MADE: u64 = 1 << 6;
+use super::limits::Limits;
+use super::registers::address_bits;
 
 /// What a stream does with stage 2 of translation: the fields of VTCR_EL2, with tables of 4 KiB.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -99,7 +66,7 @@ impl Stage2 {
 
 /// A stream table entry.
 #[derive(Clone, Copy, Debug, Eq)]
-pub struct StreamTableEntry(pub(crate) [u64; WORDS]);
+pub struct StreamTableEntry([u64; Self::WORDS]);
 
 impl PartialEq for StreamTableEntry {
     /// Compares by words: as an array it would be compared by bytes, eight times as many.
@@ -109,6 +76,8 @@ impl PartialEq for StreamTableEntry {
 }
 
 impl StreamTableEntry {
+    /// 64-bit words of an entry.
+    pub(crate) const WORDS: usize = 8;
     /// V of the first word.
     const VALID: u64 = 1 << 0;
     /// Config of the first word.
@@ -133,7 +102,7 @@ impl StreamTableEntry {
     pub const ABORT: Self = Self([Self::VALID, 0, 0, 0, 0, 0, 0, 0]);
 
     /// No entry: every access is aborted and recorded with C_BAD_STE. For tests of the way of events.
-    pub const INVALID: Self = Self([0; WORDS]);
+    pub const INVALID: Self = Self([0; Self::WORDS]);
 
     /// Translates by stage 2 and records what faults.
     #[must_use]
@@ -166,7 +135,12 @@ impl StreamTableEntry {
 
     /// Returns whether it is one that [`stage_2`](Self::stage_2) makes, on or off.
     pub(crate) const fn is_stage_2(self) -> bool {
-        self.0[2] & Self::AA64 != 0
+        Self::is_control_of_stage_2(self.0[2])
+    }
+
+    /// Returns whether the third word of an entry is one that [`stage_2`](Self::stage_2) makes.
+    pub(crate) const fn is_control_of_stage_2(control: u64) -> bool {
+        control & Self::AA64 != 0
     }
 
     /// Returns whether it is a translation that is turned on.
@@ -180,156 +154,20 @@ impl StreamTableEntry {
         self.0[2] as u16
     }
 
-    /// Reads the entry of `stream` from its level-2 table.
-    pub(crate) fn load(table: &impl DeviceMemory, stream: u32) -> Self {
-        let first = Self::first_word(stream);
-        Self(core::array::from_fn(|word| table.load(first.wrapping_add(word))))
+    /// Makes an entry of its words, the first one lowest.
+    pub(crate) const fn from_words(words: [u64; Self::WORDS]) -> Self {
+        Self(words)
     }
 
-    /// Writes the first word of the entry of `stream`, by which the device takes all of it.
-    pub(crate) fn store_first(self, table: &impl DeviceMemory, stream: u32) {
-        table.store(Self::first_word(stream), self.0[0]);
+    /// Returns the words, the first one lowest. By the first one the device takes all of them.
+    pub(crate) const fn words(&self) -> &[u64; Self::WORDS] {
+        &self.0
     }
-
-    /// Writes the other words of the entry of `stream`.
-    pub(crate) fn store_rest(self, table: &impl DeviceMemory, stream: u32) {
-        let first = Self::first_word(stream);
-        let [_, rest @ ..] = self.0;
-        for (word, value) in rest.into_iter().enumerate() {
-            table.store(first.wrapping_add(1).wrapping_add(word), value);
-        }
-    }
-
-    /// Index of the first word of the entry of `stream` in its table.
-    const fn first_word(stream: u32) -> usize {
-        (stream & (STREAMS - 1)) as usize * WORDS
-    }
-}
-
-/// Gives the module access to level-2 tables, and says what their streams do at rest.
-pub trait TableMemory {
-    /// Memory of a table.
-    type Memory: DeviceMemory;
-
-    /// Opens the table, one granule, at PA `address`, which is one that the embedder has given, or returns
-    /// `None` if that cannot be done now: the call that needs it then changes nothing and says so.
-    ///
-    /// It is called, and the memory dropped, with the PSMMU's lock of those who issue commands held and no
-    /// other, and a call has one table open at a time. So it may take a lock of its own to the drop, unless
-    /// that lock is held while something of the same PSMMU is called that issues commands.
-    fn open(&self, address: u64) -> Option<Self::Memory>;
-
-    /// Returns what `stream` does before it is configured and after it was released.
-    fn default_ste(&self, stream: u32) -> StreamTableEntry {
-        let _ = stream;
-        StreamTableEntry::ABORT
-    }
-}
-
-/// Fills the level-2 table in `memory` with what its streams do at rest, `first_stream` being the first
-/// of them. The table must not be linked yet.
-pub(crate) fn fill<T: TableMemory>(tables: &T, memory: &T::Memory, first_stream: u32) {
-    for stream in first_stream..=first_stream | (STREAMS - 1) {
-        let entry = tables.default_ste(stream);
-        entry.store_rest(memory, stream);
-        entry.store_first(memory, stream);
-    }
-}
-
-/// Returns whether `stream` is configured. One load for a stream that is at rest and aborts.
-pub(crate) fn is_configured<T: TableMemory>(tables: &T, memory: &T::Memory, stream: u32) -> bool {
-    let control = memory.load(StreamTableEntry::first_word(stream).wrapping_add(2));
-    control & StreamTableEntry::AA64 != 0
-        && StreamTableEntry::load(memory, stream) != tables.default_ste(stream)
-}
-
-/// What a level-1 descriptor says.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Descriptor {
-    /// There is no table.
-    None,
-    /// One is being made or taken away.
-    BeingMade,
-    /// There is a table at this PA.
-    Table(u64),
-}
-
-/// The level-1 table of one PSMMU. What it says of level 2 is kept in it and nowhere else: it lies in
-/// Realm memory that the device only reads.
-#[derive(Debug)]
-pub(crate) struct StreamTables<M> {
-    l1: M,
-    sid_bits: u32,
-    limits: Limits,
-    /// Level-2 tables that there are or that are being made.
-    live: u32,
-}
-
-impl<M: DeviceMemory> StreamTables<M> {
-    /// Starts without level-2 tables. `l1` must be zeroed.
-    pub(crate) const fn new(l1: M, sid_bits: u32, limits: Limits) -> Self {
-        Self { l1, sid_bits, limits, live: 0 }
-    }
-
-    /// Gives back the memory of the table.
-    pub(crate) fn into_memory(self) -> M {
-        self.l1
-    }
-
-    /// Returns how many level-2 tables there are or are being made.
-    pub(crate) const fn live(&self) -> u32 {
-        self.live
-    }
-
-    /// Returns whether `stream` is within the table.
-    pub(crate) const fn covers(&self, stream: u32) -> bool {
-        (stream as u64).wrapping_shr(self.sid_bits) == 0
-    }
-
-    /// Returns the limits of the device.
-    pub(crate) const fn limits(&self) -> &Limits {
-        &self.limits
-    }
-
-    /// Returns what there is for `stream`.
-    pub(crate) fn find(&self, stream: u32) -> Descriptor {
-        match self.l1.load(Self::index(stream)) {
-            0 => Descriptor::None,
-            BEING_MADE => Descriptor::BeingMade,
-            descriptor => Descriptor::Table(descriptor & L2_ADDRESS),
-        }
-    }
-
-    /// Sets what there is for the 64 streams from `first_stream` on.
-    pub(crate) fn set(&mut self, first_stream: u32, descriptor: Descriptor) {
-        let is_live = |descriptor| u32::from(descriptor != Descriptor::None);
-        let before = is_live(self.find(first_stream));
-        self.live = self.live.wrapping_add(is_live(descriptor)).wrapping_sub(before);
-        let word = match descriptor {
-            Descriptor::None => 0,
-            Descriptor::BeingMade => BEING_MADE,
-            Descriptor::Table(address) => address & L2_ADDRESS | SPAN,
-        };
-        self.l1.store(Self::index(first_stream), word);
-    }
-
-    const fn index(stream: u32) -> usize {
-        (stream >> SPLIT) as usize
-    }
-}
-
-/// STRTAB_BASE_CFG of a level-1 table that covers StreamIDs of `sid_bits`.
-pub(crate) const fn base_cfg(sid_bits: u32) -> u32 {
-    const FORMAT_TWO_LEVEL: u32 = 1 << 16;
-    FORMAT_TWO_LEVEL | SPLIT << 6 | sid_bits
 }
 
 #[cfg(test)]
 mod tests {
-    use core::sync::atomic::AtomicU64;
-
     use super::*;
-    use crate::queue::Granules;
 
     /// A device with addresses of 48 bits and VMIDs of 16.
     const LIMITS: Limits = Limits { output_bits: 48, input_bits: 48, has_vmid16: true };
@@ -348,29 +186,6 @@ mod tests {
         let vtcr = 25 | 1 << 6 | 1 << 8 | 1 << 10 | 3 << 12 | 4 << 16;
         let third = 0x1234 | vtcr << (160 - 128) | 1 << (179 - 128) | 1 << (186 - 128);
         assert_eq!(entry.0, [0b1101, 0, third, 0x4020_0000, 0, 0, 0, 0]);
-    }
-
-    #[test]
-    fn a_linked_table_of_64_streams_has_span_7_and_one_being_made_span_0() {
-        let words = [const { AtomicU64::new(0) }; 4];
-        let l1 = Granules::new(&words, 0x1000);
-        let mut tables = StreamTables::new(l1, 8, LIMITS);
-        tables.set(128, Descriptor::BeingMade);
-        tables.set(64, Descriptor::BeingMade);
-        tables.set(64, Descriptor::Table(0x4021_0000));
-        assert_eq!([0, 1, 2].map(|index| l1.load(index)), [0, 0x4021_0007, 0x40]);
-        assert_eq!(tables.live(), 2);
-        assert_eq!(tables.find(127), Descriptor::Table(0x4021_0000));
-        tables.set(128, Descriptor::None);
-        assert_eq!((tables.find(128), tables.live()), (Descriptor::None, 1));
-        assert_eq!([255, 256, u32::MAX].map(|stream| tables.covers(stream)), [true, false, false]);
-        assert_eq!(base_cfg(16), 0x1_0190);
-    }
-
-    #[test]
-    fn a_table_of_all_32_bits_of_streams_covers_every_stream() {
-        let words = [const { AtomicU64::new(0) }; 1];
-        assert!(StreamTables::new(Granules::new(&words, 0), 32, LIMITS).covers(u32::MAX));
     }
 
     #[test]

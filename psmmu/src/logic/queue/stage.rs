@@ -5,47 +5,22 @@
 //! The device interrupts only when its queue goes from empty to non-empty, and the host decides
 //! whether to ask again before it consumes. Were a slot freed only when the host consumes, a record
 //! that arrives in between would find the queue non-empty, raise no interrupt, and stay until the next
-//! one. So each NOTIFY first takes over what the hardware holds; see `Queue::look`.
+//! one. So each NOTIFY first takes over what the hardware holds; see `Queue::poll`.
 //!
 //! The PRI queue is staged in the same way. Its overflow differs in that the device writes nothing more
 //! until it is acknowledged, which makes the place of the loss no less true.
 
 #![forbid(unsafe_code)]
 
-use heapless::Deque;
 use psmmu_abi::ErrorCause;
 
-use crate::counters::QueueCounters;
-use crate::page_request::PageRequest;
-use crate::queue::{DeviceMemory, Log2Size, OVERFLOW};
-use crate::record::{Entry, Record};
-use crate::registers::{Registers, is_running};
-
-/// Records that one NOTIFY takes over at most.
-pub const BATCH: u32 = 32;
-
-/// Places in the staging ring. The hardware is looked at only while at most one entry is staged; a
-/// batch comes behind it, with one loss inside and one behind. Two more when the queue starts over,
-/// one more when it is discarded, and nothing after that until the ring has been emptied.
-pub(crate) const CAPACITY: usize = 1 + BATCH as usize + 2 + 2 + 1;
-
-/// What waits to be asked to the host.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Staged<E> {
-    /// A record.
-    Record(E),
-    /// The hardware said that records were lost here.
-    Loss(ErrorCause),
-}
-
-/// What a source has to say.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Waiting {
-    /// There is an event to report.
-    pub any: bool,
-    /// There is, or may be, more behind it.
-    pub more: bool,
-}
+use super::{BATCH, Queue, Reported, Staged};
+use crate::arch::queue_pointer::OVERFLOW;
+use crate::logic::counters::QueueCounters;
+use crate::logic::enables::is_running;
+use crate::logic::entry::Entry;
+use crate::logic::waiting::Waiting;
+use crate::platform::{DeviceMemory, Registers};
 
 /// Why the hardware queue cannot be staged.
 enum Unusable {
@@ -73,131 +48,7 @@ impl Presence {
     }
 }
 
-/// Whether the first staged entry has been asked to the host, and as what. That stays until it is
-/// consumed, whoever owns the stream by then.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Reported {
-    /// It has not.
-    No,
-    /// As an event of the PSMMU, or an error.
-    AsPsmmu,
-    /// As an event for the virtual SMMU that owned the stream.
-    AsVsmmu,
-}
-
-/// The event queue of one PSMMU.
-pub type EventQueue<M> = Queue<M, Record>;
-
-/// The PRI queue of one PSMMU.
-pub type PriQueue<M> = Queue<M, PageRequest>;
-
-/// A queue that the device fills: what is in hardware, and what is staged.
-///
-/// It stays in its place, whether there is a queue or not: its ring is larger than what an RMM's stack should
-/// hold, so it is started and stopped and never moved.
-#[derive(Debug)]
-pub struct Queue<M, E> {
-    /// What the device writes to; `None` while there is no queue.
-    memory: Option<M>,
-    size: Log2Size,
-    /// CONS as last written: pointer and acknowledged overflow flag. Never read back.
-    cons: u32,
-    pub(crate) staged: Deque<Staged<E>, CAPACITY>,
-    pub(crate) reported: Reported,
-    /// A PROD read after the last CONS write showed nothing new, so that whatever comes later raises
-    /// an interrupt.
-    drained: bool,
-    /// An acknowledged overflow whose place, behind the record before this pointer, is not yet staged.
-    overflow: Option<u32>,
-    /// No interrupt announces what is staged or in hardware, so that NOTIFY of the global errors
-    /// reports it as well; see [`unannounce`](Self::unannounce).
-    unannounced: bool,
-    /// The hardware queue is inconsistent, or the device off, and is left alone. Then `drained` is set.
-    failed: bool,
-}
-
-impl<M, E> Queue<M, E> {
-    /// Makes the place of a queue that is not there.
-    pub(crate) const fn new() -> Self {
-        Self {
-            memory: None,
-            size: Log2Size::MIN,
-            cons: 0,
-            staged: Deque::new(),
-            reported: Reported::No,
-            drained: false,
-            overflow: None,
-            unannounced: false,
-            failed: false,
-        }
-    }
-
-    /// Returns the queue if it is there.
-    #[inline]
-    pub(crate) fn as_ref(&self) -> Option<&Self> {
-        self.memory.is_some().then_some(self)
-    }
-
-    /// Returns the queue if it is there.
-    #[inline]
-    pub(crate) fn as_mut(&mut self) -> Option<&mut Self> {
-        self.memory.is_some().then_some(self)
-    }
-}
-
 impl<M: DeviceMemory, E: Entry> Queue<M, E> {
-    /// Starts the queue in `memory`, with nothing staged; `cons` is CONS as the device has it.
-    pub(crate) fn start(&mut self, memory: M, size: Log2Size, cons: u32) {
-        self.memory = Some(memory);
-        self.size = size;
-        self.cons = cons & OVERFLOW | size.pointer(cons);
-        self.staged.clear();
-        self.reported = Reported::No;
-        self.drained = false;
-        self.overflow = None;
-        self.unannounced = false;
-        self.failed = false;
-    }
-
-    /// Stops the queue, and gives back the memory that the device wrote to.
-    pub(crate) fn stop(&mut self) -> Option<M> {
-        self.memory.take()
-    }
-
-    /// Returns how many entries are not consumed, in the ring and, unless it was given up, in a
-    /// hardware queue that is off. One register read.
-    #[cfg_attr(core_from_source, optimize(size))]
-    pub(crate) fn unconsumed(&self, registers: &impl Registers) -> u64 {
-        if self.failed {
-            return self.staged_len();
-        }
-        let prod = registers.read32(E::PROD);
-        let hw_len = self.hw_len(prod).unwrap_or(0);
-        let announced = self.overflow.is_none() && self.has_overflowed(prod);
-        self.staged_len().saturating_add(hw_len.into()).saturating_add(announced.into())
-    }
-
-    /// Returns how many entries of the ring nobody has consumed, with a loss that is to come into it.
-    pub(crate) fn staged_len(&self) -> u64 {
-        (self.staged.len() as u64).saturating_add(self.overflow.is_some().into())
-    }
-
-    /// Returns the size of the hardware queue.
-    pub(crate) const fn size(&self) -> Log2Size {
-        self.size
-    }
-
-    /// Drops the first staged entry, reported or not, and returns it.
-    pub(crate) fn drop_first(&mut self) -> Option<Staged<E>> {
-        self.reported = Reported::No;
-        self.staged.pop_front()
-    }
-
-    /// Returns whether the hardware queue was given up.
-    pub(crate) const fn has_failed(&self) -> bool {
-        self.failed
-    }
-
     /// Takes over what the hardware holds, if there is a reason to look, and says what is waiting.
     ///
     /// Register accesses: none while two or more entries are staged; one read when nothing is new behind
@@ -235,57 +86,6 @@ impl<M: DeviceMemory, E: Entry> Queue<M, E> {
         self.poll(registers, counters);
         if !self.is_spent() {
             self.unannounce();
-        }
-    }
-
-    /// Notes that no interrupt announces what the queue holds: its MSI was lost, it was looked at outside
-    /// of NOTIFY and that had a result, or by NOTIFY it was not looked at. Of a lost MSI the error must
-    /// have been acknowledged: from then on the next one that is lost is announced anew.
-    ///
-    /// Until the hardware was seen empty behind this, and all is consumed that was staged by then, a host
-    /// that serves the global errors alone is given the events of this queue.
-    pub(crate) fn unannounce(&mut self) {
-        if !self.failed {
-            self.drained = false;
-        }
-        self.unannounced = true;
-    }
-
-    /// Returns whether NOTIFY and CONSUME of the global errors include this queue.
-    #[inline]
-    pub(crate) fn is_unannounced(&self) -> bool {
-        self.unannounced && !self.is_spent()
-    }
-
-    /// Returns whether nothing is staged, and whatever comes raises an interrupt of its own.
-    fn is_spent(&self) -> bool {
-        self.staged.is_empty() && self.drained
-    }
-
-    /// As [`look`](Self::look), or `None` if there is a reason to look.
-    #[inline(always)]
-    pub(crate) fn pending_cached(&self) -> Option<Waiting> {
-        (!self.needs_poll()).then(|| self.waiting())
-    }
-
-    /// Says what is waiting without a look at the device.
-    #[inline]
-    pub(crate) fn waiting(&self) -> Waiting {
-        let staged = self.staged.len();
-        Waiting { any: staged != 0, more: staged > 1 || !self.drained }
-    }
-
-    /// One entry alone, fresh from a queue that was seen empty behind it, can be reported as the last one:
-    /// what came since has raised an interrupt. Reported again, it is asked for by that interrupt; and so it
-    /// may be when it was staged for a host that serves the global errors.
-    #[inline(always)]
-    fn needs_poll(&self) -> bool {
-        match self.staged.len() {
-            0 => !self.failed,
-            1 => {
-                !self.failed && (self.reported != Reported::No || !self.drained || self.unannounced)
-            }
-            _ => false,
         }
     }
 
@@ -470,6 +270,19 @@ impl<M: DeviceMemory, E: Entry> Queue<M, E> {
         self.cons = self.cons & OVERFLOW | self.size.pointer(prod);
         registers.write_barrier();
         registers.write32(E::CONS, self.cons);
+    }
+
+    /// Returns how many entries are not consumed, in the ring and, unless it was given up, in a
+    /// hardware queue that is off. One register read.
+    #[cfg_attr(core_from_source, optimize(size))]
+    pub(crate) fn unconsumed(&self, registers: &impl Registers) -> u64 {
+        if self.failed {
+            return self.staged_len();
+        }
+        let prod = registers.read32(E::PROD);
+        let hw_len = self.hw_len(prod).unwrap_or(0);
+        let announced = self.overflow.is_none() && self.has_overflowed(prod);
+        self.staged_len().saturating_add(hw_len.into()).saturating_add(announced.into())
     }
 
     /// Returns how many records `prod` shows beyond CONS.

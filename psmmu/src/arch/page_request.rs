@@ -10,18 +10,17 @@
 
 #![forbid(unsafe_code)]
 
-use psmmu_abi::{ErrorCause, Event, EventNumber, Syndrome};
+use psmmu_abi::{Event, EventNumber, Syndrome};
 
-use crate::command::Command;
-use crate::queue::DeviceMemory;
-use crate::record::Entry;
-use crate::registers::{Gerror, ReadOnly, ReadWrite, Register32};
+use super::command::Command;
 
 /// A copy of an entry of the PRI queue: two words, the first one lowest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct PageRequest([u64; Self::WORDS]);
+pub(crate) struct PageRequest([u64; Self::WORDS]);
 
 impl PageRequest {
+    /// 64-bit words of a request.
+    pub(crate) const WORDS: usize = 2;
     /// Bits of the first word: StreamID 31:0, SubstreamID 51:32, then these.
     const READ: u64 = 1 << 60;
     const WRITE: u64 = 1 << 61;
@@ -35,14 +34,14 @@ impl PageRequest {
 
     /// Takes the two words of an entry.
     #[must_use]
-    pub const fn new(words: [u64; Self::WORDS]) -> Self {
+    pub(crate) const fn new(words: [u64; Self::WORDS]) -> Self {
         Self(words)
     }
 
     /// Returns the command that denies the group of this request, or `None` if it is not the last of its
     /// group or a stop marker.
     #[must_use]
-    pub fn denial(&self) -> Option<Command> {
+    pub(crate) fn denial(&self) -> Option<Command> {
         let [first, second] = self.0;
         let is_last = first & Self::LAST != 0;
         let has_substream = first & Self::HAS_SUBSTREAM != 0;
@@ -56,36 +55,26 @@ impl PageRequest {
             )
         })
     }
-}
 
-impl Entry for PageRequest {
-    const WORDS: usize = 2;
-    const PROD: Register32<ReadOnly> = Register32::PRIQ_PROD.read_only();
-    const CONS: Register32<ReadWrite> = Register32::PRIQ_CONS;
-    const OVERFLOW: ErrorCause = ErrorCause::PRIQ_OVERFLOW;
-    const ABORT: ErrorCause = ErrorCause::PRIQ_ABT_ERR;
-    const WRITE_ABORT: Gerror = Gerror::PRIQ_ABT_ERR;
-    const MSI_ABORT: Gerror = Gerror::MSI_PRIQ_ABT_ERR;
-
-    fn take(memory: &impl DeviceMemory, index: usize) -> Self {
-        let first = index.wrapping_mul(Self::WORDS);
-        Self([0, 1].map(|word| memory.take(first.wrapping_add(word))))
-    }
-
+    /// Returns whether the device has written the request, whose slot was zero.
+    ///
     /// A request whose first word is zero comes from stream 0, asks for nothing, ends no group and so
     /// expects no answer; PCIe has no such request. Should a device make it, it is reported as a slot
     /// that was not written.
-    fn is_written(&self) -> bool {
+    pub(crate) fn is_written(&self) -> bool {
         self.0[0] != 0
     }
 
-    fn stream_id(&self) -> u32 {
+    /// Returns the StreamID.
+    pub(crate) fn stream_id(&self) -> u32 {
         self.0[0] as u32
     }
 
+    /// Returns what the host may learn of it.
+    ///
     /// The PRI queue has no event numbers; E_PAGE_REQUEST says best what it is, with the page as the
     /// input address.
-    fn event(&self) -> Event {
+    pub(crate) fn event(&self) -> Event {
         Event::Psmmu {
             number: EventNumber::PageRequest as u8,
             fetch_address: 0,

@@ -5,7 +5,7 @@
 #![forbid(unsafe_code)]
 
 use crate::arch::registers::{Cr0, Register32};
-use crate::registers::Registers;
+use crate::platform::Registers;
 
 /// Returns whether the device has kept its state: the event queue of a PSMMU that is active is enabled.
 /// Reset and loss of power clear that, and of a device that is gone all bits read one. One register read.

@@ -10,16 +10,14 @@
 
 #![forbid(unsafe_code)]
 
-use crate::activate::{ActivateParams, MsiConfig};
-use crate::command::{self, Command, CommandError};
-use crate::limits::Limits;
-use crate::page_request::PageRequest;
-use crate::queue::{DeviceMemory, Log2Size};
-use crate::record::{Entry as _, Record};
-use crate::registers::{
-    Clock, Cr0, Idr0, IrqCtrl, QueueBase, ReadOnly, Register32, Registers, TimedOut,
-};
-use crate::smmu::{Busy, Psmmu, State};
+use super::{ActivateParams, Busy, MsiConfig, Psmmu, State};
+use crate::arch::command::Command;
+use crate::arch::event_record::Record;
+use crate::arch::page_request::PageRequest;
+use crate::arch::queue_pointer::Log2Size;
+use crate::arch::registers::{Cr0, Idr0, IrqCtrl, QueueBase, ReadOnly, Register32};
+use crate::logic::{CMDQ_MIN_ENTRIES, CommandError, TimedOut, queue_size, reaches, read_limits};
+use crate::platform::{Clock, DeviceMemory, Registers};
 
 /// The queues of a PSMMU that runs, each exactly as large as its base register says.
 #[derive(Clone, Copy, Debug)]
@@ -87,7 +85,7 @@ impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
     /// if its interrupts did not come on, and is to be detached.
     ///
     /// # Waits
-    /// For three acknowledgements: three times [`DEVICE_TIMEOUT`](crate::registers::DEVICE_TIMEOUT) at most.
+    /// For three acknowledgements: three times [`DEVICE_TIMEOUT`](crate::DEVICE_TIMEOUT) at most.
     #[cfg_attr(core_from_source, optimize(size))]
     pub fn attach(
         &self,
@@ -132,7 +130,7 @@ impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
         if wanted.page_requests && !(has_pri && command_queue.is_some()) {
             return Err(AttachError::PageRequests);
         }
-        let limits = Limits::read(registers);
+        let limits = read_limits(registers);
         if !self.can_send(wanted, has_msi, &limits) {
             return Err(AttachError::Msi);
         }
@@ -144,7 +142,7 @@ impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
             return Err(AttachError::NotRunning);
         }
         let size = |queue: &M, words, base| {
-            if limits.reach_memory(queue) {
+            if reaches(&limits, queue) {
                 self.running_size(queue, words, base)
             } else {
                 Err(AttachError::Memory)
@@ -156,10 +154,10 @@ impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
             None => None,
         };
         let commands = match &command_queue {
-            Some(queue) => Some(size(queue, command::WORDS, CMDQ_BASE)?),
+            Some(queue) => Some(size(queue, Command::WORDS, CMDQ_BASE)?),
             None => None,
         };
-        if commands.is_some_and(|size| size.entries() < command::MIN_ENTRIES) {
+        if commands.is_some_and(|size| size.entries() < CMDQ_MIN_ENTRIES) {
             return Err(AttachError::Memory);
         }
 
@@ -193,8 +191,8 @@ impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
     ) -> Result<Log2Size, AttachError> {
         let read = |half| self.registers.read32(half);
         let base = QueueBase::from_halves(read(low), read(high));
-        let size = Log2Size::choose(queue, entry_words, base.log2_size().into())
-            .ok_or(AttachError::Memory)?;
+        let size =
+            queue_size(queue, entry_words, base.log2_size().into()).ok_or(AttachError::Memory)?;
         let is_that = size.log2() == base.log2_size()
             && queue.words() / entry_words == size.entries() as usize
             && queue.address() == base.address();
@@ -210,7 +208,7 @@ impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
     ///
     /// # Waits
     /// For two acknowledgements, and for room for answers to page requests: three times
-    /// [`DEVICE_TIMEOUT`](crate::registers::DEVICE_TIMEOUT) at most.
+    /// [`DEVICE_TIMEOUT`](crate::DEVICE_TIMEOUT) at most.
     #[cfg_attr(core_from_source, optimize(size))]
     pub fn detach(&self, clock: &impl Clock) -> Result<(), AttachError> {
         self.can_end().map_err(AttachError::State)?;
@@ -270,14 +268,14 @@ impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
             && self.errors.lock().acknowledge_repaired(&self.registers, &self.counters)
     }
 
-    /// Runs the embedder's own commands, fewer than [`MIN_ENTRIES`](command::MIN_ENTRIES), and waits
+    /// Runs the embedder's own commands, fewer than [`CMDQ_MIN_ENTRIES`], and waits
     /// until the device is through with them.
     ///
     /// # Errors
     /// [`CommandError`]. After a timeout the PSMMU has failed.
     ///
     /// # Waits
-    /// For room and for the end: twice [`DEVICE_TIMEOUT`](crate::registers::DEVICE_TIMEOUT) at most.
+    /// For room and for the end: twice [`DEVICE_TIMEOUT`](crate::DEVICE_TIMEOUT) at most.
     #[cfg_attr(core_from_source, optimize(size))]
     pub fn run_commands(
         &self,

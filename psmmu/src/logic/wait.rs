@@ -4,7 +4,7 @@
 
 #![forbid(unsafe_code)]
 
-use crate::clock::Clock;
+use crate::platform::Clock;
 
 /// Longest wait for the device to acknowledge an enable or to get through its commands, in
 /// microseconds. One second, as Linux waits. A call that waits says for how many of these.

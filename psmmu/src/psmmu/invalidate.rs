@@ -1,0 +1,31 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! Having the device drop what it has cached, or be off.
+
+#![forbid(unsafe_code)]
+
+use super::{Psmmu, State};
+use crate::arch::command::Command;
+use crate::logic::CommandError;
+use crate::platform::{Clock, DeviceMemory, Registers};
+
+impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
+    /// Has the device forget what `commands` say of its tables. One that has failed, or fails at that,
+    /// must acknowledge that it is off instead: then it looks at no table, and it forgets all before it
+    /// looks again. Called with the lock of the command queue.
+    #[cfg_attr(core_from_source, optimize(size))]
+    pub(super) fn invalidate_and_sync(
+        &self,
+        clock: &impl Clock,
+        commands: &[Command],
+    ) -> Result<(), CommandError> {
+        let forgotten = match self.state() {
+            State::Failed => Err(CommandError::TimedOut),
+            _ => self.run_locked(clock, commands),
+        };
+        match forgotten {
+            Err(CommandError::TimedOut) => self.quiesce(clock).map_err(|_| CommandError::TimedOut),
+            other => other,
+        }
+    }
+}
