@@ -8,7 +8,8 @@
 //! it answers the host's `RMI_PSMMU_INFO`, `RMI_PSMMU_IRQ_NOTIFY` and `RMI_PSMMU_EVENT_CONSUME`.
 //!
 //! # How to read it
-//! Three layers, one folder each; an arrow leads downwards only.
+//! Three layers, one folder each, upon what the embedder gives; an arrow leads downwards only, and no files use each
+//! other in a circle (`tools/xtask/tests/arrows.rs`).
 //!
 //! | layer | what it is |
 //! |---|---|

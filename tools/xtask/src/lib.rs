@@ -8,7 +8,10 @@
 //! - [`panics`]: no panic can be reached in a relocatable object, or from which lines.
 //! - [`calls`]: the calls and frames of a linked image, for the tests that follow them.
 //! - [`elf`]: what these have in common.
+//!
+//! And one of the source: [`arrows`], that no files of a crate use each other in a circle.
 
+pub mod arrows;
 pub mod calls;
 pub mod elf;
 pub mod image;
