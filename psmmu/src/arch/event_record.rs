@@ -186,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn addresses_are_cut_to_the_bits_that_the_architecture_gives_them() {
+    fn addresses_are_masked_to_their_architectural_bits() {
         let walk = [0x0B, 0, u64::MAX, u64::MAX];
         assert_eq!(reported(walk), (0x0B, 0x00FF_FFFF_FFFF_FFF8, u64::MAX, 0));
         let request = [0x24, 0, u64::MAX, u64::MAX];
@@ -194,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn of_a_record_without_a_known_layout_the_number_alone_is_reported() {
+    fn a_record_of_unknown_layout_reports_its_number_alone() {
         let named = |number: &u8| EventNumber::ALL.iter().any(|event| *event as u8 == *number);
         for number in (0..=u8::MAX).filter(|number| !named(number)) {
             let record = [u64::MAX << 8 | u64::from(number), u64::MAX, u64::MAX, u64::MAX];

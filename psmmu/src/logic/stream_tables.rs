@@ -122,7 +122,7 @@ mod tests {
     const LIMITS: Limits = Limits { output_bits: 48, input_bits: 48, has_vmid16: true };
 
     #[test]
-    fn a_linked_table_of_64_streams_has_span_7_and_one_being_made_span_0() {
+    fn a_linked_64_stream_table_has_span_7_and_an_unlinked_one_0() {
         let words = [const { AtomicU64::new(0) }; 4];
         let l1 = Granules::new(&words, 0x1000);
         let mut tables = StreamTables::new(l1, 8, LIMITS);

@@ -65,7 +65,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wait_ends_by_the_clock_and_looks_once_more_when_time_is_up() {
+    fn a_wait_ends_by_the_clock_after_one_last_poll() {
         let polls = Cell::new(0);
         let never = || {
             polls.set(polls.get() + 1);

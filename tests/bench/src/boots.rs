@@ -251,7 +251,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_null_rmm_and_the_host_spend_themselves_is_nobodys_share() {
+    fn null_rmm_and_host_overhead_is_subtracted_from_each_share() {
         let call = total(1190, 1192, 1, 0);
         let shares = Instructions { lowest: 78, highest: 80, el3: 1110 };
         assert_eq!(share(call, Some(total(1116, 1116, 1, 0))), Some(shares));

@@ -190,7 +190,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_burst_is_read_as_linux_does_by_two_reads_and_a_write_for_each_event() {
+    fn linux_way_costs_two_reads_and_a_write_for_each_event() {
         for events in BURSTS {
             assert_eq!(as_linux_does(events), Ok(Accesses { reads: 2, writes: events }));
         }
@@ -215,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn events_that_arrive_while_the_last_one_is_handled_are_read_in_the_same_interrupt() {
+    fn later_events_are_read_in_the_interrupt_being_handled() {
         let Alone { smmu, mut driver } = Alone::new();
         smmu.device().fault(0);
         let mut reported = Vec::new();

@@ -171,7 +171,7 @@ fn a_loss_and_errors_of_the_past_are_reported() {
 }
 
 #[test]
-fn errors_acknowledged_before_are_not_reported_and_later_ones_are() {
+fn errors_acknowledged_before_attach_are_not_reported_again() {
     let rig = Rig::wired(0);
     // PRIQ_ABT_ERR, which the embedder has acknowledged, twice.
     let both = [Register::Gerror, Register::Gerrorn];
@@ -293,7 +293,7 @@ fn a_full_command_queue_in_error_is_repaired_once_attached() {
 }
 
 #[test]
-fn an_error_of_a_command_queue_that_was_kept_is_reported_once_and_acknowledged_by_its_repair() {
+fn an_adopted_cmdq_error_is_reported_once_and_then_repaired() {
     let errors = [Event::Error(ErrorCause::CMDQ_ERR)];
     let repair = |rig: &Rig| {
         let queue = rig.queues.command_queue.as_ref().expect("the rig has one");
@@ -389,7 +389,7 @@ fn a_device_that_does_not_answer_is_not_attached() {
 }
 
 #[test]
-fn what_was_staged_is_counted_when_it_is_let_go_and_the_rest_waits_in_the_device() {
+fn detach_counts_staged_records_and_leaves_queued_ones() {
     let rig = Rig::wired(0);
     assert_eq!(rig.psmmu.detach(&rig.clock), Err(AttachError::State(State::Inactive)));
     assert_eq!(rig.attach(rig.events_only()), Ok(()));
@@ -406,7 +406,7 @@ fn what_was_staged_is_counted_when_it_is_let_go_and_the_rest_waits_in_the_device
 }
 
 #[test]
-fn a_queue_that_is_detached_before_a_suspend_is_attached_behind_it() {
+fn a_queue_detached_before_suspend_is_attached_on_resume() {
     let rig = Rig::wired(0);
     assert_eq!(rig.attach(rig.queues.clone()), Ok(()));
     rig.device().fault(0x1000);

@@ -105,7 +105,7 @@ fn a_completion_word_comes_back_where_there_are_no_msis() {
 }
 
 #[test]
-fn a_completion_word_that_an_activation_could_not_use_comes_back() {
+fn an_unused_completion_word_comes_back_from_activation() {
     let rig = Rig::new(smmu_model::Config::default());
     hold(rig.smmu.device(), |step| step == MSI);
     rig.smmu.device().spoil_next_command([0xFF, 0]);

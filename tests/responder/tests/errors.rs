@@ -27,7 +27,7 @@ fn not_active() -> Machine {
 const REFUSED: Result<(), Status> = Err(Status::ErrorDevice);
 
 #[test]
-fn every_error_of_the_realm_side_is_reported_acknowledged_and_counted() {
+fn each_realm_error_is_reported_acknowledged_and_counted() {
     for bit in [2, 3, 4, 5, 6, 7, 9, 10] {
         let machine = with_requests();
         // The model has no device permission table and so no DPT_CFG_FAR.
@@ -46,7 +46,7 @@ fn every_error_of_the_realm_side_is_reported_acknowledged_and_counted() {
 }
 
 #[test]
-fn a_lost_msi_of_a_queue_leads_to_a_look_so_that_the_next_record_interrupts() {
+fn an_aborted_queue_msi_makes_notify_poll_that_queue() {
     let machine = with_requests();
     machine.device().fault(1);
     machine.device().page_request(PageRequest::last_of(8, 3, 0x7000));
@@ -75,7 +75,7 @@ fn a_write_abort_on_the_pri_queue_spoils_what_it_holds() {
 }
 
 #[test]
-fn whoever_issued_a_refused_command_is_reported_and_the_queue_goes_on() {
+fn a_refused_command_fails_its_issuer_and_the_queue_continues() {
     let machine = not_active();
     machine.device().spoil_next_command([0xFF, 0]);
     assert_eq!(machine.activate(), REFUSED);
@@ -86,7 +86,7 @@ fn whoever_issued_a_refused_command_is_reported_and_the_queue_goes_on() {
 }
 
 #[test]
-fn a_device_that_takes_no_commands_fails_activation_once_and_is_left_alone() {
+fn a_stuck_command_queue_fails_activation_once() {
     let machine = not_active();
     // It acknowledges the queue and then goes deaf.
     machine.device().before_write(Register::CmdqProd, |_| ());
@@ -99,7 +99,7 @@ fn a_device_that_takes_no_commands_fails_activation_once_and_is_left_alone() {
 }
 
 #[test]
-fn a_command_that_can_never_be_fetched_ends_in_failure_and_not_in_a_storm() {
+fn an_unfetchable_command_fails_without_an_error_storm() {
     let machine = with_requests();
     machine.device().abort_command_fetches(true);
     machine.device().page_request(PageRequest::last_of(8, 3, 0x7000));
@@ -210,7 +210,7 @@ fn counters_say_what_happened() {
 }
 
 #[test]
-fn errors_of_a_device_that_is_gone_are_reported_as_one_and_never_acknowledged() {
+fn all_ones_gerror_is_one_error_and_never_acknowledged() {
     let machine = Machine::active(Options::default());
     machine.device().set_gone(true);
     for _ in 0..2 {

@@ -284,7 +284,7 @@ fn explore_naive(bounds: Handlers) -> Result<usize, Wrong> {
 }
 
 #[test]
-fn one_handler_that_polls_as_well_is_reported_everything_once_and_in_order() {
+fn one_handler_that_polls_as_well_gets_all_once_and_in_order() {
     for (queue, faults) in [(0, 4), (1, 4), (2, 4)] {
         explore_ours(Handlers { queue, faults, handlers: 1, polls: 2 });
     }

@@ -9,7 +9,7 @@ use responder_tests::raw::{fid, x0};
 const SEQUENCES: u64 = 3000;
 
 #[test]
-fn whatever_a_host_does_each_granule_is_in_one_place_and_all_come_back() {
+fn a_hostile_host_never_duplicates_or_leaks_a_granule() {
     let mut tally = Tally::new();
     if let Ok(seed) = std::env::var("HOSTILE_SEED") {
         hostile(seed.parse().expect("HOSTILE_SEED is a number"), STEPS, &mut tally);

@@ -32,7 +32,7 @@ fn denial(stream: u32, group: u16) -> Answer {
 }
 
 #[test]
-fn page_requests_are_taken_only_when_the_host_asks_and_the_device_has_them() {
+fn page_requests_need_host_consent_and_device_support() {
     let machine = machine(4);
     assert_eq!(machine.device().cr0ack() & 0b1111, 0b1111);
     assert_eq!(machine.device().irq_ctrlack(), 0b111);
@@ -96,7 +96,7 @@ fn a_flood_of_requests_is_answered_request_by_request() {
 }
 
 #[test]
-fn an_overflow_stops_the_queue_until_it_is_acknowledged_and_is_reported_behind_what_fitted() {
+fn a_priq_overflow_stops_it_and_is_reported_behind_what_fitted() {
     let machine = machine(2);
     for group in 0..6 {
         machine.device().page_request(PageRequest::last_of(8, group, 0x1000));
@@ -135,7 +135,7 @@ fn serve_interrupts(machine: &Machine) -> Vec<Event> {
 }
 
 #[test]
-fn a_device_that_takes_no_commands_makes_consume_neither_wait_nor_fail() {
+fn a_stuck_command_queue_makes_consume_neither_wait_nor_fail() {
     let machine = machine(6);
     machine.device().set_not_responding(true);
     let mut reported = 0;
@@ -265,7 +265,7 @@ fn answers_that_a_dead_device_never_took_are_counted_as_dropped() {
 }
 
 #[test]
-fn streams_of_a_virtual_smmu_are_reported_as_its_events_with_nothing_but_the_stream() {
+fn vsmmu_events_carry_nothing_but_the_stream() {
     let machine = machine(4);
     machine.owners.0.lock().unwrap().insert(8);
     machine.device().fault(0x5000);
@@ -293,7 +293,7 @@ fn of_a_record_of_unknown_layout_the_number_alone_is_reported() {
 }
 
 #[test]
-fn an_event_stays_what_it_was_reported_as_whoever_owns_the_stream_later() {
+fn an_event_keeps_its_class_when_its_stream_changes_owner() {
     let machine = machine(4);
     machine.device().page_request(PageRequest::last_of(8, 3, 0x7000));
     assert_eq!(machine.notify(PRIQ)[0], EVENT);
@@ -311,7 +311,7 @@ fn an_event_stays_what_it_was_reported_as_whoever_owns_the_stream_later() {
 }
 
 #[test]
-fn sources_are_reported_and_consumed_in_the_order_errors_events_page_requests() {
+fn report_order_is_errors_events_page_requests() {
     let machine = machine(4);
     machine.device().page_request(PageRequest::last_of(8, 3, 0x7000));
     machine.device().fault(0x5000);
@@ -328,7 +328,7 @@ fn sources_are_reported_and_consumed_in_the_order_errors_events_page_requests() 
 }
 
 #[test]
-fn a_burst_of_32_requests_costs_three_register_accesses_of_the_queue() {
+fn a_burst_of_32_requests_costs_three_queue_accesses() {
     let machine = machine(6);
     for group in 0..32 {
         machine.device().page_request(PageRequest::last_of(8, group, 0x1000).more());

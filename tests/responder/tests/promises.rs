@@ -41,7 +41,7 @@ fn small() -> Machine {
 // 1 and 2: nothing is lost in silence, and order is kept.
 
 #[test]
-fn every_record_is_reported_exactly_once_and_in_order_at_every_queue_size() {
+fn records_are_reported_once_in_order_at_every_queue_size() {
     for log2 in 0..=9 {
         let machine = queue_of(log2);
         let mut next = 0x1000;
@@ -60,7 +60,7 @@ fn every_record_is_reported_exactly_once_and_in_order_at_every_queue_size() {
 }
 
 #[test]
-fn a_loss_is_reported_behind_the_records_that_fitted_and_the_queue_goes_on() {
+fn an_overflow_is_reported_behind_what_fitted_and_queue_resumes() {
     let machine = small();
     (1..=6).for_each(|address| machine.device().fault(address));
     let events = machine.service(IrqSet::EVENTQ);
@@ -76,7 +76,7 @@ fn a_loss_is_reported_behind_the_records_that_fitted_and_the_queue_goes_on() {
 }
 
 #[test]
-fn a_loss_is_placed_behind_what_is_shown_after_its_acknowledgement() {
+fn an_overflow_is_placed_behind_records_seen_after_its_ack() {
     // A queue larger than a batch: freed slots are taken again before CONS is written, and what is
     // lost then is announced by nothing but the flag that is already set.
     let machine = queue_of(6);
@@ -156,7 +156,7 @@ fn consume_of_another_source_takes_nothing() {
 // 4: no lost wake-up.
 
 #[test]
-fn a_record_between_notify_and_consume_raises_an_interrupt_of_its_own() {
+fn a_record_between_notify_and_consume_raises_an_interrupt() {
     let machine = small();
     machine.device().fault(1);
     assert!(!machine.device().take_interrupts().is_empty());
@@ -171,7 +171,7 @@ fn a_record_between_notify_and_consume_raises_an_interrupt_of_its_own() {
 }
 
 #[test]
-fn a_record_while_notify_stages_is_either_pending_or_raises_an_interrupt() {
+fn a_record_during_notify_is_pending_or_raises_an_interrupt() {
     for moment in 0..3 {
         let machine = small();
         machine.device().fault(1);
@@ -209,7 +209,7 @@ fn two_cpus_that_serve_one_interrupt_each_leave_nothing_behind() {
 }
 
 #[test]
-fn what_was_recorded_during_activation_is_found_by_the_first_service() {
+fn records_of_the_activation_are_found_by_the_first_service() {
     let machine = Machine::started(Options::default());
     // The queue is enabled before the interrupts are, so this record raises none.
     machine.device().before_write(Register::IrqCtrl, |_| ());
@@ -242,7 +242,7 @@ fn nothing_never_comes_with_pending() {
 }
 
 #[test]
-fn a_host_that_consumes_reaches_the_end_in_as_many_calls_as_there_are_events() {
+fn consuming_ends_after_as_many_calls_as_events() {
     let machine = queue_of(9);
     (0..512).for_each(|address| machine.device().fault(address));
     let before = machine.calls();
@@ -273,7 +273,7 @@ fn a_burst_of_32_costs_three_register_accesses_to_the_end() {
 }
 
 #[test]
-fn a_flood_is_staged_a_batch_at_a_time_with_two_reads_and_one_write_for_each() {
+fn a_flood_costs_two_reads_and_one_write_per_staged_batch() {
     let machine = queue_of(9);
     (0..512).for_each(|address| machine.device().fault(address));
     let batch = u64::from(BATCH);
@@ -310,7 +310,7 @@ fn nothing_new_costs_one_read_and_one_of_the_enables() {
 // 7: bad input changes nothing.
 
 #[test]
-fn bad_names_and_states_get_their_status_zero_outputs_and_no_effect() {
+fn bad_addresses_and_states_get_status_zeros_and_no_effect() {
     let machine = Machine::new(Options::default());
     let commands = [Function::PsmmuIrqNotify, Function::PsmmuEventConsume];
     let call = |function: Function, x1, x2| {
@@ -340,7 +340,7 @@ fn bad_names_and_states_get_their_status_zero_outputs_and_no_effect() {
 }
 
 #[test]
-fn a_bad_info_page_is_an_input_error_and_a_good_one_is_written_whole() {
+fn a_bad_info_page_is_refused_and_a_good_one_written_whole() {
     let machine = Machine::started(Options::default());
     let input_error = RmiError::Status(Function::PsmmuInfo, Status::ErrorInput);
     machine.host.fill(HOST_PAGE, 0x55);
@@ -357,7 +357,7 @@ fn a_bad_info_page_is_an_input_error_and_a_good_one_is_written_whole() {
 }
 
 #[test]
-fn parameters_that_cannot_be_served_are_refused_before_the_device_is_written() {
+fn unusable_parameters_are_refused_before_any_device_write() {
     let machine = Machine::started(Options::default());
     let refused = Err(RmiError::Status(Function::PsmmuActivate, Status::ErrorInput));
     // MSIs on a platform of wires, ATS.
@@ -377,7 +377,7 @@ fn parameters_that_cannot_be_served_are_refused_before_the_device_is_written() {
 // 8: errors are handled.
 
 #[test]
-fn exactly_the_reported_errors_are_acknowledged_and_only_by_consume() {
+fn only_consume_acknowledges_and_only_the_reported_errors() {
     let machine = small();
     let (_, before) = machine.device().errors();
     machine.device().raise(MSI_CMDQ_ABT_ERR);
@@ -406,7 +406,7 @@ fn reserved_error_bits_are_neither_reported_nor_toggled() {
 }
 
 #[test]
-fn a_command_error_is_repaired_at_once_and_reported_until_it_is_consumed() {
+fn a_command_error_is_repaired_at_once_and_then_reported() {
     let machine = small();
     let _ = machine.device().take_commands();
     machine.device().inject_command([0xFF, 0]);
@@ -423,7 +423,7 @@ fn a_command_error_is_repaired_at_once_and_reported_until_it_is_consumed() {
 }
 
 #[test]
-fn a_write_abort_spoils_the_queue_unless_the_platform_says_otherwise() {
+fn a_write_abort_discards_the_queue_unless_platform_preserves() {
     for (abort, kept) in
         [(QueueAbortPolicy::Discard, &[][..]), (QueueAbortPolicy::Preserve, &[1, 2][..])]
     {
@@ -452,7 +452,7 @@ fn what_was_staged_before_a_write_abort_is_still_reported() {
 }
 
 #[test]
-fn an_overflow_that_was_announced_before_a_write_abort_is_reported_as_well() {
+fn an_overflow_seen_before_a_write_abort_is_reported_too() {
     let machine = small();
     (0..5).for_each(|address| machine.device().fault(address));
     machine.device().raise(EVENTQ_ABT_ERR);
@@ -461,7 +461,7 @@ fn an_overflow_that_was_announced_before_a_write_abort_is_reported_as_well() {
 }
 
 #[test]
-fn an_overflow_whose_place_is_spoiled_by_a_write_abort_is_reported_as_well() {
+fn an_overflow_in_a_queue_discarded_by_an_abort_is_reported() {
     let machine = queue_of(6);
     (0..65).for_each(|address| machine.device().fault(address));
     // Acknowledged, and its place is behind 32 records that are still in the queue.
@@ -474,7 +474,7 @@ fn an_overflow_whose_place_is_spoiled_by_a_write_abort_is_reported_as_well() {
 }
 
 #[test]
-fn sources_are_reported_and_consumed_in_the_order_errors_then_events() {
+fn report_order_is_errors_then_events() {
     let machine = small();
     machine.device().fault(1);
     machine.device().raise(MSI_EVENTQ_ABT_ERR);
@@ -501,7 +501,7 @@ fn a_psmmu_event_never_discloses_the_stream() {
 // 10: hostile device.
 
 #[test]
-fn a_prod_that_makes_no_sense_is_reported_once_as_an_error_and_the_queue_starts_over() {
+fn an_inconsistent_prod_is_one_error_and_resyncs_the_queue() {
     for bad in [0x5, 0x7, 0x10, 0x4000_0000] {
         let machine = small();
         let good = machine.device().peek(Register::EventqProd) as u32;
@@ -518,7 +518,7 @@ fn a_prod_that_makes_no_sense_is_reported_once_as_an_error_and_the_queue_starts_
 }
 
 #[test]
-fn a_device_that_is_gone_is_reported_once_and_refused_from_then_on() {
+fn an_absent_device_is_reported_once_and_refused_afterwards() {
     let machine = small();
     machine.device().fault(1);
     assert_eq!(inputs(&machine.service(IrqSet::EVENTQ)), [1]);
@@ -546,7 +546,7 @@ fn a_device_that_is_gone_is_reported_once_and_refused_from_then_on() {
 // Bring-up.
 
 #[test]
-fn activation_leaves_queues_translation_and_interrupts_on_and_caches_invalid() {
+fn activation_enables_queues_smmu_irqs_and_invalidates_caches() {
     let machine = Machine::started(Options::default());
     assert_eq!(machine.activate(), Ok(()));
     let mut device = machine.device();
@@ -564,7 +564,7 @@ fn activation_leaves_queues_translation_and_interrupts_on_and_caches_invalid() {
 }
 
 #[test]
-fn without_delivery_the_device_never_interrupts_and_polling_finds_everything() {
+fn without_delivery_polling_finds_everything() {
     let machine = Machine::active(Options { delivery: Delivery::Disabled, ..Options::default() });
     machine.device().fault(1);
     machine.device().raise(MSI_EVENTQ_ABT_ERR);
@@ -573,7 +573,7 @@ fn without_delivery_the_device_never_interrupts_and_polling_finds_everything() {
 }
 
 #[test]
-fn a_device_that_does_not_acknowledge_fails_activation_within_the_time_bound() {
+fn a_missing_acknowledge_fails_activation_in_bounded_time() {
     let machine = Machine::started(Options::default());
     machine.device().set_not_responding(true);
     let failed = Err(Status::ErrorDevice);
@@ -607,7 +607,7 @@ enum Handler {
 }
 
 #[test]
-fn hosts_that_act_on_interrupts_are_reported_everything_whatever_the_order_of_steps() {
+fn interrupt_driven_hosts_get_everything_in_any_step_order() {
     for seed in 1..=600 {
         let mut numbers = Numbers(0x9E37_79B9_7F4A_7C15_u64.wrapping_mul(seed));
         let log2 = (seed % 8) as u8;

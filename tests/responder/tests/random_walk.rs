@@ -9,7 +9,7 @@ const WALKS: u64 = 150;
 const STEPS: u64 = 2000;
 
 #[test]
-fn whatever_device_and_hosts_do_all_is_reported_once_in_order_and_within_bounds() {
+fn a_random_walk_is_reported_once_in_order_and_within_bounds() {
     if let Ok(seed) = std::env::var("WALK_SEED") {
         let _ = walk(seed.parse().expect("WALK_SEED is a number"), STEPS);
         return;

@@ -123,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn a_boot_that_passed_is_reported_from_the_machine_up_and_ends_with_the_verdict() {
+    fn a_passed_boot_is_shown_from_the_machine_to_the_verdict() {
         let story = Story { machine: ("QEMU", "10.0.2"), outcome: &outcome(SERIAL, 0) }.to_string();
         let lines: Vec<&str> = story.lines().collect();
         assert_eq!(
@@ -144,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn a_boot_that_failed_shows_the_exit_code_the_last_lines_and_the_log() {
+    fn a_failed_boot_shows_exit_code_last_lines_and_log() {
         let story = Story { machine: ("QEMU", ""), outcome: &outcome("ERROR:   no RMM\r\n", 1) }
             .to_string();
         assert!(story.contains("TF-A  did not start"), "{story}");
@@ -154,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn a_verdict_counts_only_with_its_exit_code_and_an_exit_code_only_with_its_verdict() {
+    fn a_verdict_and_its_exit_code_count_only_together() {
         assert!(outcome(SERIAL, 0).passed());
         assert!(!outcome(SERIAL, 11).passed());
         assert!(!outcome("host: RMI 2.0\r\n", 0).passed());

@@ -67,12 +67,12 @@ on_both_machines! {
     a_burst_of_200_is_reported_once_and_in_order: faulting("burst 200");
     a_burst_that_fills_the_queue_is_reported_once_and_in_order: faulting("burst 512");
     a_burst_of_reads_is_reported_as_reads: faulting("burst 40 read");
-    two_devices_at_once_are_reported_in_the_order_of_their_faults:
+    two_devices_are_reported_in_the_order_of_their_faults:
         faulting("two-devices").edus(&[FIRST, SECOND]);
     events_between_notify_and_consume_are_not_left_behind: faulting("between");
-    an_overflow_keeps_what_fitted_and_is_one_error_and_events_flow_again: faulting("overflow");
-    bad_input_gets_its_status_changes_nothing_and_the_rmm_lives_on: faulting("bad-input");
-    versions_features_and_configuration_are_answered_in_each_state: faulting("config");
+    an_overflow_keeps_what_fitted_is_one_error_and_recovers: faulting("overflow");
+    bad_input_gets_its_status_and_changes_nothing: faulting("bad-input");
+    versions_features_and_config_are_answered_in_each_state: faulting("config");
     notify_peeks_and_consume_takes_what_was_reported: faulting("peek");
     four_cpus_come_up_go_off_come_back_and_call_at_the_same_time:
         faulting("smp").cpus(4).edus(&[FIRST, SECOND]);
@@ -82,12 +82,12 @@ on_both_machines! {
         plain("quiet").edus(&[FIRST, WITHOUT_TABLE]);
     a_psmmu_lives_a_hundred_times_and_no_granule_is_lost:
         faulting("life").edus(&[FIRST, SECOND, WITHOUT_ENTRY, LAST]);
-    whatever_goes_wrong_in_a_life_gets_its_status_and_loses_nothing: faulting("life-faults");
-    four_cpus_delegate_donate_and_ask_at_once_and_nothing_is_lost:
+    each_fault_of_a_cycle_gets_its_status_and_loses_nothing: faulting("life-faults");
+    four_cpus_delegate_donate_and_ask_at_once_without_loss:
         faulting("life-smp").cpus(4).edus(&[FIRST, SECOND]);
     the_client_of_tf_a_tests_is_served: faulting("tfa-tests");
     the_order_of_linux_is_served: faulting("linux").edus(&[FIRST, SECOND]);
-    the_newest_linux_is_served_without_memory_and_through_20_kexecs: faulting("linux-newest");
+    the_newest_linux_is_served_through_20_kexecs: faulting("linux-newest");
     a_psmmu_is_deactivated_in_a_storm: faulting("storm").edus(&[FIRST, SECOND, THIRD]);
     a_psmmu_is_deactivated_in_a_storm_with_four_cpus:
         faulting("storm").cpus(4).edus(&[FIRST, SECOND, THIRD]);
@@ -98,7 +98,7 @@ mod only_distributed {
     use super::*;
 
     #[test]
-    fn an_illegal_command_is_one_error_that_is_acknowledged_and_does_not_come_back() {
+    fn an_illegal_command_is_one_acknowledged_error() {
         passes(&faulting("cmdq-error"));
     }
 

@@ -56,9 +56,9 @@ on_both_images! {
     a_burst_of_33_is_reported_once_and_in_order: "burst 33", 1, [FIRST];
     a_burst_that_fills_the_queue_is_reported_once_and_in_order: "burst 512", 1, [FIRST];
     a_burst_of_reads_is_reported_as_reads: "burst 40 read", 1, [FIRST];
-    two_devices_at_once_are_reported_in_the_order_of_their_faults: "two-devices", 1, [FIRST, SECOND];
+    two_devices_are_reported_in_the_order_of_their_faults: "two-devices", 1, [FIRST, SECOND];
     events_between_notify_and_consume_are_not_left_behind: "between", 1, [FIRST];
-    an_overflow_keeps_what_fitted_and_is_one_error_and_events_flow_again: "overflow", 1, [FIRST];
+    an_overflow_keeps_what_fitted_is_one_error_and_recovers: "overflow", 1, [FIRST];
     an_illegal_command_is_one_error_that_does_not_come_back: "cmdq-error", 1, [FIRST];
     bad_input_gets_its_status_and_changes_nothing: "bad-input", 1, [FIRST];
     versions_features_and_configuration_are_answered: "config", 1, [FIRST];

@@ -347,7 +347,7 @@ fn a_dry_run_prints_a_command_that_boots_our_images_with_realms() {
 }
 
 #[test]
-fn the_smmu_that_the_model_is_reported_to_have_is_the_one_that_the_rmm_expects() {
+fn the_smmu_configured_for_the_fvp_is_the_one_the_rmm_expects() {
     let parameters = parameters();
     let smmu = |name: &str| number(&parameters, &format!("pci.pci_smmuv3.mmu.{name}"));
     let ours = FVP.psmmus[0];

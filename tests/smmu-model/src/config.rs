@@ -456,7 +456,7 @@ mod tests {
     }
 
     #[test]
-    fn the_device_like_that_of_qemu_has_no_msis_and_no_page_requests() {
+    fn the_qemu_configuration_has_no_msis_and_no_page_requests() {
         let config = Config::qemu_like();
         assert!(!config.has_msi() && !config.has_pri() && !config.has_el2());
         assert_eq!((config.command_limit(), config.event_limit()), (19, 19));

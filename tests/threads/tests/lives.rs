@@ -52,7 +52,7 @@ fn end_failed(monitor: &Monitor, handle: u64) {
 }
 
 #[test]
-fn a_granule_that_several_move_is_in_one_world_at_the_end_and_each_move_counts_once() {
+fn concurrent_moves_of_a_granule_leave_it_in_one_state() {
     under_all_schedules(SCHEDULES, || {
         let monitor = Monitor::new();
         let threads = [(); 3].map(|()| {
@@ -110,7 +110,7 @@ fn the_rmm_leaves_service_with_nothing_delegated_or_begun_alone() {
 }
 
 #[test]
-fn a_granule_is_taken_by_one_of_two_donations_and_an_undelegation() {
+fn two_donations_and_an_undelegation_of_a_granule_race_safely() {
     under_all_schedules(SCHEDULES, || {
         let monitor = Monitor::active();
         let handles = [0, 64].map(|stream| st_l2_create_begin(&monitor, stream));
@@ -242,7 +242,7 @@ fn tables_come_and_go_on_several_cpus_while_events_are_served() {
 }
 
 #[test]
-fn one_table_that_several_make_and_destroy_is_made_and_destroyed_by_one_at_a_time() {
+fn concurrent_create_and_destroy_of_one_table_are_serialized() {
     under_all_schedules(SCHEDULES, || {
         let monitor = Monitor::active();
         let threads = [0, 1, 2].map(|thread| {
@@ -304,7 +304,7 @@ fn a_table_does_not_go_under_a_stream_that_is_configured() {
 }
 
 #[test]
-fn a_psmmu_is_not_brought_to_rest_under_a_table() {
+fn a_psmmu_is_not_deactivated_under_a_table() {
     under_all_schedules(SCHEDULES, || {
         let monitor = Monitor::active();
         let maker = spawn(&monitor, |monitor| monitor.run(0, Function::PsmmuStL2Create, 0, 4));
@@ -340,7 +340,7 @@ fn serve(monitor: &Monitor) {
 }
 
 #[test]
-fn whoever_asks_or_activates_while_a_psmmu_is_brought_to_rest_does_no_harm() {
+fn calls_during_a_deactivation_do_no_harm() {
     under_all_schedules(SCHEDULES, || {
         let monitor = Monitor::active();
         (1..=4).for_each(|address| monitor.device().record(Record::stage_2_write(8, address)));
@@ -365,7 +365,7 @@ fn whoever_asks_or_activates_while_a_psmmu_is_brought_to_rest_does_no_harm() {
 }
 
 #[test]
-fn of_two_that_bring_a_psmmu_to_rest_one_gets_its_memory() {
+fn of_two_concurrent_deactivations_one_reclaims_the_memory() {
     under_all_schedules(SCHEDULES, || {
         let monitor = Monitor::active();
         let threads =
@@ -378,7 +378,7 @@ fn of_two_that_bring_a_psmmu_to_rest_one_gets_its_memory() {
 }
 
 #[test]
-fn a_psmmu_that_fails_while_it_is_brought_to_rest_is_not_anybody_elses_to_bring_there() {
+fn a_deactivation_that_fails_is_not_continued_by_another_caller() {
     under_all_schedules(SCHEDULES, || {
         let monitor = Monitor::active();
         // Commands are never through, so the wait for them fails; that it is off it acknowledges.

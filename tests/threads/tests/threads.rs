@@ -85,7 +85,7 @@ fn take(machine: &Machine, taken: &Arc<Mutex<u32>>, source: Source) -> bool {
 }
 
 #[test]
-fn three_sources_served_at_once_are_each_reported_once_and_in_order() {
+fn three_concurrent_sources_are_each_reported_once_in_order() {
     under_all_schedules(SCHEDULES, || {
         let machine = Machine::active(2);
         let taken = Arc::new(Mutex::new(0));
@@ -134,7 +134,7 @@ fn three_sources_served_at_once_are_each_reported_once_and_in_order() {
 }
 
 #[test]
-fn two_hosts_of_one_source_that_follow_the_loop_leave_nothing_behind_and_lose_nothing() {
+fn two_concurrent_handlers_of_one_source_lose_nothing() {
     under_all_schedules(SCHEDULES, || {
         let machine = Machine::active(3);
         let taken = Arc::new(Mutex::new(0));
@@ -213,7 +213,7 @@ fn of_two_that_activate_one_succeeds_and_notify_never_hangs() {
 }
 
 #[test]
-fn page_requests_are_answered_while_a_refused_command_is_repaired() {
+fn page_requests_are_answered_during_a_command_error_repair() {
     under_all_schedules(SCHEDULES, || {
         let machine = Machine::active(3);
         for group in 1..=4 {

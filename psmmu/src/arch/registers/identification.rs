@@ -184,7 +184,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_feature_of_idr0_is_the_bits_that_the_architecture_gives_it() {
+    fn idr0_features_are_at_the_bits_of_the_architecture() {
         // IHI 0070, 6.3.1. Each alone, and all but it.
         type Feature = fn(Idr0) -> bool;
         let of_one_bit: [(u32, Feature); 10] = [

@@ -29,7 +29,7 @@ fn run(machine: &Machine, command: [u64; 3]) -> u64 {
 }
 
 #[test]
-fn linux_leads_several_lives_in_one_boot() {
+fn linux_activates_and_deactivates_repeatedly_in_one_boot() {
     let machine = started();
     for _ in 0..5 {
         for command in life(PSMMU) {
@@ -40,7 +40,7 @@ fn linux_leads_several_lives_in_one_boot() {
 }
 
 #[test]
-fn linux_takes_a_table_that_exists_for_somebody_elses() {
+fn linux_takes_an_existing_table_for_a_foreign_one() {
     let machine = started();
     let [activate, create, ..] = life(PSMMU);
     assert_eq!(run(&machine, activate), x0::SUCCESS);
@@ -49,7 +49,7 @@ fn linux_takes_a_table_that_exists_for_somebody_elses() {
 }
 
 #[test]
-fn tf_a_tests_leads_several_lives_in_one_boot() {
+fn tf_a_tests_repeats_its_cycles_in_one_boot() {
     let machine = started();
     let mut client = tftf::Client::new(&machine, 1);
     for _ in 0..5 {
@@ -114,7 +114,7 @@ fn take_turns(first: u32, second: u32) {
 }
 
 #[test]
-fn both_lead_their_lives_at_the_same_time_and_never_get_the_others_operation() {
+fn two_clients_interleave_without_mixing_operations() {
     for (first, second) in [(1, 1), (1, 2), (2, 1), (3, 2), (1, 5), (5, 1)] {
         take_turns(first, second);
     }

@@ -42,7 +42,7 @@ fn what_is_not_delegated_is_refused_and_not_touched() {
 }
 
 #[test]
-fn what_the_operation_has_already_is_refused_and_comes_back_once() {
+fn memory_donated_twice_is_refused_and_reclaimed_once() {
     let (machine, handle) = asking();
     let (x0, request, stream_table) = machine.give(handle, 0x1_0008);
     assert_eq!((x0, request), (x0::DONATE, ONE_GRANULE));
@@ -73,7 +73,7 @@ fn what_another_psmmu_or_operation_uses_is_refused() {
 }
 
 #[test]
-fn what_is_the_rmms_or_no_memory_or_beyond_all_memory_is_refused() {
+fn a_donation_of_rmm_memory_or_of_no_memory_is_refused() {
     for address in [RMM, NO_MEMORY, 0, 1 << 40, 0x000F_FFFF_FFFF_E000, HOST_PAGE] {
         let (machine, handle) = asking();
         assert_eq!(machine.donate(handle, &[entry(address, 2)]), REFUSED, "{address:#x}");
@@ -82,7 +82,7 @@ fn what_is_the_rmms_or_no_memory_or_beyond_all_memory_is_refused() {
 }
 
 #[test]
-fn a_region_that_is_misaligned_too_small_or_too_large_is_refused() {
+fn a_misaligned_or_wrongly_sized_donation_is_refused() {
     for (offset, granules) in [(0x1000, 2), (0, 1), (0, 3), (0, 4), (0, 1023), (0x2000, 1)] {
         let (machine, handle) = asking();
         let address = machine.lend(4);
@@ -94,7 +94,7 @@ fn a_region_that_is_misaligned_too_small_or_too_large_is_refused() {
 }
 
 #[test]
-fn two_entries_are_refused_even_if_they_make_the_region_together() {
+fn two_entries_are_refused_even_if_they_are_contiguous() {
     let (machine, handle) = asking();
     let address = machine.lend(2);
     let halves = [entry(address, 1), entry(address + 0x1000, 1)];
@@ -161,7 +161,7 @@ fn a_list_that_is_misaligned_or_not_the_hosts_is_refused() {
 }
 
 #[test]
-fn a_list_page_that_is_delegated_between_two_donations_is_no_list_any_more() {
+fn a_list_page_delegated_between_donations_is_refused() {
     let (machine, handle) = asking();
     let (_, request, _) = machine.give(handle, 0x1_0008);
     let address = machine.lend(1);
@@ -175,7 +175,7 @@ fn a_list_page_that_is_delegated_between_two_donations_is_no_list_any_more() {
 }
 
 #[test]
-fn the_list_page_itself_can_be_donated_and_is_then_no_list_any_more() {
+fn a_list_page_can_be_donated_and_is_refused_afterwards() {
     let (machine, _) = asking();
     let [handle] = machine.handles()[..] else { panic!("one operation") };
     let _ = machine.give(handle, 0x1_0008);
@@ -200,7 +200,7 @@ fn a_list_ends_with_its_page_whatever_its_length() {
 }
 
 #[test]
-fn donated_memory_is_the_rmms_until_it_comes_back_and_comes_back_wiped() {
+fn donated_memory_is_exclusive_until_reclaimed_and_wiped() {
     let (machine, handle) = asking();
     let (_, _, table) = machine.give(handle, 0x1_0008);
     for granule in [table, table + 0x1000] {
@@ -215,7 +215,7 @@ fn donated_memory_is_the_rmms_until_it_comes_back_and_comes_back_wiped() {
 }
 
 #[test]
-fn a_donation_that_nobody_asked_for_changes_nothing() {
+fn a_donation_that_was_not_requested_changes_nothing() {
     let machine = active();
     let address = machine.lend(1);
     let offered = [entry(address, 1)];

@@ -49,7 +49,7 @@ fn a_granule_goes_only_once_and_comes_back_only_once() {
 }
 
 #[test]
-fn ranges_that_are_empty_misaligned_or_upside_down_change_nothing() {
+fn empty_misaligned_or_inverted_ranges_change_nothing() {
     let machine = started();
     for (base, top) in [
         (A, A),
@@ -99,7 +99,7 @@ fn a_call_does_a_batch_and_says_how_far_it_came() {
 }
 
 #[test]
-fn a_call_ends_behind_the_granule_at_which_an_interrupt_is_pending() {
+fn a_pending_interrupt_ends_the_call_behind_its_granule() {
     let machine = started();
     let top = A + BATCH * 0x1000;
     for function in [fid::RANGE_DELEGATE, fid::RANGE_UNDELEGATE] {
@@ -240,7 +240,7 @@ fn tracking_says_which_memory_is_tracked_and_how_far() {
 }
 
 #[test]
-fn the_granule_protection_tables_of_all_addresses_are_the_platforms() {
+fn gpt_info_gives_every_address_to_the_platform() {
     let machine = started();
     let info = |base, top| machine.ask(fid::GPT_INFO, [base, top, 0x3333]);
     // The platform's are 1. The protected space ends at 2^48.

@@ -27,7 +27,7 @@ fn the_first_handle_of_a_boot_is_zero_and_none_comes_again() {
 }
 
 #[test]
-fn a_handle_that_is_none_or_is_over_is_refused_and_no_operation_is_touched() {
+fn an_invalid_or_completed_handle_changes_no_operation() {
     let machine = started();
     assert_eq!(ALL.map(|function| machine.status(function, [0, RAW_LIST, 1])), [x0::INPUT; 4]);
     let (stale, _) = machine.begin_activate();
@@ -56,7 +56,7 @@ fn the_arguments_of_continue_may_be_swapped() {
 }
 
 #[test]
-fn swapped_arguments_never_mean_the_operation_whose_handle_is_zero() {
+fn swapped_arguments_never_select_handle_zero() {
     let machine = two();
     let (first, request) = machine.begin_activate();
     assert_eq!(first, 0);
@@ -84,7 +84,7 @@ fn two() -> Machine {
 }
 
 #[test]
-fn an_operation_of_one_is_not_gone_on_with_by_what_another_wants() {
+fn an_operation_cannot_be_continued_with_anothers_call() {
     let machine = active();
     let (giving, _) = {
         assert_eq!(create(&machine, 0), x0::SUCCESS);
@@ -148,7 +148,7 @@ fn what_does_not_ask_for_memory_cannot_be_cancelled_and_goes_on() {
 }
 
 #[test]
-fn a_host_that_has_no_memory_stops_what_asks_for_it_and_gets_back_what_it_gave() {
+fn a_host_without_memory_cancels_and_reclaims_its_donations() {
     const STOP: u64 = 1;
     let machine = started();
     let stop = |handle| machine.ask(fid::OP_CONTINUE, [handle, STOP, 9]);

@@ -43,7 +43,7 @@ fn alone<T>(machine: &Machine, index: usize, action: impl FnOnce() -> T) -> T {
 }
 
 #[test]
-fn each_lives_its_life_and_no_other_is_touched() {
+fn each_psmmu_runs_its_own_cycle_and_affects_no_other() {
     let machine = machine();
     for index in 0..COUNT {
         alone(&machine, index, || run(&machine, fid::PSMMU_ACTIVATE, index, HOST_PAGE));
@@ -59,7 +59,7 @@ fn each_lives_its_life_and_no_other_is_touched() {
 }
 
 #[test]
-fn names_between_and_beyond_are_nobodys() {
+fn addresses_between_and_beyond_the_psmmus_are_refused() {
     let machine = active();
     for index in 0..=COUNT {
         for other in [name(index) + 1, name(index) + 0x1_0000, name(index) | 1 << 40, name(COUNT)] {
@@ -83,7 +83,7 @@ fn a_flood_on_one_costs_the_others_nothing() {
 }
 
 #[test]
-fn one_that_is_gone_or_deaf_costs_the_others_nothing() {
+fn an_absent_or_unresponsive_psmmu_costs_the_others_nothing() {
     let machine = active();
     machine.device_of(3).set_gone(true);
     machine.device_of(4).set_not_responding(true);

@@ -55,7 +55,7 @@ fn each_source_gets_its_own_msi_to_the_hosts_world() {
 }
 
 #[test]
-fn without_page_requests_their_msi_is_neither_looked_at_nor_programmed() {
+fn without_pri_the_priq_msi_is_neither_checked_nor_programmed() {
     let machine = machine(None);
     for priq in [0, 3, 1 << 60] {
         let priq = MsiMessage { address: priq, data: !0 };
@@ -79,7 +79,7 @@ fn a_host_that_gives_no_msis_polls() {
 }
 
 #[test]
-fn a_msi_that_is_no_write_of_32_bits_to_an_aligned_address_is_refused() {
+fn an_msi_with_a_misaligned_address_or_wide_data_is_refused() {
     let bad = [
         MsiMessage { address: 0, data: 1 },
         MsiMessage { address: DOORBELL + 1, data: 1 },
@@ -118,7 +118,7 @@ fn msis_are_refused_where_device_or_platform_have_none() {
 }
 
 #[test]
-fn a_life_without_msis_leaves_none_of_the_life_before() {
+fn an_activation_without_msis_clears_those_before_it() {
     let machine = machine(None);
     machine.write_params(PsmmuParamsFlags::MSI, &[msi(1), msi(2)]);
     assert_eq!(activate(&machine), x0::SUCCESS);

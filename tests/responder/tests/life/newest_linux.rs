@@ -172,7 +172,7 @@ fn expected(trouble: TraceEvent, holds: u32) -> End {
 }
 
 #[test]
-fn memory_that_fails_at_each_allocation_comes_back_and_blocks_nothing() {
+fn allocation_failure_at_each_step_leaks_and_blocks_nothing() {
     let machine = machine();
     let flags = machine.flags();
     let mut kernel = Kernel::new(&machine);

@@ -111,7 +111,7 @@ fn what_is_not_reclaimed_yet_cannot_be_undelegated_or_donated() {
 }
 
 #[test]
-fn what_is_reclaimed_can_be_donated_again_without_a_detour_through_the_host() {
+fn reclaimed_memory_can_be_donated_again_directly() {
     let (machine, handle) = giving();
     let (x0, entries) = reclaim(&machine, handle, RAW_LIST, 512);
     assert_eq!((x0, entries), (x0::CONTINUE, 3));
@@ -142,7 +142,7 @@ fn nothing_is_reclaimed_from_an_operation_that_does_not_give() {
 }
 
 #[test]
-fn the_psmmu_cannot_be_activated_while_its_memory_is_on_the_way_back() {
+fn activation_is_refused_while_memory_is_being_reclaimed() {
     let (machine, handle) = giving();
     let refused = |what: &str| {
         let status = machine.status(fid::PSMMU_ACTIVATE, [responder_tests::PSMMU, 0x8000_0000, 0]);

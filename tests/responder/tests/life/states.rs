@@ -75,7 +75,7 @@ fn commands_of_devices_say_so_when_there_are_none() {
 }
 
 #[test]
-fn only_an_inactive_psmmu_is_activated_and_only_an_active_one_deactivated() {
+fn activation_needs_inactive_and_deactivation_active() {
     let machine = started();
     let activate = || machine.status(fid::PSMMU_ACTIVATE, [PSMMU, HOST_PAGE, 0]);
     let stop = || machine.status(fid::PSMMU_DEACTIVATE, [PSMMU, 0, 0]);
@@ -136,7 +136,7 @@ fn events_are_reported_only_while_active_and_info_always() {
 }
 
 #[test]
-fn parameters_are_taken_when_the_activation_begins_and_not_looked_at_again() {
+fn activation_parameters_are_read_once_at_the_beginning() {
     let machine = started();
     let (handle, _) = machine.begin_activate();
     machine.host.fill(HOST_PAGE, !0);
@@ -168,7 +168,7 @@ fn parameters_that_the_psmmu_cannot_serve_are_refused() {
 }
 
 #[test]
-fn an_rmm_with_everything_active_answers_what_is_unknown_with_all_ones() {
+fn unknown_functions_return_all_ones_while_active() {
     let machine = active();
     for function in [0xC400_0151, 0xC400_01E3, 0xC400_0210, 0xC400_0212, 0x8400_01D7, 0] {
         assert_eq!(machine.status(function, [PSMMU, HOST_PAGE, 1]), x0::UNKNOWN, "{function:#x}");

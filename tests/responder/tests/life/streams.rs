@@ -64,7 +64,7 @@ fn outcome(machine: &Machine) -> Outcome {
 }
 
 #[test]
-fn a_stream_is_led_from_rest_to_rest_and_translates_in_between_alone() {
+fn a_stream_translates_only_between_enable_and_disable() {
     let machine = with_table();
     for _ in 0..2 {
         for (next, commands, expected) in [
@@ -88,7 +88,7 @@ fn a_stream_is_led_from_rest_to_rest_and_translates_in_between_alone() {
 }
 
 #[test]
-fn a_step_that_does_not_begin_where_the_stream_is_changes_nothing() {
+fn a_stream_step_in_the_wrong_state_changes_nothing() {
     for (before, wrong) in [
         (&[][..], &[Enable, Disable, Release][..]),
         (&[Configure], &[Configure]),
@@ -121,7 +121,7 @@ fn streams_of_one_table_are_led_apart() {
 }
 
 #[test]
-fn a_table_with_a_configured_stream_is_in_use_until_the_last_is_released() {
+fn a_table_is_in_use_until_its_last_stream_is_released() {
     let machine = with_table();
     let in_use = || machine.status(fid::ST_L2_DESTROY, [PSMMU, TABLE, 0]);
     assert_eq!(step_of(&machine, 127, Configure), Ok(()));
@@ -301,7 +301,7 @@ fn a_step_that_the_device_refuses_can_be_tried_again() {
 }
 
 #[test]
-fn a_device_that_takes_no_commands_fails_and_its_streams_with_it() {
+fn a_stuck_command_queue_fails_the_psmmu_and_its_streams() {
     for next in [Enable, Disable, Release] {
         let machine = with_table();
         assert_eq!(step(&machine, Configure), Ok(()));
@@ -316,7 +316,7 @@ fn a_device_that_takes_no_commands_fails_and_its_streams_with_it() {
 }
 
 #[test]
-fn streams_of_a_psmmu_that_has_failed_are_released_once_the_device_is_off() {
+fn streams_of_a_failed_psmmu_are_released_once_it_is_off() {
     for before in [&[Configure][..], &[Configure, Enable]] {
         let machine = with_table();
         before.iter().for_each(|&next| assert_eq!(step(&machine, next), Ok(())));
@@ -342,7 +342,7 @@ fn streams_of_a_psmmu_that_has_failed_are_released_once_the_device_is_off() {
 }
 
 #[test]
-fn streams_may_translate_at_rest_where_the_platform_says_so() {
+fn unassigned_streams_may_bypass_where_the_platform_allows() {
     let machine = active();
     let own = Stage2 { vmid: 1, ..STAGE_2 };
     machine.world.set_default_ste(STREAM, StreamTableEntry::stage_2(own));

@@ -15,7 +15,7 @@ fn outcome(machine: &Machine, stream: u32) -> Outcome {
 }
 
 #[test]
-fn a_stream_aborts_in_silence_from_the_moment_it_has_a_table_and_is_unknown_without() {
+fn a_stream_with_a_table_aborts_and_without_one_is_bad() {
     let machine = active();
     let unknown = |stream| Outcome::Recorded(Record::bad_stream_id(stream).read());
     let is_unknown = |stream| match outcome(&machine, stream) {
@@ -118,7 +118,7 @@ fn a_psmmu_with_tables_is_not_deactivated() {
 }
 
 #[test]
-fn a_table_that_the_device_refuses_is_given_back_and_can_be_made_again() {
+fn a_table_refused_by_the_device_is_returned_and_can_be_retried() {
     let machine = active();
     let (handle, request) = machine.begin_create(0);
     machine.give(handle, request);
@@ -181,7 +181,7 @@ impl TableMemory for Closed {
 }
 
 #[test]
-fn a_table_that_cannot_be_opened_is_an_error_and_changes_nothing() {
+fn a_table_that_cannot_be_mapped_changes_nothing() {
     const STAGE_2: Stage2 = Stage2 { table: 0x8020_0000, vmid: 1, t0sz: 25, sl0: 1, ps: 2 };
     let machine = active();
     assert_eq!(create(&machine, 64), x0::SUCCESS);

@@ -75,7 +75,7 @@ fn check_kept(machine: &Machine) {
 }
 
 #[test]
-fn an_activation_keeps_its_memory_exactly_as_long_as_the_device_may_use_it() {
+fn activation_memory_is_held_while_the_device_may_use_it() {
     at_each_access(
         |machine| {
             let (handle, mut request) = machine.begin_activate();
@@ -104,7 +104,7 @@ fn an_activation_keeps_its_memory_exactly_as_long_as_the_device_may_use_it() {
 }
 
 #[test]
-fn a_deactivation_that_the_device_does_not_hear_keeps_all_and_can_be_tried_again() {
+fn a_deactivation_that_times_out_keeps_all_and_can_be_retried() {
     at_each_access(
         activate,
         |machine, _| {
@@ -124,7 +124,7 @@ fn a_deactivation_that_the_device_does_not_hear_keeps_all_and_can_be_tried_again
 }
 
 #[test]
-fn a_table_that_the_device_may_know_is_kept_until_it_has_forgotten_it() {
+fn a_table_is_held_until_the_device_has_invalidated_it() {
     at_each_access(
         |machine| {
             assert_eq!(activate(machine), x0::SUCCESS);
@@ -178,7 +178,7 @@ fn a_table_that_the_device_has_not_forgotten_stays() {
 }
 
 #[test]
-fn a_device_that_stays_deaf_keeps_its_memory_however_often_the_host_tries() {
+fn an_unresponsive_device_keeps_its_memory_on_every_retry() {
     let machine = active();
     assert_eq!(create(&machine, 64), x0::SUCCESS);
     machine.device().set_not_responding(true);
@@ -200,7 +200,7 @@ fn a_device_that_stays_deaf_keeps_its_memory_however_often_the_host_tries() {
 }
 
 #[test]
-fn a_psmmu_that_failed_before_it_ran_is_deactivated_without_memory_and_lives_again() {
+fn a_failed_activation_is_deactivated_and_activated_again() {
     let machine = started();
     let (handle, _) = machine.begin_activate();
     // It is gone before it was seen at rest, so it never gets to know the memory.
@@ -215,7 +215,7 @@ fn a_psmmu_that_failed_before_it_ran_is_deactivated_without_memory_and_lives_aga
 }
 
 #[test]
-fn a_psmmu_that_failed_before_it_ran_reports_nothing_of_the_life_before() {
+fn a_failed_activation_reports_nothing_of_the_cycle_before() {
     let machine = active();
     machine.device().raise(1 << 5);
     assert_ne!(machine.notify(1), [0; 6]);
@@ -228,7 +228,7 @@ fn a_psmmu_that_failed_before_it_ran_reports_nothing_of_the_life_before() {
 }
 
 #[test]
-fn a_device_that_is_gone_keeps_all_and_gives_it_back_when_it_returns() {
+fn memory_of_an_absent_device_is_held_until_it_returns() {
     let machine = active();
     assert_eq!(create(&machine, 0), x0::SUCCESS);
     machine.device().set_gone(true);

@@ -63,13 +63,13 @@ fn run_lifecycles(options: Options, msis: &[MsiMessage]) {
 }
 
 #[test]
-fn a_hundred_lives_with_wires_lose_nothing() {
+fn a_hundred_cycles_with_wired_interrupts_lose_nothing() {
     run_lifecycles(Options::default(), &[]);
     run_lifecycles(Options { pri_queue: Some(5), ..Options::default() }, &[]);
 }
 
 #[test]
-fn a_hundred_lives_with_msis_lose_nothing() {
+fn a_hundred_cycles_with_msis_lose_nothing() {
     let msis = [1, 2, 3].map(|data| MsiMessage { address: DOORBELL, data });
     let options =
         Options { delivery: Delivery::Msi, msis: true, event_queue: 9, ..Options::default() };
@@ -78,7 +78,7 @@ fn a_hundred_lives_with_msis_lose_nothing() {
 }
 
 #[test]
-fn a_hundred_lives_of_a_host_that_polls_lose_nothing() {
+fn a_hundred_cycles_of_a_polling_host_lose_nothing() {
     run_lifecycles(Options { delivery: Delivery::Disabled, ..Options::default() }, &[]);
 }
 
@@ -136,7 +136,7 @@ fn a_device_that_has_less_is_given_less() {
 }
 
 #[test]
-fn a_device_that_lacks_what_is_needed_is_refused_and_stays_inactive() {
+fn a_device_without_a_needed_feature_stays_inactive() {
     const COHACC: u32 = 1 << 4;
     const ST_LEVEL: u32 = 3 << 27;
     const PRESET: u32 = 3 << 29;
@@ -170,7 +170,7 @@ fn a_device_that_lacks_what_is_needed_is_refused_and_stays_inactive() {
 }
 
 #[test]
-fn a_life_of_the_host_driver_loses_nothing() {
+fn an_activation_cycle_of_the_host_driver_loses_nothing() {
     let machine = started();
     for _ in 0..10 {
         machine.write_params(PsmmuParamsFlags::empty(), &[]);
@@ -183,7 +183,7 @@ fn a_life_of_the_host_driver_loses_nothing() {
 }
 
 #[test]
-fn events_that_nobody_consumed_are_dropped_and_counted_and_not_reported_in_the_next_life() {
+fn unconsumed_events_are_counted_and_not_in_the_next_cycle() {
     let machine =
         started_with(Options { event_queue: 6, pri_queue: Some(4), ..Options::default() });
     assert_eq!(activate(&machine), x0::SUCCESS);

@@ -26,7 +26,7 @@ fn a_synchronous_abort_leaves_prod_and_older_records_alone() {
 }
 
 #[test]
-fn a_synchronous_abort_of_an_empty_queue_gives_only_the_interrupt_of_the_error() {
+fn a_synchronous_abort_of_an_empty_queue_interrupts_only_gerror() {
     let rig = Rig::up();
     rig.device().abort_next_write(Output::Events);
     rig.fault(0x1000);
@@ -80,7 +80,7 @@ fn an_asynchronous_abort_shows_a_record_that_was_never_written() {
 }
 
 #[test]
-fn an_abort_that_nobody_reports_shows_a_record_that_was_never_written() {
+fn an_unreported_abort_exposes_a_record_never_written() {
     let rig = Rig::up();
     rig.device().set_write_aborts(WriteAborts::Unreported);
     rig.events.abort_accesses(true);

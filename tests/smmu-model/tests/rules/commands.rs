@@ -287,7 +287,7 @@ fn prod_is_moved_back_only_while_the_queue_stands_still() {
 }
 
 #[test]
-fn a_command_without_a_barrier_is_reported_and_the_device_sees_old_memory() {
+fn a_command_without_a_barrier_is_a_violation_on_old_memory() {
     let rig = Rig::up();
     let first = start(&rig);
     let violations = rig.violations(|rig| {
@@ -300,7 +300,7 @@ fn a_command_without_a_barrier_is_reported_and_the_device_sees_old_memory() {
 }
 
 #[test]
-fn a_deaf_device_processes_nothing() {
+fn an_unresponsive_device_processes_nothing() {
     let rig = Rig::up();
     let first = start(&rig);
     rig.device().set_not_responding(true);

@@ -12,7 +12,7 @@ const CMDQEN: u32 = Enable::Cmdq.bits();
 const ATSCHK: u32 = 1 << 4;
 
 #[test]
-fn an_acknowledge_comes_with_its_step_and_each_field_has_its_own() {
+fn each_field_is_acknowledged_by_its_own_step() {
     let rig = Rig::new();
     rig.program();
     rig.device().set_eager(false);
@@ -255,7 +255,7 @@ fn a_queue_is_not_enabled_with_more_in_it_than_it_has() {
 }
 
 #[test]
-fn reset_leaves_zero_where_zero_is_promised_and_anything_elsewhere() {
+fn reset_clears_what_resets_to_zero_and_scrambles_the_rest() {
     use Register as R;
 
     let values = |seed| {
@@ -295,7 +295,7 @@ fn reset_leaves_zero_where_zero_is_promised_and_anything_elsewhere() {
 }
 
 #[test]
-fn a_deaf_device_acknowledges_nothing() {
+fn an_unresponsive_device_acknowledges_nothing() {
     let rig = Rig::new();
     rig.program();
     rig.device().set_not_responding(true);

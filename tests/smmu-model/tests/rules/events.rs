@@ -35,7 +35,7 @@ fn records_come_in_order_through_all_sizes_and_wraps() {
 }
 
 #[test]
-fn a_full_queue_of_any_size_holds_its_entries_and_loses_the_next() {
+fn a_full_queue_of_any_size_overflows_at_the_next_record() {
     for log2 in 0..=19 {
         let rig = Rig::with_event_queue(log2);
         let entries = 1u32 << log2;
@@ -91,7 +91,7 @@ fn a_disabled_queue_loses_records_without_a_sign() {
 }
 
 #[test]
-fn disabling_shows_what_is_committed_and_drops_the_rest_at_the_acknowledge() {
+fn disabling_commits_begun_records_and_drops_the_rest() {
     let rig = Rig::up();
     rig.device().set_eager(false);
     rig.device().set_split(true);
@@ -111,7 +111,7 @@ fn disabling_shows_what_is_committed_and_drops_the_rest_at_the_acknowledge() {
 }
 
 #[test]
-fn a_record_is_written_before_prod_shows_it_and_the_interrupt_comes_last() {
+fn a_record_is_written_before_prod_and_prod_before_the_irq() {
     let rig = Rig::up();
     rig.device().set_eager(false);
     rig.device().set_split(true);

@@ -50,7 +50,7 @@ fn reserved_bits_are_not_toggled() {
 }
 
 #[test]
-fn reserved_bits_that_a_test_raises_are_still_not_to_be_acknowledged() {
+fn acknowledging_raised_reserved_bits_is_a_violation() {
     let rig = Rig::up();
     rig.device().raise(1 << 8 | EVENTQ_ABT_ERR);
     let gerror = rig.read32(Register::Gerror);

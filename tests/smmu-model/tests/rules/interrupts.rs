@@ -140,7 +140,7 @@ fn address_zero_sends_no_msi() {
 }
 
 #[test]
-fn a_device_without_wires_sends_only_msis() {
+fn a_device_without_wired_interrupts_sends_only_msis() {
     let config = Config { has_wired_irqs: false, ..Config::default() };
     let rig = Rig::with(config, Sizes { commands: 4, events: 2, pages: 2 });
     rig.bring_up();
@@ -164,7 +164,7 @@ fn the_ns_bit_chooses_the_address_space() {
 }
 
 #[test]
-fn an_aborted_msi_raises_the_error_of_its_source_and_leaves_the_queue_alone() {
+fn an_aborted_msi_raises_its_error_and_leaves_the_queue_intact() {
     let rig = with_msi(Register::EventqIrqCfg0, NOWHERE);
     rig.fault(0x1000);
     assert_eq!(rig.read32(Register::Gerror), MSI_EVENTQ_ABT_ERR);

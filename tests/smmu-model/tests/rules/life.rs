@@ -88,7 +88,7 @@ fn regions_of_the_same_content_make_equal_devices() {
 }
 
 #[test]
-fn everything_is_taken_back_from_a_device_at_rest() {
+fn all_memory_is_reclaimed_from_a_disabled_device() {
     let (rig, level_1, level_2) = Rig::linked();
     let _ = rig.touch(5);
     rig.quiesce();
@@ -121,7 +121,7 @@ fn a_device_that_never_acknowledges_keeps_its_memory() {
 }
 
 #[test]
-fn a_level_2_table_is_taken_back_when_it_is_unlinked_and_forgotten() {
+fn a_level_2_table_is_reclaimed_once_unlinked_and_invalidated() {
     let taken = |unlink: bool, commands: &[Command]| {
         let (rig, level_1, level_2) = Rig::linked();
         let _ = rig.touch(5);
@@ -172,7 +172,7 @@ fn descriptors_without_a_table_keep_no_memory() {
 }
 
 #[test]
-fn what_is_cached_of_lost_memory_goes_before_translation_is_on_again() {
+fn stale_configuration_is_invalidated_before_smmuen() {
     let enabled = |commands: &[Command]| {
         let (rig, level_1, level_2) = Rig::linked();
         let _ = rig.touch(5);

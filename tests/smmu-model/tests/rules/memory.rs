@@ -162,7 +162,7 @@ fn both_kinds_of_hiding_can_be_switched_off() {
 }
 
 #[test]
-fn a_cpu_sees_its_own_stores_and_the_device_sees_them_behind_a_barrier() {
+fn stores_reach_the_device_only_behind_a_barrier() {
     let rig = Rig::new();
     rig.events.store(1, 7);
     assert_eq!((rig.events.load(1), rig.device().load(EVENTS + 8)), (7, Some(0)));

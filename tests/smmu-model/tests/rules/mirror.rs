@@ -106,7 +106,7 @@ fn shared_memory_that_was_taken_back_is_no_more_the_devices() {
 }
 
 #[test]
-fn steps_and_looks_leave_nothing_locked() {
+fn steps_and_reads_leave_nothing_locked() {
     let smmu = Smmu::new(Config::default());
     let peek = |register| smmu.with(|device| device.peek(register));
     assert_eq!(peek(Register::Cr0), peek(Register::Cr0Ack));

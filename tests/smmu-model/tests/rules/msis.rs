@@ -133,7 +133,7 @@ fn the_wire_alone_reports_where_no_address_is() {
 }
 
 #[test]
-fn registers_of_a_msi_are_guarded_by_the_interrupt_of_their_own_source() {
+fn msi_registers_are_guarded_by_their_own_interrupt_enable() {
     for (source, registers, ..) in CASES {
         let rig = sending(registers, DOORBELL);
         for (register, value) in registers.into_iter().zip([DOORBELL + 4, 1, 2]) {

@@ -80,7 +80,7 @@ fn an_overflow_stops_the_queue_until_it_is_acknowledged() {
 }
 
 #[test]
-fn requests_that_are_not_last_and_stop_markers_vanish_in_an_overflow() {
+fn non_last_requests_and_stop_markers_vanish_in_an_overflow() {
     let rig = Rig::up();
     overflow(&rig);
     let _ = rig.device().take_answers();
@@ -123,7 +123,7 @@ fn requests_fail_while_the_queue_has_no_effect() {
 }
 
 #[test]
-fn priq_is_guarded_by_the_written_bit_even_while_it_has_no_effect() {
+fn priq_is_guarded_by_the_written_enable_even_without_effect() {
     let rig = Rig::up();
     rig.write(Register::Cr0, 0xEu32);
     assert_eq!(rig.read32(Register::Cr0Ack) & 2, 2);

@@ -16,7 +16,7 @@ fn inputs(records: &[Record]) -> Vec<u64> {
 }
 
 #[test]
-fn records_that_are_written_are_visible_when_the_queue_is_off_and_others_are_gone() {
+fn only_written_records_are_visible_once_the_queue_is_off() {
     let rig = Rig::up();
     rig.device().set_eager(false);
     rig.device().set_split(true);

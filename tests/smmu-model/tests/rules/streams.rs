@@ -33,7 +33,7 @@ fn stage_1(substream_bits: u64, without: u64) -> [u64; 8] {
 }
 
 #[test]
-fn an_invalid_entry_gives_c_bad_ste_and_an_aborting_one_gives_nothing() {
+fn an_invalid_ste_gives_c_bad_ste_and_an_aborting_one_nothing() {
     let rig = entry([0; 8]);
     assert_eq!(read(&rig, 8), Outcome::Recorded(Record::bad_ste(8)));
     assert_eq!(rig.device().queued_records(), [Record::bad_ste(8)]);
@@ -113,7 +113,7 @@ fn a_table_that_cannot_be_read_gives_f_ste_fetch() {
 }
 
 #[test]
-fn while_translation_is_off_everything_is_aborted_in_silence_but_ats() {
+fn with_smmuen_clear_all_but_ats_is_aborted_silently() {
     let rig = Rig::up();
     rig.write(Register::Cr0, 0xEu32);
     assert_eq!(read(&rig, 8), Outcome::Aborted);
@@ -269,7 +269,7 @@ fn entries_are_cached_until_an_invalidation_is_synchronized() {
 }
 
 #[test]
-fn a_level_1_descriptor_is_cached_beyond_an_invalidation_of_leaves() {
+fn a_level_1_descriptor_stays_cached_after_a_leaf_invalidation() {
     let rig = two_level(6, 0);
     assert!(is_bad_stream(&rig, 0));
     rig.device().store(0x9000_0000, LEVEL_2 | 7);
@@ -294,7 +294,7 @@ fn an_invalid_entry_is_cached_too() {
 }
 
 #[test]
-fn a_sync_behind_an_invalidation_waits_for_the_records_of_what_it_terminates() {
+fn a_sync_waits_for_records_of_terminated_transactions() {
     let rig = Rig::up();
     rig.device().set_eager(false);
     for stream in [8, 9] {

@@ -93,7 +93,7 @@ fn translations_go_with_an_invalidation_of_all_that_and_a_sync() {
 }
 
 #[test]
-fn a_stage_2_table_is_taken_back_when_nobody_walks_it() {
+fn a_stage_2_table_is_reclaimed_once_no_stream_uses_it() {
     let taken = |disabled: bool, commands: &[Command]| {
         let (rig, level_2, table) = translated();
         let _ = rig.device().translate(5, 0x1000);
@@ -137,7 +137,7 @@ fn a_table_that_an_aborting_entry_points_at_goes_at_any_time() {
 }
 
 #[test]
-fn translations_of_lost_tables_go_before_translation_is_on_again() {
+fn stale_translations_are_invalidated_before_smmuen() {
     let enabled = |commands: &[Command]| {
         let (rig, level_2, table) = translated();
         let _ = rig.device().translate(5, 0x1000);

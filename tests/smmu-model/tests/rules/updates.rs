@@ -188,7 +188,7 @@ fn a_table_is_linked_when_its_entries_are_visible() {
 }
 
 #[test]
-fn entries_of_a_table_that_is_not_linked_are_written_in_any_order() {
+fn entries_of_an_unlinked_table_are_written_in_any_order() {
     let (rig, level_1, level_2) = Rig::linked();
     let other = rig.smmu.memory().region(LEVEL_2 + 0x1000, 8 << 6);
     other.fill(u64::MAX);
@@ -231,7 +231,7 @@ fn a_table_with_entries_that_may_be_cached_is_not_taken_back() {
 }
 
 #[test]
-fn a_descriptor_is_in_use_until_one_of_its_streams_is_dropped_with_it() {
+fn a_descriptor_is_in_use_until_invalidated_with_a_stream() {
     let relinked = |commands: &[Command]| {
         let (rig, level_1, _level_2) = Rig::linked();
         let _ = rig.touch(5);
@@ -279,7 +279,7 @@ fn words_behind_the_level_1_table_link_nothing() {
 }
 
 #[test]
-fn translation_is_not_enabled_with_a_level_2_table_that_is_not_visible() {
+fn smmuen_with_a_level_2_table_not_yet_visible_is_a_violation() {
     let (rig, _, level_2) = Rig::linked();
     rig.write(Register::Cr0, 0xEu32);
     level_2.store(8 * 5 + 1, 1 << 19);
