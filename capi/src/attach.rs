@@ -102,6 +102,7 @@ pub unsafe extern "C" fn lpsmmu_command_repaired(set: *const Set, psmmu_ptr: u64
 /// # Safety
 /// 1. `set` is null or one that `lpsmmu_init` gave.
 /// 2. `commands` is null or `count` of them can be read.
+/// 3. None of them has the SMMU write memory that is not the embedder's for that.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn lpsmmu_run_commands(
     set: *const Set,
@@ -121,7 +122,9 @@ pub unsafe extern "C" fn lpsmmu_run_commands(
             }
             // SAFETY: 2.
             let words = unsafe { set::read(commands.wrapping_add(index)) };
-            *command = Command::new(words.ok_or(Error::Inval)?.words);
+            let words = words.ok_or(Error::Inval)?.words;
+            // SAFETY: 3.
+            *command = unsafe { Command::new(words) };
         }
         unit.psmmu.run_commands(&set.callbacks, own).map_err(Error::from)
     };

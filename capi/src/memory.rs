@@ -16,7 +16,7 @@ const MAX_BYTES: u64 = 32 << MAX_LOG2;
 const MAX_LOG2: u64 = 19;
 
 /// Realm memory that an SMMU and the CPUs share.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 pub struct Shared {
     words: NonNull<AtomicU64>,
     count: usize,
@@ -37,8 +37,9 @@ impl Shared {
     /// # Safety
     /// Unless `va` is null:
     /// 1. `bytes` bytes from there on are mapped, readable and writable, as normal memory of the Realm
-    ///    world, as long as the value or a copy of it is used.
-    /// 2. Only an SMMU and this library read or write them meanwhile.
+    ///    world, as long as the value is used.
+    /// 2. Nothing but an SMMU and this library reads or writes them meanwhile, nor is another value made for any
+    ///    of them; should an SMMU still have them when the value is dropped, also after that.
     /// 3. They lie at PA `pa`.
     pub unsafe fn new(va: *mut c_void, pa: u64, bytes: u64) -> Result<Option<Self>, Error> {
         let Some(words) = NonNull::new(va.cast::<AtomicU64>()) else {
@@ -78,14 +79,16 @@ impl Shared {
         unsafe { Self::new(piece.va, piece.pa, piece.bytes) }
     }
 
+    /// Returns the VA.
+    #[must_use]
+    pub const fn va(&self) -> *mut c_void {
+        self.words.as_ptr().cast()
+    }
+
     /// Returns what to give back.
     #[must_use]
     pub const fn into_region(self) -> Region {
-        Region {
-            va: self.words.as_ptr().cast(),
-            pa: self.address,
-            bytes: (self.count as u64).wrapping_mul(8),
-        }
+        Region { va: self.va(), pa: self.address, bytes: (self.count as u64).wrapping_mul(8) }
     }
 
     /// Zeroes it.
@@ -102,7 +105,9 @@ impl Shared {
     }
 }
 
-impl DeviceMemory for Shared {
+// SAFETY: 1. The address is that of the words (condition 3 of `new`), which are used as atomics. 2., 3. As
+// condition 2 of `new` says; the value cannot be cloned.
+unsafe impl DeviceMemory for Shared {
     fn address(&self) -> u64 {
         self.address
     }

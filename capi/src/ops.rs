@@ -112,11 +112,12 @@ pub struct OpenGranule {
 
 impl Drop for OpenGranule {
     fn drop(&mut self) {
-        self.callbacks.close(self.memory.into_region().va);
+        self.callbacks.close(self.memory.va());
     }
 }
 
-impl DeviceMemory for OpenGranule {
+// SAFETY: 1. to 3. Those of the memory: each call goes on to it.
+unsafe impl DeviceMemory for OpenGranule {
     fn address(&self) -> u64 {
         self.memory.address()
     }
@@ -134,7 +135,10 @@ impl DeviceMemory for OpenGranule {
     }
 }
 
-impl TableMemory for Callbacks {
+// SAFETY: 1. The memory is at the address that was asked for, as the embedder's function has it (the condition
+// of `Callbacks::new`), and is one granule. 2. The embedder opens none but granules that it has given for
+// tables, and uses them for nothing else until they are back (the condition of `Callbacks::new`).
+unsafe impl TableMemory for Callbacks {
     type Memory = OpenGranule;
 
     fn open(&self, address: u64) -> Option<OpenGranule> {

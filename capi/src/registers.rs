@@ -105,7 +105,10 @@ const fn number(page: Page) -> u32 {
     }
 }
 
-impl Registers for Pages {
+// SAFETY: each call goes on to the mapped pages or to the functions, but for a read of an identification register
+// that the embedder has answered for. 1. They are those of one SMMU (conditions 1 and 2 of `Pages::new`).
+// 2. to 4. As those do.
+unsafe impl Registers for Pages {
     #[inline]
     fn read32<A: Access>(&self, register: Register32<A>) -> u32 {
         if let (Page::NonSecure0, Some([idr0, idr1, idr5])) = (register.page(), self.ids) {
@@ -159,7 +162,9 @@ impl Registers for Pages {
 }
 
 /// Out of the way of those that are mapped.
-impl Registers for Called {
+// SAFETY: each call is one call of the embedder's function, which does what the header says, and so 1. to 4.
+// (condition 2 of `Pages::new`).
+unsafe impl Registers for Called {
     #[cold]
     #[inline(never)]
     fn read32<A: Access>(&self, register: Register32<A>) -> u32 {

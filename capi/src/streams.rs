@@ -2,7 +2,7 @@
 
 //! Streams of devices that belong to Realms.
 
-use psmmu::{Stage2, StreamError};
+use psmmu::{Stage2, StreamError, Translation};
 
 use crate::set::{self, Set, Unit};
 use crate::types::{self, Error, Stage2Fields};
@@ -41,6 +41,7 @@ unsafe fn step(
 /// # Safety
 /// 1. `set` is null or one that `lpsmmu_init` gave.
 /// 2. `stage_2` is null or can be read.
+/// 3. What it says is as [`Translation::new`] asks for.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn lpsmmu_configure_stream(
     set: *const Set,
@@ -53,9 +54,10 @@ pub unsafe extern "C" fn lpsmmu_configure_stream(
     else {
         return Error::Inval as i32;
     };
-    let stage_2 = Stage2 { table, vmid, t0sz, sl0, ps };
+    // SAFETY: 3.
+    let translation = unsafe { Translation::new(Stage2 { table, vmid, t0sz, sl0, ps }) };
     let configure = |set: &Set, unit: &Unit| {
-        unit.psmmu.configure_stream(stream, stage_2, &set.callbacks, &set.callbacks)
+        unit.psmmu.configure_stream(stream, translation, &set.callbacks, &set.callbacks)
     };
     // SAFETY: 1.
     unsafe { step(set, psmmu_ptr, configure) }

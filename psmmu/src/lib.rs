@@ -49,6 +49,15 @@
 //! [`HostMemory`] as the way to the host's granules, [`VsmmuLookup`] that knows the streams of virtual SMMUs, and a
 //! [`Clock`], since no wait is without a bound. All dispatch is static.
 //!
+//! # What is unsafe
+//! A device reads and writes memory at the addresses that it was given, past all that the compiler knows. So
+//! whatever leads it to memory is vouched for at one place, with numbered conditions: the registers
+//! ([`MmioRegisters::new`], [`Registers`]), the memory of queues and tables ([`DeviceMemory`], [`TableMemory`],
+//! [`Granules::new`]), what translates the accesses of devices ([`Translation::new`]) and commands of the
+//! embedder's own ([`Command::new`]). All else is safe to call: a register that is written can be named by this
+//! crate alone, and what it does with those values is code that forbids `unsafe`. Doorbells of MSIs are no part
+//! of this: they lie in Non-secure memory, which is the host's.
+//!
 //! # Locks
 //! Each source has a lock of its own, held for a bounded number of steps, so that a flood on one never
 //! makes another wait. Where two are held they are taken in the order of [`Psmmu`]'s fields.
@@ -89,7 +98,8 @@ pub use logic::{
 pub use mmio::MmioRegisters;
 pub use platform::{
     Clock, Config, Delivery, DeviceMemory, Granules, HostFault, HostGranule, HostMemory, Interface,
-    NoVsmmu, QueueAbortPolicy, Registers, Sizes, TableMemory, VsmmuLookup, microseconds,
+    NoVsmmu, QueueAbortPolicy, Registers, Sizes, TableMemory, Translation, VsmmuLookup,
+    microseconds,
 };
 pub use psmmu::{
     ActivateError, ActivateParams, Activation, AttachError, Busy, CreateError, DeactivateError,

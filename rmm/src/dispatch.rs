@@ -61,7 +61,13 @@ pub trait Environment {
     fn wipe(&self, region: Region) -> bool;
 
     /// Opens a region of Realm memory that a PSMMU is to use.
-    fn open(&self, region: Region) -> Self::Memory;
+    ///
+    /// # Safety
+    /// As long as the memory is used, and as [`DeviceMemory`] has it the device's:
+    /// 1. The region is tracked, is Realm memory, and is in use by the RMM.
+    /// 2. Nothing else uses any of it, and it is not open twice at a time.
+    #[expect(unsafe_code, reason = "the caller vouches for the region")]
+    unsafe fn open(&self, region: Region) -> Self::Memory;
 
     /// Returns a word of Realm memory, of `psmmu` alone and the same at each call, for the MSIs by which
     /// it says that commands are done; `None` if they are polled for.

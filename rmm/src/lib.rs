@@ -7,16 +7,19 @@
 //! platform is used ([`layout`]), and how each call of the
 //! host is answered: [`dispatch`] finds out which it is, [`delegate`] moves granules between the
 //! worlds, whose state [`granules`] keeps, [`sro`] answers the commands that take more than one call,
-//! whose state [`operation`] keeps. It has no hardware in it and is tested on the build machine. The
+//! whose state [`operation`] keeps. It has no hardware in it, is unsafe only where donated
+//! memory becomes that of a PSMMU, and is tested on the build machine. The
 //! binary beside it is the image for Realm EL2: entry, page tables, exceptions, console.
 
 #![no_std]
 #![cfg_attr(core_from_source, feature(optimize_attribute))]
-#![forbid(unsafe_code)]
+#![deny(unsafe_code)]
 
 pub mod boot;
 pub mod delegate;
 pub mod dispatch;
+#[expect(unsafe_code, reason = "the one place where donated memory is vouched for")]
+mod donated;
 pub mod dram;
 pub mod granules;
 pub mod layout;

@@ -11,11 +11,12 @@
 
 use psmmu::{
     Activation, CreateError, DeviceMemory, HostGranule, HostMemory, L2TableToken, Memory,
-    MemoryRequirements, Psmmu, TableMemory,
+    MemoryRequirements, Psmmu,
 };
 use psmmu_abi::{AddressRange, DonateRequest, GRANULE_SIZE, ResultWord, Status};
 
 use crate::dispatch::{Environment, Outputs, Rmm, RmmState};
+use crate::donated::{self, Tables};
 use crate::granules::{GranuleState, Region};
 use crate::operation::{self, Handle, Offer, Purpose, Wants};
 
@@ -440,7 +441,7 @@ impl<'a, E: Environment> Rmm<'a, E> {
             psmmu.activate_cancel(activation);
             return Finished::Returning(Status::ErrorInput.into());
         };
-        let open = |region| self.environment.open(region);
+        let open = |region| donated::open(&self.environment, region);
         let memory = Memory {
             stream_table: open(stream_table),
             command_queue: open(command_queue),
@@ -491,21 +492,4 @@ enum Finished<'a, R, M> {
     Returning(ResultWord),
     /// It has not: another CPU waits for the device. Nothing has changed.
     Busy(Purpose<'a, R, M>),
-}
-
-/// The environment, as the keeper of level-2 tables.
-struct Tables<'r, 'a, E: Environment>(&'r Rmm<'a, E>);
-
-impl<E: Environment> TableMemory for Tables<'_, '_, E> {
-    type Memory = E::Memory;
-
-    #[cfg_attr(core_from_source, optimize(size))]
-    fn open(&self, address: u64) -> Option<E::Memory> {
-        Some(self.0.environment.open(Region::granule(address)))
-    }
-
-    #[cfg_attr(core_from_source, optimize(size))]
-    fn default_ste(&self, stream: u32) -> psmmu::StreamTableEntry {
-        self.0.environment.default_ste(stream)
-    }
 }

@@ -28,8 +28,7 @@ impl Command {
     pub const WORDS: usize = 2;
 
     /// Takes the two words of a command, the first one lowest.
-    #[must_use]
-    pub const fn new(words: [u64; Self::WORDS]) -> Self {
+    pub(crate) const fn from_words(words: [u64; Self::WORDS]) -> Self {
         Self(words)
     }
 
@@ -78,7 +77,7 @@ impl Command {
     /// CMD_SYNC with CS = 1: when it is done the device writes `data` to the word at PA `address` of
     /// Realm memory, a multiple of 4, as inner shareable write-back memory.
     #[must_use]
-    pub const fn sync_msi(address: u64, data: u32) -> Self {
+    pub(crate) const fn sync_msi(address: u64, data: u32) -> Self {
         const INTERRUPT: u64 = 1 << 12;
         const INNER_SHAREABLE: u64 = 3 << 22;
         const WRITE_BACK: u64 = 0xF << 24;

@@ -18,15 +18,26 @@
 //! }
 //! ```
 //!
-//! A read of it, and a write to the register beside it, do:
+//! A read does:
 //!
 //! ```
 //! use psmmu::Registers;
 //! use psmmu::registers::Register32;
 //!
-//! fn enable(registers: &impl Registers) -> u32 {
-//!     registers.write32(Register32::CR0, 0);
+//! fn enabled(registers: &impl Registers) -> u32 {
 //!     registers.read32(Register32::CR0ACK)
+//! }
+//! ```
+//!
+//! A register that is written can be named by this crate alone, so that safe code elsewhere cannot have the
+//! device read or write memory of its choice:
+//!
+//! ```compile_fail,E0624
+//! use psmmu::registers::Register64;
+//! use psmmu::{MmioRegisters, Registers};
+//!
+//! fn redirect(registers: &MmioRegisters) {
+//!     registers.write64(Register64::EVENTQ_BASE, 0x4000_0000);
 //! }
 //! ```
 
@@ -153,10 +164,10 @@ impl Register64 {
 }
 
 macro_rules! table32 {
-    ($($(#[$doc:meta])* $name:ident: $access:ident = $page:ident + $offset:literal;)*) => {$(
+    ($($(#[$doc:meta])* $visibility:vis $name:ident: $access:ident = $page:ident + $offset:literal;)*) => {$(
         impl Register32<$access> {
             $(#[$doc])*
-            pub const $name: Self = Self::new(Page::$page, $offset);
+            $visibility const $name: Self = Self::new(Page::$page, $offset);
         }
 
         const _: Register32<$access> = Register32::<$access>::$name;
@@ -166,7 +177,7 @@ macro_rules! table32 {
 macro_rules! table64 {
     ($($(#[$doc:meta])* $name:ident = $page:ident + $offset:literal;)*) => {
         impl Register64 {
-            $($(#[$doc])* pub const $name: Self = Self::new(Page::$page, $offset);)*
+            $($(#[$doc])* pub(crate) const $name: Self = Self::new(Page::$page, $offset);)*
         }
 
         $(const _: Register64 = Register64::$name;)*
@@ -175,70 +186,70 @@ macro_rules! table64 {
 
 table32! {
     /// Features of the Non-secure side; coherency and stream-table format count for all sides.
-    NS_IDR0: ReadOnly = NonSecure0 + 0x000;
+    pub NS_IDR0: ReadOnly = NonSecure0 + 0x000;
     /// Sizes, for all sides.
-    NS_IDR1: ReadOnly = NonSecure0 + 0x004;
+    pub NS_IDR1: ReadOnly = NonSecure0 + 0x004;
     /// Size of output addresses, for all sides.
-    NS_IDR5: ReadOnly = NonSecure0 + 0x014;
+    pub NS_IDR5: ReadOnly = NonSecure0 + 0x014;
     /// Features of the Realm side.
-    IDR0: ReadOnly = Realm0 + 0x000;
+    pub IDR0: ReadOnly = Realm0 + 0x000;
     /// Whether there is a Realm side.
-    IDR1: ReadOnly = Realm0 + 0x004;
+    pub IDR1: ReadOnly = Realm0 + 0x004;
     /// Enables; see [`Cr0`].
-    CR0: ReadWrite = Realm0 + 0x020;
+    pub(crate) CR0: ReadWrite = Realm0 + 0x020;
     /// Which enables have taken effect.
-    CR0ACK: ReadOnly = Realm0 + 0x024;
+    pub CR0ACK: ReadOnly = Realm0 + 0x024;
     /// Memory attributes of tables and queues.
-    CR1: ReadWrite = Realm0 + 0x028;
+    pub(crate) CR1: ReadWrite = Realm0 + 0x028;
     /// What is recorded; TLB maintenance.
-    CR2: ReadWrite = Realm0 + 0x02C;
+    pub(crate) CR2: ReadWrite = Realm0 + 0x02C;
     /// Interrupt enables; see [`IrqCtrl`].
-    IRQ_CTRL: ReadWrite = Realm0 + 0x050;
+    pub(crate) IRQ_CTRL: ReadWrite = Realm0 + 0x050;
     /// Which interrupt enables have taken effect.
-    IRQ_CTRLACK: ReadOnly = Realm0 + 0x054;
+    pub IRQ_CTRLACK: ReadOnly = Realm0 + 0x054;
     /// Global errors: a bit that differs from GERRORN is active.
-    GERROR: ReadOnly = Realm0 + 0x060;
+    pub GERROR: ReadOnly = Realm0 + 0x060;
     /// Acknowledged global errors.
-    GERRORN: ReadWrite = Realm0 + 0x064;
+    pub(crate) GERRORN: ReadWrite = Realm0 + 0x064;
     /// Data of the MSI for global errors.
-    GERROR_IRQ_CFG1: ReadWrite = Realm0 + 0x070;
+    pub(crate) GERROR_IRQ_CFG1: ReadWrite = Realm0 + 0x070;
     /// Memory attributes of the MSI for global errors.
-    GERROR_IRQ_CFG2: ReadWrite = Realm0 + 0x074;
+    pub(crate) GERROR_IRQ_CFG2: ReadWrite = Realm0 + 0x074;
     /// Lower half of [`Register64::CMDQ_BASE`], to see what runs; the upper half is behind it.
-    CMDQ_BASE_LOW: ReadOnly = Realm0 + 0x090;
+    pub CMDQ_BASE_LOW: ReadOnly = Realm0 + 0x090;
     /// Upper half of [`Register64::CMDQ_BASE`].
-    CMDQ_BASE_HIGH: ReadOnly = Realm0 + 0x094;
+    pub CMDQ_BASE_HIGH: ReadOnly = Realm0 + 0x094;
     /// Lower half of [`Register64::EVENTQ_BASE`].
-    EVENTQ_BASE_LOW: ReadOnly = Realm0 + 0x0A0;
+    pub EVENTQ_BASE_LOW: ReadOnly = Realm0 + 0x0A0;
     /// Upper half of [`Register64::EVENTQ_BASE`].
-    EVENTQ_BASE_HIGH: ReadOnly = Realm0 + 0x0A4;
+    pub EVENTQ_BASE_HIGH: ReadOnly = Realm0 + 0x0A4;
     /// Lower half of [`Register64::PRIQ_BASE`].
-    PRIQ_BASE_LOW: ReadOnly = Realm0 + 0x0C0;
+    pub PRIQ_BASE_LOW: ReadOnly = Realm0 + 0x0C0;
     /// Upper half of [`Register64::PRIQ_BASE`].
-    PRIQ_BASE_HIGH: ReadOnly = Realm0 + 0x0C4;
+    pub PRIQ_BASE_HIGH: ReadOnly = Realm0 + 0x0C4;
     /// Format, split and size of the stream table.
-    STRTAB_BASE_CFG: ReadWrite = Realm0 + 0x088;
+    pub(crate) STRTAB_BASE_CFG: ReadWrite = Realm0 + 0x088;
     /// Producer of commands.
-    CMDQ_PROD: ReadWrite = Realm0 + 0x098;
+    pub(crate) CMDQ_PROD: ReadWrite = Realm0 + 0x098;
     /// Consumer of commands, and the error code of the one that failed.
-    CMDQ_CONS: ReadWrite = Realm0 + 0x09C;
+    pub(crate) CMDQ_CONS: ReadWrite = Realm0 + 0x09C;
     /// Data of the MSI for the event queue.
-    EVENTQ_IRQ_CFG1: ReadWrite = Realm0 + 0x0B8;
+    pub(crate) EVENTQ_IRQ_CFG1: ReadWrite = Realm0 + 0x0B8;
     /// Memory attributes of the MSI for the event queue.
-    EVENTQ_IRQ_CFG2: ReadWrite = Realm0 + 0x0BC;
+    pub(crate) EVENTQ_IRQ_CFG2: ReadWrite = Realm0 + 0x0BC;
     /// Data of the MSI for the PRI queue.
-    PRIQ_IRQ_CFG1: ReadWrite = Realm0 + 0x0D8;
+    pub(crate) PRIQ_IRQ_CFG1: ReadWrite = Realm0 + 0x0D8;
     /// Memory attributes of the MSI for the PRI queue, and when the queue interrupts: bit 31 (LO)
     /// zero, for the first request and not for a Last.
-    PRIQ_IRQ_CFG2: ReadWrite = Realm0 + 0x0DC;
+    pub(crate) PRIQ_IRQ_CFG2: ReadWrite = Realm0 + 0x0DC;
     /// Producer of events.
-    EVENTQ_PROD: ReadWrite = Realm1 + 0x0A8;
+    pub(crate) EVENTQ_PROD: ReadWrite = Realm1 + 0x0A8;
     /// Consumer of events.
-    EVENTQ_CONS: ReadWrite = Realm1 + 0x0AC;
+    pub(crate) EVENTQ_CONS: ReadWrite = Realm1 + 0x0AC;
     /// Producer of page requests.
-    PRIQ_PROD: ReadWrite = Realm1 + 0x0C8;
+    pub(crate) PRIQ_PROD: ReadWrite = Realm1 + 0x0C8;
     /// Consumer of page requests.
-    PRIQ_CONS: ReadWrite = Realm1 + 0x0CC;
+    pub(crate) PRIQ_CONS: ReadWrite = Realm1 + 0x0CC;
 }
 
 table64! {

@@ -104,9 +104,8 @@ impl StreamTableEntry {
     /// No entry: every access is aborted and recorded with C_BAD_STE. For tests of the way of events.
     pub const INVALID: Self = Self([0; Self::WORDS]);
 
-    /// Translates by stage 2 and records what faults.
-    #[must_use]
-    pub const fn stage_2(stage_2: Stage2) -> Self {
+    /// Translates by `stage_2` and records what faults.
+    pub(crate) const fn translating(stage_2: &Stage2) -> Self {
         let control = stage_2.vmid as u64
             | (stage_2.t0sz as u64 & 0x3F) << Self::T0SZ_SHIFT
             | (stage_2.sl0 as u64 & 3) << Self::SL0_SHIFT
@@ -175,7 +174,7 @@ mod tests {
     #[test]
     fn entries_have_the_bits_of_the_architecture() {
         assert_eq!(StreamTableEntry::ABORT.0, [1, 0, 0, 0, 0, 0, 0, 0]);
-        let entry = StreamTableEntry::stage_2(Stage2 {
+        let entry = StreamTableEntry::translating(&Stage2 {
             table: 0x4020_0000,
             vmid: 0x1234,
             t0sz: 25,
@@ -218,7 +217,7 @@ mod tests {
 
     #[test]
     fn an_entry_that_is_turned_off_keeps_what_it_was() {
-        let entry = StreamTableEntry::stage_2(Stage2 {
+        let entry = StreamTableEntry::translating(&Stage2 {
             table: 0x4020_0000,
             vmid: 7,
             t0sz: 25,

@@ -112,7 +112,7 @@ impl<M: DeviceMemory> StreamTables<M> {
 
 #[cfg(test)]
 mod tests {
-    use core::sync::atomic::AtomicU64;
+    use core::sync::atomic::{AtomicU64, Ordering};
 
     use super::*;
     use crate::arch::l1_descriptor::base_cfg;
@@ -124,12 +124,15 @@ mod tests {
     #[test]
     fn a_linked_64_stream_table_has_span_7_and_an_unlinked_one_0() {
         let words = [const { AtomicU64::new(0) }; 4];
-        let l1 = Granules::new(&words, 0x1000);
+        let l1 = Granules::of_test(&words, 0x1000);
         let mut tables = StreamTables::new(l1, 8, LIMITS);
         tables.set(128, Descriptor::BeingMade);
         tables.set(64, Descriptor::BeingMade);
         tables.set(64, Descriptor::Table(0x4021_0000));
-        assert_eq!([0, 1, 2].map(|index| l1.load(index)), [0, 0x4021_0007, 0x40]);
+        assert_eq!(
+            [0, 1, 2].map(|index: usize| words[index].load(Ordering::Relaxed)),
+            [0, 0x4021_0007, 0x40]
+        );
         assert_eq!(tables.live(), 2);
         assert_eq!(tables.find(127), Descriptor::Table(0x4021_0000));
         tables.set(128, Descriptor::None);
@@ -141,6 +144,6 @@ mod tests {
     #[test]
     fn a_table_of_all_32_bits_of_streams_covers_every_stream() {
         let words = [const { AtomicU64::new(0) }; 1];
-        assert!(StreamTables::new(Granules::new(&words, 0), 32, LIMITS).covers(u32::MAX));
+        assert!(StreamTables::new(Granules::of_test(&words, 0), 32, LIMITS).covers(u32::MAX));
     }
 }

@@ -2,13 +2,19 @@
 
 //! Level-2 stream tables as the embedder gives access to them.
 
-#![forbid(unsafe_code)]
-
 use super::device_memory::DeviceMemory;
 use crate::arch::stream_table_entry::StreamTableEntry;
 
 /// Gives the module access to level-2 tables, and says what their streams do at rest.
-pub trait TableMemory {
+///
+/// # Safety
+/// An implementor promises:
+/// 1. Where [`open`](Self::open) returns memory, its PA is the `address` asked for, and it is one granule.
+/// 2. `open` returns `None` for each granule but those that the embedder has given to a PSMMU for a level-2
+///    table and has not been given back: what [`Psmmu::st_l2_destroy`](crate::Psmmu::st_l2_destroy) returns,
+///    and what [`CreateError`](crate::CreateError) and an inactive PSMMU leave free. Until then the granule is not used
+///    for anything else, whether it is open or not.
+pub unsafe trait TableMemory {
     /// Memory of a table.
     type Memory: DeviceMemory;
 

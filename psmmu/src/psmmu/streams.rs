@@ -19,10 +19,10 @@
 use super::{Busy, NotServing, Psmmu, State};
 use crate::arch::command::Command;
 use crate::arch::l1_descriptor::Descriptor;
-use crate::arch::stream_table_entry::{Stage2, StreamTableEntry};
+use crate::arch::stream_table_entry::StreamTableEntry;
 use crate::logic::CommandError;
 use crate::logic::stream_tables::{self, StreamTables};
-use crate::platform::{Clock, DeviceMemory, Registers, TableMemory};
+use crate::platform::{Clock, DeviceMemory, Registers, TableMemory, Translation};
 
 /// Why a step of a stream was not taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -98,13 +98,13 @@ impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
     pub fn configure_stream<T: TableMemory>(
         &self,
         stream: u32,
-        stage_2: Stage2,
+        translation: Translation,
         memory: &T,
         clock: &impl Clock,
     ) -> Result<(), StreamError> {
         let _issue = self.issue_lock()?;
         self.refuse_if_failed().map_err(StreamError::NotServing)?;
-        let takes = |tables: &StreamTables<M>| stage_2.is_valid(tables.limits());
+        let takes = |tables: &StreamTables<M>| translation.stage_2().is_valid(tables.limits());
         let is_valid = self.tables.lock().as_ref().is_some_and(takes);
         let entry = self.entry(stream, memory)?;
         if !is_valid {
@@ -122,7 +122,7 @@ impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
             self.registers.write_barrier();
             self.run_locked(clock, &forget)?;
         }
-        entry.store_rest(StreamTableEntry::stage_2(stage_2));
+        entry.store_rest(StreamTableEntry::stage_2(translation));
         self.registers.write_barrier();
         let result = self.run_locked(clock, &forget);
         if result.is_err() {

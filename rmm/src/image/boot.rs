@@ -109,9 +109,9 @@ impl Environment for Machine {
         unsafe { host_memory::wipe(region) }
     }
 
-    fn open(&self, region: Region) -> Shared {
-        // SAFETY: 1. All DRAM that is tracked was mapped at boot. 2., 3. The RMM opens only what is in
-        // use, and ends that when the PSMMU that it was opened for has given it back.
+    unsafe fn open(&self, region: Region) -> Shared {
+        // SAFETY: 1. All DRAM that is tracked was mapped at boot. 2., 3. The region is in use, and nothing else
+        // uses it (conditions 1 and 2 of this function).
         unsafe { Shared::open(region) }
     }
 
@@ -119,7 +119,10 @@ impl Environment for Machine {
         let is_it =
             |other: &Once<ThisPsmmu>| other.get().is_some_and(|other| ptr::eq(other, psmmu));
         let index = THE_PSMMUS.iter().position(is_it)?;
-        COMPLETIONS.get(index).map(Shared::word)
+        let word = COMPLETIONS.get(index)?;
+        // SAFETY: the word is of this PSMMU alone, which asks for it when it is activated, and so has given it
+        // back before.
+        Some(unsafe { Shared::word(word) })
     }
 
     #[cfg(feature = "fault-streams")]

@@ -63,7 +63,7 @@ impl Shared {
     /// 1. The region is mapped one to one, writable, as Realm memory, and stays so.
     /// 2. It is Realm memory as long as this is used: the granules are in use, and whoever ends that
     ///    uses this no longer.
-    /// 3. No Rust reference to any of it exists meanwhile.
+    /// 3. No Rust reference to any of it exists meanwhile, and no other value for it is used.
     pub unsafe fn open(region: Region) -> Self {
         let words = core::ptr::with_exposed_provenance_mut(region.address as usize);
         // The granule at address 0, of which there can be no pointer, is never tracked.
@@ -74,7 +74,10 @@ impl Shared {
     }
 
     /// Takes a word of the image's own.
-    pub const fn word(word: &'static AtomicU64) -> Self {
+    ///
+    /// # Safety
+    /// Nothing else uses the word, and no other value for it, while a device may.
+    pub const unsafe fn word(word: &'static AtomicU64) -> Self {
         Self { words: NonNull::from_ref(word), count: 1 }
     }
 
@@ -86,7 +89,9 @@ impl Shared {
     }
 }
 
-impl DeviceMemory for Shared {
+// SAFETY: 1. The address of the words is their PA, and they are used as atomics. 2., 3. As the conditions of `open`
+// and `word` say; the value cannot be cloned, and to drop it does nothing.
+unsafe impl DeviceMemory for Shared {
     fn address(&self) -> u64 {
         self.words.as_ptr().expose_provenance() as u64
     }

@@ -3,8 +3,11 @@
 //! The model of the SMMU behind the traits of [`psmmu`].
 
 use psmmu::registers::{Access, Page, ReadWrite, Register32, Register64};
-use psmmu::{DeviceMemory, Registers};
-use smmu_model::{Region, Smmu};
+use psmmu::{
+    Clock, DeviceMemory, Psmmu, Registers, Stage2, StreamError, StreamTableEntry, TableMemory,
+    Translation,
+};
+use smmu_model::{Region, Register, Smmu};
 
 use crate::Hook;
 
@@ -27,6 +30,19 @@ impl<H: Hook> ModelRegisters<H> {
     pub const fn smmu(&self) -> &Smmu {
         &self.smmu
     }
+
+    /// Reads a register of 32 bits, for a driver other than `psmmu`.
+    #[must_use]
+    pub fn read(&self, register: Register) -> u32 {
+        self.hook.step();
+        self.smmu.read32(register.page(), register.offset())
+    }
+
+    /// Writes a register of 32 bits, likewise.
+    pub fn write(&self, register: Register, value: u32) {
+        self.hook.step();
+        self.smmu.write32(register.page(), register.offset(), value);
+    }
 }
 
 impl ModelRegisters {
@@ -45,7 +61,8 @@ const fn page(page: Page) -> smmu_model::Page {
     }
 }
 
-impl<H: Hook> Registers for ModelRegisters<H> {
+// SAFETY: the model has memory of its own and touches no other.
+unsafe impl<H: Hook> Registers for ModelRegisters<H> {
     fn read32<A: Access>(&self, register: Register32<A>) -> u32 {
         self.hook.step();
         self.smmu.read32(page(register.page()), register.offset().into())
@@ -74,7 +91,8 @@ impl<H: Hook> Registers for ModelRegisters<H> {
 #[derive(Clone, Debug)]
 pub struct ModelMemory(pub Region);
 
-impl DeviceMemory for ModelMemory {
+// SAFETY: the device is a model, which finds this memory by its address and touches no other.
+unsafe impl DeviceMemory for ModelMemory {
     fn address(&self) -> u64 {
         self.0.address()
     }
@@ -90,4 +108,29 @@ impl DeviceMemory for ModelMemory {
     fn store(&self, index: usize, value: u64) {
         self.0.store(index, value);
     }
+}
+
+/// [`Psmmu::configure_stream`] of a model, whose devices translate by memory of the model alone: so there is no
+/// [`Translation`] that a caller would have to vouch for.
+///
+/// # Errors
+/// Those of [`Psmmu::configure_stream`].
+pub fn configure_stream<H: Hook>(
+    psmmu: &Psmmu<ModelRegisters<H>, ModelMemory>,
+    stream: u32,
+    stage_2: Stage2,
+    tables: &impl TableMemory,
+    clock: &impl Clock,
+) -> Result<(), StreamError> {
+    psmmu.configure_stream(stream, translation(stage_2), tables, clock)
+}
+
+/// Returns the entry of a stream that translates by `stage_2`, for a model.
+pub(crate) fn stage_2_entry(stage_2: Stage2) -> StreamTableEntry {
+    StreamTableEntry::stage_2(translation(stage_2))
+}
+
+fn translation(stage_2: Stage2) -> Translation {
+    // SAFETY: only models get it, which translate by memory of their own and access no other.
+    unsafe { Translation::new(stage_2) }
 }

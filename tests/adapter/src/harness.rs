@@ -6,11 +6,12 @@ use std::collections::{BTreeMap, HashSet};
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use psmmu::{Clock, Psmmu, StreamTableEntry, TableMemory, VsmmuLookup};
+use psmmu::{Clock, Psmmu, Stage2, StreamTableEntry, TableMemory, VsmmuLookup};
 use psmmu_abi::MemoryCategory;
 use rmm::{Areas, DeviceRegion, Dram, Environment, Region, Tracker};
 use smmu_model::Smmu;
 
+use crate::device::stage_2_entry;
 use crate::{Hook, ModelMemory, ModelRegisters, Ram};
 
 /// Words of a granule.
@@ -100,6 +101,11 @@ impl<H: Hook> Harness<H> {
         self.inner.current.store(device, Ordering::Relaxed);
     }
 
+    /// Has `stream` translate by `stage_2` while it is not configured.
+    pub fn set_at_rest_to_stage_2(&self, stream: u32, stage_2: Stage2) {
+        self.set_default_ste(stream, stage_2_entry(stage_2));
+    }
+
     /// Says what `stream` does while it is not configured.
     pub fn set_default_ste(&self, stream: u32, entry: StreamTableEntry) {
         self.inner.default_ste.lock().unwrap_or_else(PoisonError::into_inner).insert(stream, entry);
@@ -183,7 +189,7 @@ impl<H: Hook> Environment for Harness<H> {
         true
     }
 
-    fn open(&self, region: Region) -> ModelMemory {
+    unsafe fn open(&self, region: Region) -> ModelMemory {
         self.hook.step();
         let mut opened = self.inner.opened.lock().unwrap_or_else(PoisonError::into_inner);
         let words = region.bytes() as usize / 8;
@@ -215,7 +221,9 @@ impl<H: Hook> Environment for Harness<H> {
         if self.inner.completion == 0 {
             return None;
         }
-        psmmu.registers().smmu().memory().find(self.inner.completion).map(ModelMemory)
+        let name = psmmu.config().psmmu_ptr;
+        let (_, smmu) = self.inner.devices.iter().find(|(of, _)| *of == name)?;
+        smmu.memory().find(self.inner.completion).map(ModelMemory)
     }
 
     fn default_ste(&self, stream: u32) -> StreamTableEntry {
@@ -228,11 +236,13 @@ impl<H: Hook> Environment for Harness<H> {
 #[derive(Clone, Copy, Debug)]
 pub struct Tables<'a, H = ()>(pub &'a Harness<H>);
 
-impl<H: Hook> TableMemory for Tables<'_, H> {
+// SAFETY: the model has memory of its own and touches no other.
+unsafe impl<H: Hook> TableMemory for Tables<'_, H> {
     type Memory = ModelMemory;
 
     fn open(&self, address: u64) -> Option<ModelMemory> {
-        Some(self.0.open(Region::granule(address)))
+        // SAFETY: the model has memory of its own and touches no other.
+        Some(unsafe { self.0.open(Region::granule(address)) })
     }
 
     fn default_ste(&self, stream: u32) -> StreamTableEntry {

@@ -10,13 +10,15 @@
 //!
 //! Each step may be announced to a [`Hook`], by which another thread gets its turn.
 
-#![forbid(unsafe_code)]
+#![deny(unsafe_code)]
 
+#[expect(unsafe_code, reason = "the model answers the conditions of a device")]
 mod device;
+#[expect(unsafe_code, reason = "the model answers the conditions of a device")]
 mod harness;
 mod ram;
 
-pub use device::{ModelMemory, ModelRegisters};
+pub use device::{ModelMemory, ModelRegisters, configure_stream};
 pub use harness::{Harness, Owners, Steps, Tables, tracker};
 pub use ram::{Pas, Ram};
 

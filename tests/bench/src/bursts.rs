@@ -131,7 +131,7 @@ fn rounds(
 /// A device with a driver that needs no RMM.
 struct Alone {
     smmu: Smmu,
-    driver: EventThread<ModelRegisters, ModelMemory>,
+    driver: EventThread<ModelMemory>,
 }
 
 impl Alone {
@@ -147,7 +147,6 @@ impl Alone {
             completion: None,
         };
         let events = memory.event_queue.clone();
-        let registers = ModelRegisters::new(smmu.clone());
         let config = Config {
             psmmu_ptr: 0x2B40_0000,
             interface: Interface::Realm,
@@ -155,11 +154,11 @@ impl Alone {
             abort: QueueAbortPolicy::Preserve,
             sizes: Sizes { events: QUEUE, ..Sizes::DEFAULT },
         };
-        let psmmu = Psmmu::new(config, registers.clone());
+        let psmmu = Psmmu::new(config, ModelRegisters::new(smmu.clone()));
         let activation = psmmu.activate_begin(ActivateParams::default()).expect("a fresh device");
         let clock = Steps(AtomicU64::new(0));
         psmmu.activate(activation, memory, &clock).expect("a device in order");
-        let driver = EventThread::new(registers, events).expect("a queue of that size");
+        let driver = EventThread::new(smmu.clone(), events).expect("a queue of that size");
         smmu.device().forget_accesses();
         Self { smmu, driver }
     }

@@ -8,17 +8,16 @@
 //! leaves when that shows nothing new; at the end it acknowledges an overflow. A burst of N records
 //! costs it two reads and N writes.
 
-use psmmu::registers::Register32;
-use psmmu::{DeviceMemory, Registers};
-use psmmu::{Log2Size, OVERFLOW};
+use psmmu::{DeviceMemory, Log2Size, OVERFLOW};
+use smmu_model::{Register, Smmu};
 
 /// Words of a record.
 const RECORD: usize = 4;
 
 /// A driver that has its event queue to itself.
 #[derive(Debug)]
-pub struct EventThread<R, M> {
-    registers: R,
+pub struct EventThread<M> {
+    smmu: Smmu,
     memory: M,
     size: Log2Size,
     /// EVENTQ_PROD as last read.
@@ -27,13 +26,13 @@ pub struct EventThread<R, M> {
     cons: u32,
 }
 
-impl<R: Registers, M: DeviceMemory> EventThread<R, M> {
+impl<M: DeviceMemory> EventThread<M> {
     /// Takes over a queue whose pointers are both zero. `None` if `memory` is no queue.
     #[must_use]
-    pub fn new(registers: R, memory: M) -> Option<Self> {
+    pub fn new(smmu: Smmu, memory: M) -> Option<Self> {
         let (address, words) = (memory.address(), memory.words());
         let size = Log2Size::choose(address, words, RECORD, Log2Size::MAX.log2().into())?;
-        Some(Self { registers, memory, size, prod: 0, cons: 0 })
+        Some(Self { smmu, memory, size, prod: 0, cons: 0 })
     }
 
     /// Handles one interrupt.
@@ -42,8 +41,9 @@ impl<R: Registers, M: DeviceMemory> EventThread<R, M> {
             while let Some(record) = self.take() {
                 handle(record);
             }
-            self.prod = self.registers.read32(Register32::EVENTQ_PROD);
-            self.registers.read_barrier();
+            let prod = Register::EventqProd;
+            self.prod = self.smmu.read32(prod.page(), prod.offset());
+            self.smmu.read_barrier();
             if self.is_empty() {
                 break;
             }
@@ -71,7 +71,8 @@ impl<R: Registers, M: DeviceMemory> EventThread<R, M> {
     }
 
     fn write_cons(&self) {
-        self.registers.write_barrier();
-        self.registers.write32(Register32::EVENTQ_CONS, self.cons);
+        let cons = Register::EventqCons;
+        self.smmu.write_barrier();
+        self.smmu.write32(cons.page(), cons.offset(), self.cons);
     }
 }

@@ -12,7 +12,7 @@ use core::sync::atomic::AtomicU64;
 
 use psmmu::{
     Clock, Granules, HostFault, HostGranule, HostMemory, MmioRegisters, Psmmu, Responder, Stage2,
-    TableMemory, VsmmuLookup,
+    TableMemory, Translation, VsmmuLookup,
 };
 use psmmu_abi::{IrqSet, MemoryCategory, Notification};
 use rmm::{Environment, Region, Rmm};
@@ -69,13 +69,15 @@ impl Clock for Machine {
     }
 }
 
-impl TableMemory for Machine {
+// SAFETY: never run.
+unsafe impl TableMemory for Machine {
     type Memory = Granules<'static>;
 
     fn open(&self, address: u64) -> Option<Granules<'static>> {
         // SAFETY: never run.
         let can_open = unsafe { microseconds() } != 0;
-        can_open.then(|| Environment::open(self, Region::granule(address)))
+        // SAFETY: never run.
+        can_open.then(|| unsafe { Environment::open(self, Region::granule(address)) })
     }
 }
 
@@ -110,13 +112,14 @@ impl Environment for Machine {
         unsafe { wipe_region(region.address, region.bytes()) }
     }
 
-    fn open(&self, region: Region) -> Granules<'static> {
+    unsafe fn open(&self, region: Region) -> Granules<'static> {
         let words = region.bytes() as usize / 8;
         // SAFETY: never run.
         let words = unsafe {
             core::slice::from_raw_parts(open_region(region.address, region.bytes()), words)
         };
-        Granules::new(words, region.address)
+        // SAFETY: never run.
+        unsafe { Granules::new(words, region.address) }
     }
 }
 
@@ -183,7 +186,9 @@ pub extern "C" fn event_path_handle(rmm: &Rmm<'static, Machine>, x: &mut [u64; 8
 #[unsafe(no_mangle)]
 pub extern "C" fn event_path_streams(psmmu: &ThisPsmmu, stream: u32, table: u64) -> bool {
     let stage_2 = Stage2 { table, vmid: stream as u16, t0sz: table as u8, sl0: 1, ps: 2 };
-    psmmu.configure_stream(stream, stage_2, &Machine, &Machine).is_ok()
+    // SAFETY: never run.
+    let translation = unsafe { Translation::new(stage_2) };
+    psmmu.configure_stream(stream, translation, &Machine, &Machine).is_ok()
         && psmmu.enable_stream(stream, &Machine, &Machine).is_ok()
         && psmmu.disable_stream(stream, &Machine, &Machine).is_ok()
         && psmmu.release_stream(stream, &Machine, &Machine).is_ok()

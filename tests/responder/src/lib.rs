@@ -21,7 +21,9 @@ pub mod walk;
 
 pub use heap::{Heap, RamPage};
 pub use machine::{DOORBELLS, Machine, Options};
-pub use model_adapter::{Harness, ModelMemory, ModelRegisters, Owners, Pas, Ram, Steps, Tables};
+pub use model_adapter::{
+    Harness, ModelMemory, ModelRegisters, Owners, Pas, Ram, Steps, Tables, configure_stream,
+};
 
 /// Name of the PSMMU, or of the first one.
 pub const PSMMU: u64 = 0x2B40_0000;

@@ -270,7 +270,9 @@ fn a_command_queue_that_is_given_is_used_from_where_it_stands() {
     for _ in 0..24 {
         assert_eq!(run(&[Command::CFGI_ALL]), Ok(()));
     }
-    assert_eq!(run(&[Command::new([0, 0])]), Err(CommandError::Rejected));
+    // SAFETY: the device is a model.
+    let illegal = unsafe { Command::new([0, 0]) };
+    assert_eq!(run(&[illegal]), Err(CommandError::Rejected));
     assert_eq!(run(&[Command::CFGI_ALL; 4]), Err(CommandError::TooMany));
     assert_eq!(rig.take(IrqSet::GERROR), [Event::Error(ErrorCause::CMDQ_ERR)]);
     assert_eq!(run(&[Command::CFGI_ALL]), Ok(()));

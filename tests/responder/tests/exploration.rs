@@ -14,12 +14,11 @@
 
 use std::sync::{Arc, Mutex};
 
-use psmmu::registers::Register32;
 use psmmu::{DeviceMemory, NoVsmmu, Psmmu, QueueAbortPolicy, Registers};
 use psmmu_abi::{Event, IrqSet};
 use responder_tests::explore::{Bounds, Choices, Host, Injection, Nonsense, activated, explore};
 use responder_tests::{Faults, ModelMemory, ModelRegisters, input};
-use smmu_model::{Output, Smmu, WriteAborts};
+use smmu_model::{Output, Register, Smmu, WriteAborts};
 
 /// What a responder reports.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,7 +61,7 @@ struct Naive {
 
 impl Responds for Naive {
     fn notify(&mut self) -> (Reported, bool) {
-        let prod = self.registers.read32(Register32::EVENTQ_PROD);
+        let prod = self.registers.read(Register::EventqProd);
         self.registers.read_barrier();
         let held = prod.wrapping_sub(self.cons) & self.mask;
         if held == 0 {
@@ -77,7 +76,7 @@ impl Responds for Naive {
         if std::mem::take(&mut self.reported) {
             self.cons = self.cons.wrapping_add(1) & self.mask;
             self.registers.write_barrier();
-            self.registers.write32(Register32::EVENTQ_CONS, self.cons);
+            self.registers.write(Register::EventqCons, self.cons);
         }
     }
 }

@@ -3,7 +3,7 @@
 //! What several CPUs may do at once with the life of a PSMMU and with memory. Each test runs under many
 //! schedules.
 
-use model_adapter::Tables;
+use model_adapter::{Tables, configure_stream};
 use psmmu::{Stage2, State, StreamError};
 use psmmu_abi::{Event, Function, MemoryTransfer, Status};
 use rmm::Environment;
@@ -283,7 +283,7 @@ fn a_table_does_not_go_under_a_stream_that_is_configured() {
         let owner = spawn(&monitor, |monitor| {
             let (tables, clock) = (Tables(monitor.world()), monitor.world().clock());
             let psmmu = monitor.psmmu();
-            unless_busy(|| psmmu.configure_stream(8, STAGE_2, &tables, clock))?;
+            unless_busy(|| configure_stream(psmmu, 8, STAGE_2, &tables, clock))?;
             unless_busy(|| psmmu.enable_stream(8, &tables, clock))
         });
         let destroyer = spawn(&monitor, |monitor| monitor.run(0, Function::PsmmuStL2Destroy, 0, 8));

@@ -8,7 +8,7 @@ use smmu_model::{AckDelay, Kind, PageRequest, Transaction, Walk};
 
 use super::{Host, PSMMUS};
 use crate::raw::{fid, x0};
-use crate::{Faults, PSMMU, PSMMU_STEP, Pas, Tables};
+use crate::{Faults, PSMMU, PSMMU_STEP, Pas, Tables, configure_stream};
 
 impl Host {
     pub(super) fn look(&mut self) {
@@ -49,7 +49,7 @@ impl Host {
         let psmmu = self.machine.psmmu_of(of);
         match self.numbers.below(4) {
             0 => {
-                if psmmu.configure_stream(stream, stage_2, &tables, clock).is_ok() {
+                if configure_stream(psmmu, stream, stage_2, &tables, clock).is_ok() {
                     assert!(self.reference.configured.insert((of, stream)));
                 }
             }

@@ -2,10 +2,9 @@
 
 //! Streams of devices that belong to Realms, as the embedding RMM leads them.
 
-use psmmu::NotServing;
-use psmmu::{Stage2, StreamError, StreamTableEntry};
+use psmmu::{NotServing, Stage2, StreamError};
 use responder_tests::raw::{fid, x0};
-use responder_tests::{Machine, Options, PSMMU, Steps, Tables};
+use responder_tests::{Machine, Options, PSMMU, Steps, Tables, configure_stream};
 use rmm::Environment;
 use smmu_model::{Command, Completion, Outcome, Tlbi, TlbiOperation, Transaction, Walk};
 
@@ -40,7 +39,7 @@ fn step_of(machine: &Machine, stream: u32, step: Step) -> Result<(), StreamError
     let (psmmu, tables) = (machine.psmmu(), Tables(&machine.world));
     let clock: &Steps = machine.world.clock();
     match step {
-        Configure => psmmu.configure_stream(stream, STAGE_2, &tables, clock),
+        Configure => configure_stream(psmmu, stream, STAGE_2, &tables, clock),
         Enable => psmmu.enable_stream(stream, &tables, clock),
         Disable => psmmu.disable_stream(stream, &tables, clock),
         Release => psmmu.release_stream(stream, &tables, clock),
@@ -172,7 +171,7 @@ fn a_stage_2_that_the_device_would_not_take_is_refused() {
     let machine = with_table();
     let configure = |stage_2| {
         let (tables, clock) = (Tables(&machine.world), machine.world.clock());
-        machine.psmmu().configure_stream(STREAM, stage_2, &tables, clock)
+        configure_stream(machine.psmmu(), STREAM, stage_2, &tables, clock)
     };
     for bad in [
         Stage2 { table: 0x8020_0800, ..STAGE_2 },
@@ -246,7 +245,7 @@ fn a_stage_2_is_taken_exactly_if_the_device_takes_its_entry() {
                     let has_ps = [32, 36, 40, 42, 44, 48, 52].get(usize::from(ps));
                     let is_good = device.takes_entry(&words(stage_2))
                         && has_ps.is_some_and(|&size| size <= bits);
-                    let result = psmmu.configure_stream(STREAM, stage_2, &tables, clock);
+                    let result = configure_stream(psmmu, STREAM, stage_2, &tables, clock);
                     let expected = if is_good { Ok(()) } else { Err(StreamError::Stage2) };
                     assert_eq!(result, expected, "{bits} bits, {stage_2:x?}");
                     if is_good {
@@ -271,7 +270,7 @@ fn a_vmid_has_only_the_bits_that_the_device_tags_with() {
     let configure = |vmid| {
         let (tables, clock) = (Tables(&machine.world), machine.world.clock());
         let stage_2 = Stage2 { vmid, ..STAGE_2 };
-        machine.psmmu().configure_stream(STREAM, stage_2, &tables, clock)
+        configure_stream(machine.psmmu(), STREAM, stage_2, &tables, clock)
     };
     assert_eq!(configure(256), Err(StreamError::Stage2));
     assert_eq!(configure(u16::MAX), Err(StreamError::Stage2));
@@ -345,7 +344,7 @@ fn streams_of_a_failed_psmmu_are_released_once_it_is_off() {
 fn unassigned_streams_may_bypass_where_the_platform_allows() {
     let machine = active();
     let own = Stage2 { vmid: 1, ..STAGE_2 };
-    machine.world.set_default_ste(STREAM, StreamTableEntry::stage_2(own));
+    machine.world.set_at_rest_to_stage_2(STREAM, own);
     assert_eq!(create(&machine, TABLE), x0::SUCCESS);
     assert_eq!(outcome(&machine), Outcome::Translated);
     for wrong in [Enable, Disable, Release] {

@@ -4,7 +4,7 @@
 
 use psmmu::{CreateError, Stage2, StreamError, TableError, TableMemory};
 use responder_tests::raw::{ONE_GRANULE, entry, fid, x0};
-use responder_tests::{Machine, ModelMemory, PSMMU, Steps, Tables};
+use responder_tests::{Machine, ModelMemory, PSMMU, Steps, Tables, configure_stream};
 use rmm::Environment;
 use smmu_model::{Command, Completion, Outcome, Record, Transaction, Walk};
 
@@ -172,7 +172,8 @@ fn all_tables_of_a_psmmu_can_be_there_at_once() {
 /// Level-2 tables that cannot be opened.
 struct Closed;
 
-impl TableMemory for Closed {
+// SAFETY: nothing is ever open.
+unsafe impl TableMemory for Closed {
     type Memory = ModelMemory;
 
     fn open(&self, _: u64) -> Option<ModelMemory> {
@@ -187,12 +188,12 @@ fn a_table_that_cannot_be_mapped_changes_nothing() {
     assert_eq!(create(&machine, 64), x0::SUCCESS);
     let (psmmu, tables) = (machine.psmmu(), Tables(&machine.world));
     let clock: &Steps = machine.world.clock();
-    assert_eq!(psmmu.configure_stream(70, STAGE_2, &tables, clock), Ok(()));
+    assert_eq!(configure_stream(psmmu, 70, STAGE_2, &tables, clock), Ok(()));
     assert_eq!(psmmu.enable_stream(70, &tables, clock), Ok(()));
     let _ = machine.device().take_commands();
 
     let not_opened = Err(StreamError::NotOpened);
-    assert_eq!(psmmu.configure_stream(71, STAGE_2, &Closed, clock), not_opened);
+    assert_eq!(configure_stream(psmmu, 71, STAGE_2, &Closed, clock), not_opened);
     assert_eq!(psmmu.enable_stream(70, &Closed, clock), not_opened);
     assert_eq!(psmmu.disable_stream(70, &Closed, clock), not_opened);
     assert_eq!(psmmu.release_stream(70, &Closed, clock), not_opened);

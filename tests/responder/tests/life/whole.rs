@@ -5,7 +5,9 @@
 use psmmu::{Delivery, Stage2};
 use psmmu_abi::{IrqSet, MsiMessage, PsmmuParamsFlags};
 use responder_tests::raw::{fid, x0};
-use responder_tests::{Faults, HEAP, HOST_PAGE, Machine, Options, PSMMU, STREAM, Tables, inputs};
+use responder_tests::{
+    Faults, HEAP, HOST_PAGE, Machine, Options, PSMMU, STREAM, Tables, configure_stream, inputs,
+};
 use rmm::Environment;
 use smmu_model::{Outcome, PageRequest, Register, Transaction};
 
@@ -28,7 +30,7 @@ fn run_lifecycle(machine: &Machine, msis: &[MsiMessage], life: u64) {
     let (tables, clock) = (Tables(&machine.world), machine.world.clock());
     let stage_2 = Stage2 { table: 0x8020_0000, vmid: life as u16, t0sz: 25, sl0: 1, ps: 2 };
     let psmmu = machine.psmmu();
-    assert_eq!(psmmu.configure_stream(STREAM, stage_2, &tables, clock), Ok(()));
+    assert_eq!(configure_stream(psmmu, STREAM, stage_2, &tables, clock), Ok(()));
     assert_eq!(psmmu.enable_stream(STREAM, &tables, clock), Ok(()));
     let address = 0x7000 + (life << 12);
     let outcome = machine.device().transaction(&Transaction::write(STREAM, address));
