@@ -8,9 +8,7 @@ use core::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
 
 use heapless::Vec;
 use psmmu::registers::{Idr0, Register32};
-use psmmu::{
-    Config, Directory, Interface, MAX_PSMMUS, MmioRegisters, NoVsmmu, Psmmu, Registers, Responder,
-};
+use psmmu::{Config, Directory, Interface, MmioRegisters, NoVsmmu, Psmmu, Registers, Responder};
 use psmmu_abi::{MemoryCategory, Version};
 use rmm::platform::{PsmmuDescription, THIS};
 use rmm::{
@@ -24,10 +22,8 @@ use super::console::{self, log};
 use super::exceptions::give_up;
 use super::host_memory::{self, NsMemory};
 use super::memory::{Shared, take_room};
+use super::reserved::PSMMUS;
 use super::{el3, mmu};
-
-/// Most PSMMUs that this image serves.
-pub const PSMMUS: usize = if cfg!(feature = "many-psmmus") { MAX_PSMMUS } else { THIS.max_psmmus };
 
 pub type ThisPsmmu = Psmmu<MmioRegisters, Shared>;
 
@@ -167,14 +163,6 @@ pub extern "C" fn rmm_warm_boot(token: u64) -> BootResult {
 /// Answers a call of the host.
 pub extern "C" fn handle(x: &mut [u64; 8], rmm: &ThisRmm) {
     rmm.handle(x);
-}
-
-/// Returns the index of this CPU.
-pub fn cpu() -> usize {
-    let cpu: usize;
-    // SAFETY: reads a register that the entry code has written.
-    unsafe { asm!("mrs {}, tpidr_el2", out(reg) cpu, options(nomem, nostack, preserves_flags)) };
-    cpu
 }
 
 #[cfg_attr(core_from_source, optimize(size))]

@@ -19,11 +19,11 @@ use rmm::{BootCode, MAX_CPUS};
 
 use super::boot::{RMM_POINTER, handle, rmm_cold_boot, rmm_warm_boot};
 use super::exceptions::{EXCEPTION_STACK_SIZE, EXCEPTION_STACKS};
-use super::memory::STACKS;
 use super::mmu::{
     BOOT_STACK_TOP, MAIR, PAGE_TABLES, SCTLR, TCR, WINDOW, WINDOW_STACK_TOP, WINDOW_STRIDE, build,
     leave_boot_stack,
 };
+use super::reserved::STACKS;
 
 /// HCR_EL2: lower exception levels, of which there are none, would be AArch64; nothing is trapped or
 /// routed, and the RMM does not run as a host (E2H, TGE).

@@ -13,6 +13,7 @@ use rmm::boot::RMM_BOOT_COMPLETE;
 use rmm::{BootCode, MAX_CPUS};
 
 use super::console::last_words;
+use super::cpu::cpu;
 use super::mmu::{WINDOW, WINDOW_STACK_TOP, WINDOW_STRIDE};
 
 /// Bytes of an exception stack: a [`Frame`], a multiple of 16.
@@ -170,7 +171,7 @@ extern "C" fn dump(frame: &Frame, vector: u64) -> ! {
     const KINDS: [&str; 4] = ["synchronous exception", "IRQ", "FIQ", "SError"];
     let Frame { x, elr, esr, far, spsr, sp } = frame;
     let kind = KINDS[vector as usize % KINDS.len()];
-    last_words(format_args!("STOPPED: CPU {}: {kind}, vector {vector}", super::boot::cpu()));
+    last_words(format_args!("STOPPED: CPU {}: {kind}, vector {vector}", cpu()));
     last_words(format_args!("ESR {esr:#018x}  ELR {elr:#018x}  FAR {far:#018x}"));
     last_words(format_args!("SPSR {spsr:#010x}  SP {sp:#018x}"));
     for (row, values) in x.chunks(4).enumerate() {

@@ -1,31 +1,16 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Memory: what the image sets aside, and what the host donates.
+//! Memory: the room behind the image, and what the host donates.
 //!
 //! All of it is Realm memory, mapped one to one, so an address of the CPU is a PA.
 
-use core::cell::UnsafeCell;
 use core::ptr::NonNull;
 use core::sync::atomic::{AtomicU64, Ordering};
 
 use psmmu::DeviceMemory;
-use rmm::{MAX_CPUS, Region};
+use rmm::Region;
 
 use super::mmu;
-
-/// Bytes of a page, and of the stack of a CPU.
-pub const PAGE_SIZE: usize = 4096;
-
-/// Memory that only assembly touches.
-#[repr(C, align(4096))]
-pub struct Pages<const N: usize>(UnsafeCell<[[u8; PAGE_SIZE]; N]>);
-
-// SAFETY: no Rust code ever makes a reference to the content.
-unsafe impl<const N: usize> Sync for Pages<N> {}
-
-/// A stack for each CPU. Used at these addresses only until the MMU is on, then in the window.
-#[unsafe(link_section = ".bss.4stacks")]
-pub static STACKS: Pages<MAX_CPUS> = Pages(UnsafeCell::new([[0; PAGE_SIZE]; MAX_CPUS]));
 
 /// Takes room for `count` words behind the image, or for as many as there is, and zeroes it.
 ///

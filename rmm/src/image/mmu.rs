@@ -21,8 +21,8 @@ use aarch64_paging::paging::{Constraints, El2, MemoryRegion, PageTable, RootTabl
 use rmm::platform::THIS;
 use rmm::{Bank, Dram, MAX_CPUS};
 
-use super::boot::{PSMMUS, cpu};
-use super::memory::{PAGE_SIZE, STACKS};
+use super::cpu::cpu;
+use super::reserved::{PAGE_SIZE, PSMMUS, STACKS};
 
 /// Address of the windows: the last 2 MiB of 39 bits.
 pub const WINDOW: usize = (1 << 39) - (1 << 21);
