@@ -277,6 +277,92 @@ fn a_build_says_that_it_waits_for_another_one() {
     flash.make();
 }
 
+/// Programs that stand for those of a build of QEMU, in a folder that comes first in `PATH`: an archive of
+/// the source, and a configure that refuses what the real one does.
+fn small_qemu(scratch: &Scratch, build: &str) -> String {
+    let archive = "qemu_1.orig.tar.xz";
+    // Of an empty file.
+    let sum = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+    scratch.write(&format!("{build}/{MARKER}"), "");
+    scratch.write(&format!("{build}/setup/qemu/{archive}"), "");
+    let dsc = format!("Source: qemu\nChecksums-Sha256:\n {sum} 0 {archive}\n");
+    scratch.write(&format!("{build}/setup/qemu/qemu_1.dsc"), &dsc);
+    let configure = "case $PWD in *[[:space:]:]*) echo no blanks nor colons; exit 1 ;; esac";
+    // The last word is where the source is to be.
+    let unpack = format!(
+        "for last; do :; done; mkdir \"$last\"; printf '#!/bin/sh\\n%s\\n' '{configure}' >\"$last/configure\"; \
+         chmod +x \"$last/configure\""
+    );
+    let answers = "09050000: 0x4d44301b\\n0b000000: 0x01002000\\n0b000004: 0x80000000";
+    let ninja = format!(
+        "printf '#!/bin/sh\\nprintf \"{answers}\\\\n\"\\n' >$2/qemu-system-aarch64; chmod +x $2/qemu-system-aarch64"
+    );
+    let venv =
+        "mkdir -p \"$3/bin\"; ln -s /bin/true \"$3/bin/pip\"; ln -s /bin/true \"$3/bin/python3\"";
+    for (name, text) in [
+        ("dpkg-source", unpack.as_str()),
+        ("patch", "cat >/dev/null"),
+        ("python3", venv),
+        ("ninja", &ninja),
+        ("strip", "cp \"$3\" \"$2\""),
+    ] {
+        let program =
+            scratch.write(&format!("bin/{name}"), &format!("#!/bin/sh\nset -e\n{text}\n"));
+        fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).expect("ours");
+    }
+    let path = std::env::var("PATH").expect("there is one");
+    format!("{}:{path}", scratch.path("bin").display())
+}
+
+#[test]
+fn of_the_builds_of_qemu_only_the_one_in_use_stays() {
+    let scratch = Scratch::new("qemu");
+    let tree = tree(&scratch, "tree");
+    let path = small_qemu(&scratch, "build");
+    let build = scratch.path("build");
+    let variables = [("PATH", OsStr::new(&path)), ("BUILD", build.as_os_str())];
+    // What a build that was killed has left.
+    scratch.write("build/qemu-realm/0123.part/src/file", "");
+    let mut builds = Vec::new();
+    for patch in ["one", "another", "another"] {
+        scratch.write("tree/tools/qemu-realm-smmu.patch", patch);
+        let (succeeded, text) = output(&mut command(tree.join("tools/qemu"), &variables));
+        assert!(succeeded, "{text}");
+        let names = names(&build.join("qemu-realm"));
+        let [key, program] = names.as_slice() else { panic!("{names:?}") };
+        assert_eq!(program, "qemu-system-aarch64");
+        let folder = build.join("qemu-realm").join(key);
+        assert_eq!(self::names(&folder), [program.as_str()]);
+        let link =
+            fs::canonicalize(build.join("qemu-realm").join(program)).expect("it leads there");
+        assert_eq!(link, fs::canonicalize(folder.join(program)).expect("made above"));
+        builds.push(key.clone());
+    }
+    assert_ne!(builds[0], builds[1]);
+    assert_eq!(builds[1], builds[2]);
+}
+
+#[test]
+fn qemu_is_built_for_a_folder_with_a_blank_in_its_path() {
+    let scratch = Scratch::below(Path::new("/tmp"), "qemu-blank");
+    let tree = tree(&scratch, "a tree");
+    let temporary = scratch.path("temporary");
+    fs::create_dir(&temporary).expect("there is room");
+    for build in ["a folder", "a:folder"] {
+        let path = small_qemu(&scratch, build);
+        let build = scratch.path(build);
+        let variables = [
+            ("PATH", OsStr::new(&path)),
+            ("BUILD", build.as_os_str()),
+            ("TMPDIR", temporary.as_os_str()),
+        ];
+        let (succeeded, text) = output(&mut command(tree.join("tools/qemu"), &variables));
+        assert!(succeeded, "{text}");
+        assert!(build.join("qemu-realm/qemu-system-aarch64").is_file());
+        assert_eq!(names(&temporary), [""; 0], "something is left");
+    }
+}
+
 /// Runs `make clean` in `tree`.
 fn clean(tree: &Path, variables: &[(&str, &OsStr)]) -> (bool, String) {
     output(command("make", variables).arg("clean").current_dir(tree))
