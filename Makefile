@@ -75,7 +75,7 @@ test: ## everything: format, lints, documentation, host tests, images, boot test
 	@tools/no-panic
 	@tools/capi -q test
 	@tools/image qemu plain c fvp
-	@[[ -n "$${QUICK-}" ]] || tools/linux build qemu realm
+	@[[ -n "$${QUICK-}" ]] || tools/linux build qemu realm realm-msi
 	@$(limit) 1800 tools/host-cargo test -p boot-runner $(quick)
 	@[[ -z "$${QUICK-}" ]] || echo "test: QUICK=1 has left out a real Linux as the host, the machine whose SMMU has a Realm side, and the tests of boot manifests, stack depth and tools"
 
@@ -102,7 +102,7 @@ msrv: ## build with the oldest Rust that Cargo.toml accepts
 bench: ## count instructions and register accesses, compare with goals and peers; build/bench.json
 	@tools/setup $(realm_machine)
 	@tools/image -q qemu plain null many
-	@[[ -n "$${QUICK-}" ]] || tools/linux build qemu realm
+	@[[ -n "$${QUICK-}" ]] || tools/linux build qemu realm realm-msi
 	@$(limit) 900 tools/host-cargo run -q -p bench
 
 image: ## build build/qemu/flash.bin and build/qemu-plain/flash.bin, print the RMM's size
@@ -128,7 +128,7 @@ host-test: ## the tests that need only cargo
 boot-test: ## the tests that boot QEMU, and those of the tools; QUICK=1 without the QEMU that is built here
 	@tools/setup test $(realm_machine)
 	@tools/image -q qemu plain c fvp
-	@[[ -n "$${QUICK-}" ]] || tools/linux build qemu realm
+	@[[ -n "$${QUICK-}" ]] || tools/linux build qemu realm realm-msi
 	@$(limit) 1800 tools/host-cargo test -p boot-runner $(quick)
 
 no-panic: ## check that no panic can be reached: in what an embedder links, and in the image that ships

@@ -17,6 +17,7 @@
 #include <linux/jiffies.h>
 #include <linux/mm.h>
 #include <linux/module.h>
+#include <linux/msi.h>
 #include <linux/mutex.h>
 #include <linux/of.h>
 #include <linux/of_address.h>
@@ -26,6 +27,7 @@
 #include <linux/slab.h>
 #include <linux/timex.h>
 #include <linux/uaccess.h>
+#include <linux/version.h>
 #include <linux/workqueue.h>
 #include <dt-bindings/interrupt-controller/arm-gic.h>
 
@@ -69,6 +71,9 @@ struct realm_smmu {
 	struct device *dev;
 	struct realm_smmu_state *state;
 	struct realm_source sources[REALM_SOURCES];
+	/* By source, where interrupts are MSIs: the kernel allocates them, the RMM programs them. */
+	struct realm_msi msis[REALM_SOURCES];
+	size_t msi_count;
 	u32 tables[MAX_STREAMS];
 	unsigned int table_count;
 	bool active;
@@ -153,7 +158,53 @@ static int realm_map_intid(struct device *dev, u32 intid)
 	return irq;
 }
 
-static void realm_stop_sources(struct realm_smmu *smmu)
+/* The registers are the RMM's: it gets the MSIs when the Realm side is started, and then alone. */
+static void realm_write_msi(struct msi_desc *desc, struct msi_msg *msg)
+{
+	struct realm_smmu *smmu = dev_get_drvdata(msi_desc_to_dev(desc));
+	struct realm_msi *msi = &smmu->msis[desc->msi_index];
+	struct realm_msi new = { (u64)msg->address_hi << 32 | msg->address_lo, msg->data };
+
+	/* Zeroes are of an interrupt that is freed. */
+	if (smmu->active && new.address && (new.address != msi->address || new.data != msi->data))
+		dev_err(smmu->dev, "the MSI for %s has changed after the start: it is lost\n",
+			source_names[desc->msi_index]);
+	*msi = new;
+}
+
+static int realm_alloc_msis(struct realm_smmu *smmu, size_t count)
+{
+	struct device *dev = smmu->dev;
+	int err;
+
+	/* The node of the Realm side says which MSI controller and which DeviceID. */
+	of_msi_configure(dev, dev->of_node);
+	if (!dev_get_msi_domain(dev))
+		return -ENODEV;
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 9, 0)
+	err = platform_device_msi_init_and_alloc_irqs(dev, count, realm_write_msi);
+#else
+	err = platform_msi_domain_alloc_irqs(dev, count, realm_write_msi);
+#endif
+	if (!err)
+		smmu->msi_count = count;
+	return err;
+}
+
+static void realm_free_msis(struct realm_smmu *smmu)
+{
+	if (!smmu->msi_count)
+		return;
+	smmu->msi_count = 0;
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 9, 0)
+	platform_device_msi_free_irqs_all(smmu->dev);
+#else
+	platform_msi_domain_free_irqs(smmu->dev);
+#endif
+}
+
+/* No handler and no worker runs after it. */
+static void realm_quiesce_sources(struct realm_smmu *smmu)
 {
 	int i;
 
@@ -161,11 +212,8 @@ static void realm_stop_sources(struct realm_smmu *smmu)
 		struct realm_source *source = &smmu->sources[i];
 
 		WRITE_ONCE(source->stopping, true);
-		if (source->irq > 0) {
-			free_irq(source->irq, source);
-			irq_dispose_mapping(source->irq);
-			source->irq = 0;
-		}
+		if (source->irq > 0)
+			disable_irq(source->irq);
 		if (source->state) {
 			cancel_work_sync(&source->rest);
 			cancel_delayed_work_sync(&source->poll);
@@ -173,29 +221,64 @@ static void realm_stop_sources(struct realm_smmu *smmu)
 	}
 }
 
-static int realm_start_sources(struct realm_smmu *smmu)
+/* Behind realm_quiesce_sources, and with the Realm side stopped: nothing interrupts any more. */
+static void realm_free_sources(struct realm_smmu *smmu)
 {
-	int i, err;
+	int i;
 
 	for (i = 0; i < REALM_SOURCES; i++) {
 		struct realm_source *source = &smmu->sources[i];
-		u32 intid = realm_smmu_intid(smmu->state, i);
 
-		source->is_polled = realm_smmu_is_polled(smmu->state, i);
-		if (!intid)
+		if (source->irq <= 0)
 			continue;
-		source->irq = realm_map_intid(smmu->dev, intid);
+		free_irq(source->irq, source);
+		if (i >= smmu->msi_count)
+			irq_dispose_mapping(source->irq);
+		source->irq = 0;
+	}
+	realm_free_msis(smmu);
+}
+
+/* Returns the kernel's interrupt number for a source, 0 for none, or a negative errno. */
+static int realm_source_irq(struct realm_smmu *smmu, int i)
+{
+	u32 intid;
+
+	if (i < smmu->msi_count)
+		return msi_get_virq(smmu->dev, i);
+	intid = realm_smmu_intid(smmu->state, i);
+	return intid ? realm_map_intid(smmu->dev, intid) : 0;
+}
+
+static int realm_start_sources(struct realm_smmu *smmu)
+{
+	size_t msis = realm_smmu_msi_count(smmu->state);
+	int i, err = msis ? realm_alloc_msis(smmu, msis) : 0;
+
+	if (err)
+		dev_warn(smmu->dev, "the kernel has no MSIs for this SMMU: %d\n", err);
+	for (i = 0; i < REALM_SOURCES; i++) {
+		struct realm_source *source = &smmu->sources[i];
+
+		source->irq = realm_source_irq(smmu, i);
 		if (source->irq < 0)
 			return source->irq;
+		if (!source->irq)
+			continue;
 		snprintf(source->name, sizeof(source->name), "%s-%s", dev_name(smmu->dev), source_names[i]);
 		err = request_threaded_irq(source->irq, NULL, realm_irq, IRQF_ONESHOT, source->name, source);
 		if (err) {
-			dev_err(smmu->dev, "cannot request INTID %u: %d\n", intid, err);
-			irq_dispose_mapping(source->irq);
+			dev_err(smmu->dev, "cannot request the interrupt of %s: %d\n", source_names[i], err);
+			if (i >= smmu->msi_count)
+				irq_dispose_mapping(source->irq);
 			source->irq = 0;
 			return err;
 		}
 	}
+	/* An MSI is composed when its interrupt is requested, at the latest. */
+	realm_smmu_set_msis(smmu->state, smmu->msis, smmu->msi_count);
+	for (i = 0; i < REALM_SOURCES; i++)
+		smmu->sources[i].is_polled = realm_smmu_is_polled(smmu->state, i);
 	return 0;
 }
 
@@ -224,7 +307,7 @@ static void realm_stop(struct realm_smmu *smmu)
 
 	if (!smmu->active)
 		return;
-	realm_stop_sources(smmu);
+	realm_quiesce_sources(smmu);
 	mutex_lock(&rmm_lock);
 	while (smmu->table_count && !err) {
 		err = realm_smmu_remove_stream(smmu->state, rmm, smmu->tables[smmu->table_count - 1]);
@@ -236,6 +319,7 @@ static void realm_stop(struct realm_smmu *smmu)
 	mutex_unlock(&rmm_lock);
 	if (err)
 		dev_err(smmu->dev, "not stopped (%d): the RMM keeps what it holds\n", err);
+	realm_free_sources(smmu);
 	smmu->active = false;
 }
 
@@ -309,6 +393,7 @@ static int realm_probe(struct platform_device *pdev)
 	if (!smmu)
 		return -ENOMEM;
 	smmu->dev = dev;
+	platform_set_drvdata(pdev, smmu);
 	smmu->state = devm_kzalloc(dev, realm_smmu_size(), GFP_KERNEL);
 	if (!smmu->state)
 		return -ENOMEM;
@@ -345,25 +430,28 @@ static int realm_probe(struct platform_device *pdev)
 	if (err)
 		goto stop;
 
-	/* Enabling interrupts raises none for what is there already. */
+	/*
+	 * Enabling interrupts raises none for what is there already. By workers: a storm may bring more for
+	 * as long as it lasts, and the probe is to end.
+	 */
 	for (i = 0; i < REALM_SOURCES; i++) {
 		struct realm_source *source = &smmu->sources[i];
 
-		if (source->irq)
-			realm_rest(&source->rest);
-		else if (source->is_polled)
+		if (source->is_polled)
 			queue_delayed_work(system_unbound_wq, &source->poll, 0);
+		else if (source->irq)
+			queue_work(system_unbound_wq, &source->rest);
 	}
 	smmu->dir = debugfs_create_dir(dev_name(dev), debug_root);
 	debugfs_create_file("counters", 0444, smmu->dir, smmu, &realm_counters_fops);
 	debugfs_create_file("add_stream", 0200, smmu->dir, smmu, &realm_stream_fops);
-	platform_set_drvdata(pdev, smmu);
 	return 0;
 
 stop:
 	realm_stop(smmu);
 stop_sources:
-	realm_stop_sources(smmu);
+	realm_quiesce_sources(smmu);
+	realm_free_sources(smmu);
 	return err;
 }
 
@@ -431,6 +519,36 @@ static int realm_start_rmm(void)
 	return err;
 }
 
+/*
+ * The device for the Realm side of the SMMU of a node. Where that side has MSIs, a child node of the SMMU's
+ * describes them.
+ */
+static struct platform_device *realm_register(struct device_node *smmu, int id)
+{
+	struct device_node *node = of_get_child_by_name(smmu, "realm");
+	struct platform_device_info info = {
+		.name = "realm-smmu",
+		.id = id,
+		.fwnode = of_fwnode_handle(node),
+		.of_node_reused = true,
+	};
+	struct platform_device *pdev;
+	struct resource res;
+	u64 base;
+
+	if (of_address_to_resource(smmu, 0, &res)) {
+		of_node_put(node);
+		return NULL;
+	}
+	/* Only an address here: the kernel's own driver may hold the region. */
+	base = res.start;
+	info.data = &base;
+	info.size_data = sizeof(base);
+	pdev = platform_device_register_full(&info);
+	of_node_put(node);
+	return pdev;
+}
+
 static int __init realm_init(void)
 {
 	struct device_node *node = NULL;
@@ -444,19 +562,15 @@ static int __init realm_init(void)
 	if (err)
 		goto remove;
 	while (count < MAX_SMMUS && (node = of_find_compatible_node(node, NULL, "arm,smmu-v3"))) {
-		struct resource res;
-		u64 base;
+		struct platform_device *pdev = realm_register(node, count);
 
-		if (of_address_to_resource(node, 0, &res))
+		if (!pdev)
 			continue;
-		/* Only an address here: the kernel's own driver may hold the region. */
-		base = res.start;
-		devices[count] = platform_device_register_data(NULL, "realm-smmu", count, &base, sizeof(base));
-		if (IS_ERR(devices[count])) {
-			err = PTR_ERR(devices[count]);
-			devices[count] = NULL;
+		if (IS_ERR(pdev)) {
+			err = PTR_ERR(pdev);
 			break;
 		}
+		devices[count] = pdev;
 		count++;
 	}
 	of_node_put(node);

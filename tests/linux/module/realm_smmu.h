@@ -17,6 +17,12 @@ struct realm_source_state;
 /* The sources of an SMMU, as the Rust half numbers them. */
 enum { REALM_EVENTQ, REALM_GERROR, REALM_PRIQ, REALM_SOURCES };
 
+/* What an MSI writes, and where to. */
+struct realm_msi {
+	u64 address;
+	u64 data;
+};
+
 size_t realm_rmm_size(void);
 size_t realm_smmu_size(void);
 size_t realm_source_size(void);
@@ -26,6 +32,8 @@ u64 realm_rmm_held(const struct realm_rmm *rmm, u64 *leaked);
 
 int realm_smmu_probe(struct realm_smmu_state *smmu, struct realm_rmm *rmm, void *dev, u64 psmmu_ptr,
 		     u32 idr0);
+size_t realm_smmu_msi_count(const struct realm_smmu_state *smmu);
+void realm_smmu_set_msis(struct realm_smmu_state *smmu, const struct realm_msi *msis, size_t count);
 u32 realm_smmu_intid(const struct realm_smmu_state *smmu, u32 source);
 bool realm_smmu_is_polled(const struct realm_smmu_state *smmu, u32 source);
 int realm_smmu_activate(const struct realm_smmu_state *smmu, struct realm_rmm *rmm);

@@ -4,12 +4,13 @@
 
 use core::num::NonZeroU32;
 
-use psmmu_abi::{Event, IrqSet, PsmmuParamsFields, PsmmuParamsFlags, Status};
+use psmmu_abi::{Event, IrqSet, MsiMessage, PsmmuParamsFields, PsmmuParamsFlags, Status};
 use psmmu_host::psmmu::{self, DestroyError, Table};
 use psmmu_host::rmm::{self, StartError, Started};
 use psmmu_host::{
     Cause, Counters, Described, EventLine, EventSink, Interrupts, Limiter, MemoryDonor,
-    OperationError, Rmi, RmiError, Source, Vectors, Verdict, discover, service,
+    OperationError, Rmi, RmiError, SecurityState, Source, Vector, Vectors, Verdict, discover,
+    service,
 };
 
 use crate::kernel::{Device, Level, Pages, SharedPage, Show, Smc, ticks, ticks_per_second};
@@ -109,12 +110,33 @@ impl Smmu {
             );
         }
         let pri = idr0 & IDR0_PRI != 0;
-        let flags = if pri { PsmmuParamsFlags::PRI } else { PsmmuParamsFlags::empty() };
-        let wired =
-            if matches!(interrupts, Interrupts::Msi) { Interrupts::Polled } else { interrupts };
-        let params = Vectors::new(pri, &wired).parameters(|_| None, flags);
-        let params = params.map_err(|_| EINVAL)?;
-        Ok(Self { device, psmmu_ptr, pri, interrupts: wired, params })
+        Ok(Self { device, psmmu_ptr, pri, interrupts, params: psmmu::PARAMS_NO_MSI })
+    }
+
+    /// Returns how many MSIs the kernel is to allocate: one for each source, by its number; none where
+    /// interrupts are wired.
+    pub fn msi_count(&self) -> usize {
+        if matches!(self.interrupts, Interrupts::Msi) { Source::of(self.pri).count() } else { 0 }
+    }
+
+    /// Settles how the sources interrupt: `msis` are those that the kernel has allocated, by the number
+    /// of the source. Where they are wanted and there are none, or unfit ones, the sources are polled.
+    pub fn set_msis(&mut self, msis: &[MsiMessage]) {
+        let vectors = Vectors::new(self.pri, &self.interrupts);
+        // The vectors of the Non-secure side are those of the kernel's own driver.
+        let msi = |index| match vectors.vector(index)? {
+            Vector { world: SecurityState::Realm, source } => {
+                let number = Source::ALL.iter().position(|&of| of == source)?;
+                msis.get(number).copied()
+            }
+            Vector { world: SecurityState::NonSecure, .. } => None,
+        };
+        let flags = if self.pri { PsmmuParamsFlags::PRI } else { PsmmuParamsFlags::empty() };
+        let (params, warning) = vectors.parameters_or_polled(&mut self.interrupts, msi, flags);
+        self.params = params;
+        if let Some(warning) = warning {
+            self.device.log(Level::Warning, format_args!("{warning}; polled instead"));
+        }
     }
 
     /// Returns the INTID of a source's wired interrupt, 0 for none.
@@ -125,11 +147,7 @@ impl Smmu {
 
     /// Returns whether the source exists and nothing interrupts for it.
     pub fn is_polled(&self, source: Source) -> bool {
-        self.has(source) && self.intid(source) == 0
-    }
-
-    fn has(&self, source: Source) -> bool {
-        Source::of(self.pri).any(|of| of == source)
+        self.interrupts.polled(self.pri).any(|of| of == source)
     }
 
     /// Starts the Realm side on donated memory. The caller services each source once afterwards.

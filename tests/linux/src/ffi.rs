@@ -13,6 +13,7 @@ use core::ffi::c_void;
 use core::mem::{align_of, size_of};
 use core::ptr::NonNull;
 
+use psmmu_abi::MsiMessage;
 use psmmu_host::Source;
 
 use crate::driver::{Errno, Handler, Rmm, Smmu};
@@ -121,6 +122,34 @@ pub unsafe extern "C" fn realm_smmu_probe(
 pub unsafe extern "C" fn realm_smmu_intid(smmu: *const Smmu, number: u32) -> u32 {
     // SAFETY: 1.
     source(number).map_or(0, |source| unsafe { &*smmu }.intid(source))
+}
+
+/// Returns how many MSIs to allocate: those of the sources with a lower number. 0 where interrupts are
+/// wired.
+///
+/// # Safety
+/// 1 to 3 at the head of the file.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn realm_smmu_msi_count(smmu: *const Smmu) -> usize {
+    // SAFETY: 1.
+    unsafe { &*smmu }.msi_count()
+}
+
+/// Settles how the sources interrupt, before the Realm side is started: `msis` are the MSIs allocated, by
+/// the number of their source. Without these the sources are polled where they have no wired interrupt.
+///
+/// # Safety
+/// 1 to 3 at the head of the file; `msis` points to `count` MSIs, and is not null.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn realm_smmu_set_msis(
+    smmu: *mut Smmu,
+    msis: NonNull<MsiMessage>,
+    count: usize,
+) {
+    // SAFETY: the caller's promise, for as long as the call lasts.
+    let msis = unsafe { core::slice::from_raw_parts(msis.as_ptr(), count) };
+    // SAFETY: 1 and 2.
+    unsafe { &mut *smmu }.set_msis(msis);
 }
 
 /// Returns whether source `number` exists and nothing interrupts for it.

@@ -83,11 +83,7 @@ impl Linux {
         let folder = place::build()?.join("linux");
         let initrd = Some(folder.join("initramfs.cpio.gz"));
         let (flash, kernel) = (folder.join("flash.bin"), folder.join("Image"));
-        let suffix = match model {
-            Model::Distributed => "qemu",
-            Model::Realm { .. } => "realm",
-        };
-        let device_tree = folder.join(format!("{name}-{suffix}.dtb"));
+        let device_tree = folder.join(format!("{name}-{}.dtb", model.name()));
         Ok(Self { flash, kernel, device_tree, initrd, cpus, model })
     }
 

@@ -21,15 +21,24 @@ pub enum Model {
 impl Model {
     /// The machine with a Realm side, and wired interrupts alone.
     pub const REALM: Self = Self::Realm { msi: false };
+    /// The same machine with MSIs, of both sides of its SMMU.
+    pub const REALM_MSI: Self = Self::Realm { msi: true };
+
+    const ALL: [Self; 3] = [Self::Distributed, Self::REALM, Self::REALM_MSI];
 
     /// Returns the model of this name: `qemu`, `realm`, or `realm-msi`.
     #[must_use]
     pub fn named(name: &str) -> Option<Self> {
-        match name {
-            "qemu" => Some(Self::Distributed),
-            "realm" => Some(Self::REALM),
-            "realm-msi" => Some(Self::Realm { msi: true }),
-            _ => None,
+        Self::ALL.into_iter().find(|model| model.name() == name)
+    }
+
+    /// Returns its name.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Distributed => "qemu",
+            Self::Realm { msi: false } => "realm",
+            Self::Realm { msi: true } => "realm-msi",
         }
     }
 

@@ -130,7 +130,7 @@ mod only_realm {
 
     #[test]
     fn msis_come_for_an_empty_queue_and_an_aborted_one_is_an_error() {
-        passes(&faulting("msi").on(Model::Realm { msi: true }));
+        passes(&faulting("msi").on(Model::REALM_MSI));
     }
 }
 

@@ -14,9 +14,9 @@ fn boot(model: Model, name: &str) -> Outcome {
     linux.boot(name).run().unwrap_or_else(|error| panic!("{error}"))
 }
 
-fn passes(outcome: &Outcome, scenario: &str) {
+fn passes<'a>(outcome: &'a Outcome, scenario: &str) -> &'a str {
     match Verdicts::of(&outcome.serial).of_scenario(scenario) {
-        Some((true, _)) => {}
+        Some((true, text)) => text,
         Some((false, why)) => panic!("{scenario}: {why}\n{outcome}"),
         None => panic!("{scenario} has no verdict\n{outcome}"),
     }
@@ -36,6 +36,13 @@ macro_rules! scenarios {
             #[test]
             fn the_module_probes_and_decodes_events_of_several_kinds() {
                 passes(outcome(), "probe");
+            }
+
+            #[test]
+            fn linux_is_interrupted_by_msi_alone_where_there_are_msis() {
+                let text = passes(outcome(), "msi");
+                let has_msis = $model == Model::REALM_MSI;
+                assert_eq!(!text.starts_with("left out"), has_msis, "{text}");
             }
 
             #[test]
@@ -96,3 +103,4 @@ macro_rules! scenarios {
 
 scenarios!(distributed, Model::Distributed, "linux-scenarios");
 scenarios!(realm, Model::REALM, "linux-scenarios-realm");
+scenarios!(realm_msi, Model::REALM_MSI, "linux-scenarios-realm-msi");
