@@ -94,7 +94,7 @@ impl fmt::Display for Interrupts {
                     None => write!(f, ", {source} none"),
                 })
             }
-            Self::Msi => f.write_str("msis"),
+            Self::Msi => f.write_str("MSIs"),
         }
     }
 }
