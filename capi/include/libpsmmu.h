@@ -519,7 +519,9 @@ bool lpsmmu_rmi(struct lpsmmu_set *set, uint64_t regs[8]);
  * From then on EVENTQ_CONS, PRIQ_CONS (if given), GERRORN, IRQ_CTRL and *_IRQ_CFG* are the library's; so
  * is the command queue if it is given, and lpsmmu_run_commands() the way to use it. If it is not, the
  * embedder repairs it after a command error, and calls lpsmmu_command_repaired() in place of writing
- * GERRORN.
+ * GERRORN. Should it write GERRORN all the same, the command error is reported as well: the library reads the bit
+ * back. But two errors that are acknowledged between two calls of the host are one then, and a write at the same time
+ * as one of the library undoes that.
  *
  * Parameters:
  *   set	- From lpsmmu_init().

@@ -30,6 +30,9 @@ pub(crate) struct Errors {
     reported_latched: Gerror,
     /// Reported and consumed, but still active: a command error that somebody else is to repair.
     consumed: Gerror,
+    /// Those that another owner acknowledges too, by writing GERRORN: the command error of a queue that is the
+    /// embedder's.
+    foreign: Gerror,
 }
 
 /// Says that there is no device behind the registers any more, or one that has lost its state.
@@ -46,14 +49,16 @@ impl Errors {
             reported: none,
             reported_latched: none,
             consumed: none,
+            foreign: none,
         }
     }
 
-    /// Goes on where somebody else has stopped: what he has not acknowledged is still to be reported.
+    /// Adopts GERRORN as it stands: what is not acknowledged is still to be reported. The errors in `foreign` may be
+    /// acknowledged by another owner, too.
     #[cfg_attr(core_from_source, optimize(size))]
-    pub(crate) fn resume(&mut self, registers: &impl Registers) {
+    pub(crate) fn resume(&mut self, registers: &impl Registers, foreign: Gerror) {
         let acknowledged = registers.read32(Register32::GERRORN);
-        *self = Self { acknowledged, ..Self::new() };
+        *self = Self { acknowledged, foreign, ..Self::new() };
     }
 
     /// Forgets all errors, those included that an earlier user of the device left active.
@@ -74,22 +79,62 @@ impl Errors {
     }
 
     /// Reads which errors are active, but for those that the host has consumed. One register read, two
-    /// if there are any.
+    /// if there are any; one more where another owner acknowledges errors, too. What it has acknowledged is
+    /// latched, unless it was reported.
     ///
     /// # Errors
     /// [`NotResponding`] when the register reads all ones, most of which no device has; and when errors seem active
-    /// and the device is off: it was reset, and what was acknowledged before only looks like them.
-    pub(crate) fn active(&self, registers: &impl Registers) -> Result<Gerror, NotResponding> {
+    /// or acknowledged and the device is off: it was reset, and what was acknowledged before only looks like them.
+    #[inline(never)]
+    #[cfg_attr(core_from_source, optimize(size))]
+    pub(crate) fn active(
+        &mut self,
+        registers: &impl Registers,
+        counters: &Counters,
+    ) -> Result<Gerror, NotResponding> {
         let gerror = registers.read32(Register32::GERROR);
+        if gerror == u32::MAX {
+            return Err(NotResponding);
+        }
+        // Behind GERROR: an error that is acknowledged in between is seen as acknowledged, not lost.
+        if !self.foreign.is_empty() {
+            self.adopt(registers, counters)?;
+        }
         let active = Gerror::from_bits_truncate(gerror ^ self.acknowledged);
-        if gerror == u32::MAX || !active.is_empty() && !is_running(registers) {
+        if !active.is_empty() && !is_running(registers) {
             return Err(NotResponding);
         }
         Ok(active - self.consumed)
     }
 
-    /// Acknowledges a command error that somebody else has repaired, and says whether there is one. The
-    /// host is notified of it if it was not.
+    /// Adopts what another owner has acknowledged since. One register read, two if there is anything.
+    ///
+    /// # Errors
+    /// As of [`active`](Self::active).
+    #[cold]
+    #[cfg_attr(core_from_source, optimize(size))]
+    fn adopt(
+        &mut self,
+        registers: &impl Registers,
+        counters: &Counters,
+    ) -> Result<(), NotResponding> {
+        let gerrorn = registers.read32(Register32::GERRORN);
+        let errors = Gerror::from_bits_truncate(gerrorn ^ self.acknowledged) & self.foreign;
+        if errors.is_empty() {
+            return Ok(());
+        }
+        if !is_running(registers) {
+            return Err(NotResponding);
+        }
+        self.acknowledged ^= errors.bits();
+        let unconsumed = errors - self.consumed;
+        self.consumed -= errors;
+        self.settle(unconsumed, counters);
+        Ok(())
+    }
+
+    /// Acknowledges a command error that the owner of the command queue has repaired, and says whether there is
+    /// one. The host is notified of it if it was not.
     #[cfg_attr(core_from_source, optimize(size))]
     pub(crate) fn acknowledge_repaired(
         &mut self,
@@ -97,10 +142,13 @@ impl Errors {
         counters: &Counters,
     ) -> bool {
         let error = Gerror::CMDQ_ERR;
+        let Ok(active) = self.active(registers, counters) else {
+            return false;
+        };
         if self.consumed.contains(error) {
             self.consumed -= error;
             self.acknowledge(registers, error);
-        } else if self.active(registers).is_ok_and(|active| active.contains(error)) {
+        } else if active.contains(error) {
             self.acknowledge_at_once(registers, error, counters);
         } else {
             return false;
@@ -108,11 +156,17 @@ impl Errors {
         true
     }
 
-    /// Acknowledges `errors`, which must be active. One register write.
+    /// Acknowledges `errors`, which must be active. One register write; what another owner has acknowledged
+    /// stays so.
     #[cfg_attr(core_from_source, optimize(size))]
     pub(crate) fn acknowledge(&mut self, registers: &impl Registers, errors: Gerror) {
         self.acknowledged ^= errors.bits();
-        registers.write32(Register32::GERRORN, self.acknowledged);
+        let mut value = self.acknowledged;
+        let foreign = (self.foreign - errors).bits();
+        if foreign != 0 {
+            value ^= (value ^ registers.read32(Register32::GERRORN)) & foreign;
+        }
+        registers.write32(Register32::GERRORN, value);
     }
 
     /// Acknowledges `errors`, which are active, before the host has consumed them, and keeps those to be
@@ -125,6 +179,12 @@ impl Errors {
         counters: &Counters,
     ) {
         self.acknowledge(registers, errors);
+        self.settle(errors, counters);
+    }
+
+    /// Latches those of `errors`, which are acknowledged, that were not reported.
+    #[cfg_attr(core_from_source, optimize(size))]
+    fn settle(&mut self, errors: Gerror, counters: &Counters) {
         let reported = errors & (self.reported - self.reported_latched);
         self.reported_latched |= reported;
         self.latch(errors - reported, counters);

@@ -6,7 +6,8 @@
 //! From one to the other the event queue, the PRI queue if given, GERRORN, IRQ_CTRL and the IRQ_CFG
 //! registers are this module's, and CR0, stream tables and translation the embedder's. The command queue
 //! is either's: given, it is repaired here and used by [`Psmmu::run_commands`]; kept, the embedder
-//! repairs it and says so by [`Psmmu::command_repaired`].
+//! repairs it and says so by [`Psmmu::command_repaired`]. Where the embedder acknowledges the error by writing
+//! GERRORN itself, its bit is read back before errors are reported: what it acknowledged is reported as well.
 
 #![forbid(unsafe_code)]
 
@@ -15,7 +16,7 @@ use crate::arch::command::Command;
 use crate::arch::event_record::Record;
 use crate::arch::page_request::PageRequest;
 use crate::arch::queue_pointer::Log2Size;
-use crate::arch::registers::{Cr0, Idr0, IrqCtrl, QueueBase, ReadOnly, Register32};
+use crate::arch::registers::{Cr0, Gerror, Idr0, IrqCtrl, QueueBase, ReadOnly, Register32};
 use crate::logic::{CMDQ_MIN_ENTRIES, CommandError, TimedOut, queue_size, reaches, read_limits};
 use crate::platform::{Clock, DeviceMemory, Registers};
 
@@ -165,7 +166,9 @@ impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
         self.program_msis(has_msi, has_pri, wanted);
         // Under this lock detach and deactivation find out whose the PSMMU is.
         let _tables = self.tables.lock();
-        self.errors.lock().resume(registers);
+        // Of a command queue that the embedder keeps the errors are its to repair, and to acknowledge.
+        let foreign = if commands.is_some() { Gerror::empty() } else { Gerror::CMDQ_ERR };
+        self.errors.lock().resume(registers, foreign);
         if let Some((memory, size)) = command_queue.zip(commands) {
             let prod = registers.read32(Register32::CMDQ_PROD);
             let cons = registers.read32(Register32::CMDQ_CONS);

@@ -125,7 +125,7 @@ impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
     #[cfg_attr(core_from_source, optimize(size))]
     fn repair(&self, commands: &mut CommandQueue<M>) -> Repair {
         let mut errors = self.errors.lock();
-        match errors.active(&self.registers) {
+        match errors.active(&self.registers, &self.counters) {
             Ok(active) if active.contains(Gerror::CMDQ_ERR) => {}
             Ok(_) => return Repair::Done,
             Err(NotResponding) => {

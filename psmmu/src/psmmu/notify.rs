@@ -98,10 +98,12 @@ impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
     fn notify_errors(&self, reported: &mut Notification) {
         // What a failed device shows means nothing any more.
         let read = |errors: &mut Errors| match self.state() {
-            State::Active => errors.active(&self.registers).unwrap_or_else(|NotResponding| {
-                self.give_up_with(errors, Gerror::CMDQ_ERR);
-                Gerror::empty()
-            }),
+            State::Active => {
+                errors.active(&self.registers, &self.counters).unwrap_or_else(|NotResponding| {
+                    self.give_up_with(errors, Gerror::CMDQ_ERR);
+                    Gerror::empty()
+                })
+            }
             _ => Gerror::empty(),
         };
         let recovered = self.recovered::<Record>() | self.recovered::<PageRequest>();

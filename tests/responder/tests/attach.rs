@@ -294,19 +294,84 @@ fn a_full_command_queue_in_error_is_repaired_once_attached() {
     assert_eq!(rig.take(IrqSet::GERROR), [Event::Error(ErrorCause::CMDQ_ERR)]);
 }
 
+/// Replaces the command that failed by a CMD_SYNC, as an embedder does that keeps its command queue.
+fn repair(rig: &Rig) {
+    let queue = rig.queues.command_queue.as_ref().expect("the rig has one");
+    let cons = rig.smmu.read32(Register::CmdqCons.page(), Register::CmdqCons.offset());
+    queue.0.store(2 * (cons as usize & ((1 << OTHERS) - 1)), 0x46);
+    rig.smmu.write_barrier();
+}
+
+/// Returns whether a command error is active.
+fn active(rig: &Rig) -> bool {
+    let device = rig.device();
+    (device.peek(Register::Gerror) ^ device.peek(Register::Gerrorn)) & 1 != 0
+}
+
+/// Acknowledges a command error by writing GERRORN, behind the module's back.
+fn acknowledge(rig: &Rig) {
+    let (page, offset) = (Register::Gerrorn.page(), Register::Gerrorn.offset());
+    rig.smmu.write32(page, offset, rig.smmu.read32(page, offset) ^ 1);
+}
+
+#[test]
+fn an_error_that_the_embedder_acknowledges_is_reported_once() {
+    let errors = [Event::Error(ErrorCause::CMDQ_ERR)];
+    let rig = Rig::wired(0);
+    assert_eq!(rig.attach(rig.events_only()), Ok(()));
+    let mut count = 0;
+    // Before the host asks; when the error was reported; when it was consumed. Each for both values of the bit.
+    for (reported, consumed) in [(false, false), (true, false), (true, true)] {
+        for _ in 0..2 {
+            rig.device().inject_command([0, 0]);
+            if reported {
+                assert_eq!(rig.notify(IrqSet::GERROR).event, errors[0]);
+            }
+            if consumed {
+                assert_eq!(rig.take(IrqSet::GERROR), errors);
+            }
+            repair(&rig);
+            acknowledge(&rig);
+            assert!(
+                !active(&rig) && !rig.psmmu.command_repaired(),
+                "nothing is left to acknowledge"
+            );
+            let expected: &[Event] = if consumed { &[] } else { &errors };
+            assert_eq!(rig.take(IrqSet::GERROR), expected, "{reported} {consumed}");
+            count += 1;
+            assert_eq!(rig.psmmu.counters().errors(ErrorCause::CMDQ_ERR), count);
+        }
+    }
+}
+
+#[test]
+fn acknowledging_leaves_what_the_embedder_has_acknowledged() {
+    let rig = Rig::wired(0);
+    assert_eq!(rig.attach(rig.events_only()), Ok(()));
+    rig.device().raise(1 << 7);
+    let reported = rig.notify(IrqSet::GERROR).event;
+    assert_eq!(reported, Event::Error(ErrorCause::MSI_GERROR_ABT_ERR));
+    // Between the two calls of the host. GERRORN is written next by the module.
+    rig.device().inject_command([0, 0]);
+    repair(&rig);
+    acknowledge(&rig);
+    rig.consume(IrqSet::GERROR);
+    assert!(!active(&rig));
+    assert_eq!(rig.take(IrqSet::GERROR), [Event::Error(ErrorCause::CMDQ_ERR)]);
+    // One that follows upon an acknowledged one is active all the same.
+    rig.device().inject_command([0, 0]);
+    repair(&rig);
+    acknowledge(&rig);
+    rig.device().inject_command([0, 0]);
+    assert_eq!(rig.take(IrqSet::GERROR), [Event::Error(ErrorCause::CMDQ_ERR)]);
+    repair(&rig);
+    assert!(rig.psmmu.command_repaired() && !active(&rig));
+    assert_eq!(rig.take(IrqSet::GERROR), []);
+}
+
 #[test]
 fn an_adopted_cmdq_error_is_reported_once_and_then_repaired() {
     let errors = [Event::Error(ErrorCause::CMDQ_ERR)];
-    let repair = |rig: &Rig| {
-        let queue = rig.queues.command_queue.as_ref().expect("the rig has one");
-        let cons = rig.smmu.read32(Register::CmdqCons.page(), Register::CmdqCons.offset());
-        queue.0.store(2 * (cons as usize & ((1 << OTHERS) - 1)), 0x46);
-        rig.smmu.write_barrier();
-    };
-    let active = |rig: &Rig| {
-        let device = rig.device();
-        (device.peek(Register::Gerror) ^ device.peek(Register::Gerrorn)) & 1 != 0
-    };
 
     // The host asks first.
     let rig = Rig::wired(0);
