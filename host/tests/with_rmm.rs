@@ -259,7 +259,7 @@ fn memory_that_a_deaf_device_may_still_use_stays_lent_until_it_hears_again() {
     let mut host = Host::new(&machine, &left, false);
     // It acknowledges the queue and then goes deaf.
     machine.device().before_write(Register::CmdqProd, |_| ());
-    machine.device().before_write(Register::CmdqProd, |device| device.set_not_responding(true));
+    machine.device().before_write(Register::CmdqProd, |device| device.set_hung(true));
     let error = host.activate().expect_err("a deaf device");
     assert_eq!(error.cause, refused(Function::OpContinue, Status::ErrorDevice));
     assert_eq!(
@@ -270,7 +270,7 @@ fn memory_that_a_deaf_device_may_still_use_stays_lent_until_it_hears_again() {
     assert_eq!(cause(host.deactivate()), refused(Function::PsmmuDeactivate, Status::ErrorDevice));
     host.check(NEEDS);
 
-    machine.device().set_not_responding(false);
+    machine.device().set_hung(false);
     let stats = host.deactivate().expect("it hears again");
     assert_eq!(stats, TransferStats { returned: NEEDS, ..TransferStats::default() });
     host.check(0);

@@ -55,7 +55,7 @@ static uint64_t level_1[1 << (STREAMS - SPLIT)] __attribute__((aligned(2 * 4096)
 static uint64_t level_2[TABLES][512] __attribute__((aligned(4096)));
 static uint32_t tables;
 
-/* Whoever has it changes tables and issues commands. */
+/* Its holder changes tables and issues commands. */
 static uint32_t locked;
 
 static void lock(void)

@@ -19,7 +19,7 @@ pub struct ModelRegisters<H = ()> {
 }
 
 impl<H: Hook> ModelRegisters<H> {
-    /// Takes a device, and who is reported before each access.
+    /// Takes a device, and a hook that is called before each access.
     #[must_use]
     pub const fn with_hook(smmu: Smmu, hook: H) -> Self {
         Self { smmu, hook }

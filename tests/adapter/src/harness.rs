@@ -64,7 +64,7 @@ struct Inner {
     until_interrupt: AtomicU32,
 }
 
-/// Where the RMM of a test runs. Copies are the same world.
+/// What the RMM of a test runs in. Copies share all of it.
 #[derive(Clone, Debug)]
 pub struct Harness<H = ()> {
     inner: Arc<Inner>,
@@ -72,8 +72,8 @@ pub struct Harness<H = ()> {
 }
 
 impl<H: Hook> Harness<H> {
-    /// Takes the memory and the devices with their names. With a `completion` commands are completed
-    /// by MSIs: it is the PA of memory that is nobody else's.
+    /// Takes the memory and the devices with their `psmmu_ptr`. With a `completion` commands are completed
+    /// by MSIs: it is the PA of memory that has no other use.
     #[must_use]
     pub fn new(ram: Ram, devices: Vec<(u64, Smmu)>, completion: Option<u64>, hook: H) -> Self {
         let completion = completion.unwrap_or(0);
@@ -180,7 +180,7 @@ impl<H: Hook> Environment for Harness<H> {
         for granule in Ram::granules(region.address, region.bytes()) {
             self.inner.ram.wipe(granule);
             if let Some(&(device, Region { address, .. })) = opened.get(&granule) {
-                // Whoever uses it from here on, CPU or device, is found out. Memory that was opened as
+                // Any use from here on, by CPU or device, is detected. Memory that was opened as
                 // one is given up as one.
                 opened.retain(|_, (_, region)| region.address != address);
                 self.inner.devices[device].1.memory().take_back(address);
@@ -232,7 +232,7 @@ impl<H: Hook> Environment for Harness<H> {
     }
 }
 
-/// The level-2 tables of a world, for steps of streams.
+/// The level-2 tables of a harness, for steps of streams.
 #[derive(Clone, Copy, Debug)]
 pub struct Tables<'a, H = ()>(pub &'a Harness<H>);
 

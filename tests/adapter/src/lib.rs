@@ -3,10 +3,10 @@
 //! A machine for an RMM to run on, all of it software: the model of the SMMU and the memory of a host,
 //! behind the traits of `psmmu` and `rmm`.
 //!
-//! [`Ram`] is the memory, with a granule protection table as EL3 keeps it: the host's door faults on
+//! [`Ram`] is the memory, with a granule protection table as EL3 keeps it: accesses for the host fault on
 //! what is Realm memory at that moment, and the RMM may touch nothing else. [`Harness`] is what an RMM
 //! runs in: memory that it opens for a device becomes memory of the model, and is taken from the model
-//! when it is wiped, so that a device that still uses it is found out.
+//! when it is wiped, so that a device that still uses it is detected.
 //!
 //! Each step may be announced to a [`Hook`], by which another thread gets its turn.
 
@@ -22,7 +22,7 @@ pub use device::{ModelMemory, ModelRegisters, configure_stream};
 pub use harness::{Harness, Owners, Steps, Tables, tracker};
 pub use ram::{Pas, Ram};
 
-/// Is reported before each access of a register and each change of a granule's world.
+/// Called before each access of a register and each change of a granule's PAS.
 pub trait Hook: Clone {
     /// Something is about to happen that others can see.
     fn step(&self);

@@ -20,9 +20,9 @@ const WORDS: usize = 512;
 pub enum Pas {
     /// The host's.
     NonSecure,
-    /// The Realm world's.
+    /// Of the Realm world.
     Realm,
-    /// Of a world that is neither: nobody here ever gets it.
+    /// Of the Secure world: no part of these tests ever gets it.
     Secure,
 }
 
@@ -44,7 +44,7 @@ struct Inner {
     banks: Vec<Range<u64>>,
     devices: Vec<DeviceRegion>,
     granules: HashMap<u64, Granule>,
-    /// Accesses by the door until one faults.
+    /// Accesses as [`HostMemory`] until one faults.
     until_fault: Option<u32>,
 }
 
@@ -65,7 +65,7 @@ impl Inner {
         self.granules.get(&address).map_or(Pas::NonSecure, |granule| granule.pas)
     }
 
-    /// Finds a granule for an access by the door.
+    /// Finds a granule for an access as [`HostMemory`].
     fn accessor(&mut self, granule: HostGranule) -> Result<&mut [u64; WORDS], HostFault> {
         match &mut self.until_fault {
             Some(0) => {
@@ -89,7 +89,7 @@ impl Inner {
 
 /// Memory with a granule protection table. Copies are the same memory.
 ///
-/// As [`HostMemory`] it is the door to the host's granules. The other methods that take a granule are
+/// As [`HostMemory`] it is the RMM's accessor to the host's granules. The other methods that take a granule are
 /// the host's own accesses, which fail the test where a CPU would take a granule protection fault.
 #[derive(Clone, Debug, Default)]
 pub struct Ram(Arc<Mutex<Inner>>);
@@ -122,7 +122,7 @@ impl Ram {
     }
 
     fn inner(&self) -> MutexGuard<'_, Inner> {
-        // A failed check panics with the lock; what is there can still be looked at.
+        // A failed check panics with the lock; what is there can still be read.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -171,8 +171,8 @@ impl Ram {
         self.with(granule, |words| words.fill(value));
     }
 
-    /// Makes the door fault once, after so many accesses that do not: another CPU of the host has moved
-    /// the granule away, and brings it back. `None` ends that.
+    /// Makes an access as [`HostMemory`] fault once, after so many accesses that do not: another
+    /// CPU of the host has moved the granule away, and brings it back. `None` ends that.
     pub fn fault_after(&self, accesses: Option<u32>) {
         self.inner().until_fault = accesses;
     }

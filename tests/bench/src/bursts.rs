@@ -52,7 +52,7 @@ impl From<(u32, u32)> for Accesses {
 pub enum BurstError {
     /// Two bursts of the same size, which is this, did not cost the same.
     Differs(u32, Accesses, Accesses),
-    /// Not each event of a burst of this size came once and in order.
+    /// Not each event of a burst of this size came exactly once, in the order written.
     Events(u32),
 }
 
@@ -63,7 +63,10 @@ impl fmt::Display for BurstError {
                 write!(f, "a burst of {events} cost {first:?} and then {second:?}")
             }
             Self::Events(events) => {
-                write!(f, "the events of a burst of {events} did not come once and in order")
+                write!(
+                    f,
+                    "the events of a burst of {events} did not come exactly once, in the order written"
+                )
             }
         }
     }
@@ -135,7 +138,7 @@ struct Alone {
 }
 
 impl Alone {
-    /// Brings the device up as the RMM does, and takes over.
+    /// Brings the device up as the RMM does, and adopts its event queue.
     fn new() -> Self {
         let smmu = Smmu::new(smmu_model::Config::default());
         let memory = |words, address| ModelMemory(smmu.memory().region(address, words));
@@ -157,7 +160,7 @@ impl Alone {
         let psmmu = Psmmu::new(config, ModelRegisters::new(smmu.clone()));
         let activation = psmmu.activate_begin(ActivateParams::default()).expect("a fresh device");
         let clock = Steps(AtomicU64::new(0));
-        psmmu.activate(activation, memory, &clock).expect("a device in order");
+        psmmu.activate(activation, memory, &clock).expect("a conforming device");
         let driver = EventThread::new(smmu.clone(), events).expect("a queue of that size");
         smmu.device().forget_accesses();
         Self { smmu, driver }
@@ -175,7 +178,7 @@ impl Alone {
     }
 }
 
-/// A clock that steps on each time it is looked at.
+/// A clock that steps on each time it is read.
 struct Steps(AtomicU64);
 
 impl Clock for Steps {

@@ -27,7 +27,7 @@ pub struct EventThread<M> {
 }
 
 impl<M: DeviceMemory> EventThread<M> {
-    /// Takes over a queue whose pointers are both zero. `None` if `memory` is no queue.
+    /// Adopts a queue whose pointers are both zero. `None` if `memory` is no queue.
     #[must_use]
     pub fn new(smmu: Smmu, memory: M) -> Option<Self> {
         let (address, words) = (memory.address(), memory.words());

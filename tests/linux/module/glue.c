@@ -80,7 +80,7 @@ void realm_glue_free(u64 address, u64 granules)
 	atomic64_sub(granules, &donated_pages);
 }
 
-/* Another world may still use it: it is never given to anyone again. */
+/* Another world may still use it: it is never allocated again. */
 void realm_glue_leak(u64 address, u64 granules)
 {
 	pr_err("%llu pages from %#llx are leaked: the RMM did not give them back\n", granules, address);

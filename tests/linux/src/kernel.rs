@@ -66,7 +66,7 @@ impl Memory for Pages {
     }
 
     fn free(&mut self, address: u64, granules: u64) {
-        // SAFETY: the caller hands back what `allocate` gave, or part of it, and once.
+        // SAFETY: the caller returns what `allocate` gave, or part of it, and once.
         unsafe { realm_glue_free(address, granules) };
     }
 

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
 //! All that a host can reach, as an RMM would embed it: with registers that are mapped and with the
-//! doors to memory and to EL3 left open. It is linked and never run. Whatever panics calls
-//! `the_event_path_can_panic`, which does not exist; `tools/no-panic` looks who names it.
+//! accessors to memory and to EL3 left undefined. It is linked and never run. Whatever panics calls
+//! `the_event_path_can_panic`, which does not exist; `tools/no-panic` finds the code that refers to it.
 
 #![no_std]
 #![no_main]
@@ -30,7 +30,7 @@ unsafe extern "C" {
     fn the_event_path_can_panic(info: *const u8) -> !;
 }
 
-/// Some embedder's door to the host's memory.
+/// An embedder's accessor to the host's memory.
 #[derive(Debug)]
 pub struct NsMemory;
 
@@ -203,7 +203,7 @@ pub extern "C" fn event_path_can_panic(words: &[u64; 4], index: usize) -> u64 {
 
 #[panic_handler]
 fn panic(info: &PanicInfo) -> ! {
-    // With the message, as panics of different kinds would else be folded into one.
+    // With the panic info, as panics of different kinds would else be folded into one.
     // SAFETY: never run.
     unsafe { the_event_path_can_panic(core::ptr::from_ref(info).cast()) }
 }

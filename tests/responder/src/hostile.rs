@@ -2,7 +2,7 @@
 
 //! Random sequences of a hostile host: any call at any time, right and wrong ones, on several PSMMUs and
 //! operations, with devices that fail and pages that go away. Behind each step the [`mod@reference`] says
-//! whose each granule is. At the end a cooperative host takes over, and must get everything back.
+//! which owner each granule has. At the end a cooperative host continues, and must get everything back.
 //!
 //! A seed decides everything. A sequence that fails prints it, with the step.
 
@@ -130,16 +130,16 @@ impl Host {
             42..48 => self.proceed(),
             48..78 => self.go_on(),
             78..80 => self.cancel(),
-            80..83 => self.look(),
-            83 => self.look_at_rmm(),
+            80..83 => self.poll(),
+            83 => self.query_rmm(),
             84..94 => self.lead_stream(),
-            _ => self.trouble(),
+            _ => self.inject_fault(),
         }
     }
 
     /// Asks what the RMM as a whole is asked.
-    fn look_at_rmm(&mut self) {
-        if self.numbers.once_in(2) { self.deactivate_rmm() } else { self.look_at_tables() }
+    fn query_rmm(&mut self) {
+        if self.numbers.once_in(2) { self.deactivate_rmm() } else { self.query_tables() }
     }
 
     /// Does what some open operation wants.
@@ -202,8 +202,8 @@ impl Host {
         for of in 0..PSMMUS as usize {
             let mut device = self.machine.device_of(of);
             device.clear_hooks();
-            device.set_gone(false);
-            device.set_not_responding(false);
+            device.set_removed(false);
+            device.set_hung(false);
             device.abort_command_fetches(false);
             device.set_ack_delay(AckDelay::Reads(0));
         }
@@ -271,12 +271,12 @@ impl Host {
         let given = std::mem::take(&mut operation.ranges);
         assert_eq!(given.len() as u64, written);
         for given in given {
-            self.reference.hand(given, Owner::Operation(handle), Owner::Idle);
+            self.reference.transfer(given, Owner::Operation(handle), Owner::Idle);
         }
     }
 
     fn release(&mut self, of: usize, stream: u32) {
-        let (tables, clock) = (Tables(&self.machine.world), self.machine.world.clock());
+        let (tables, clock) = (Tables(&self.machine.harness), self.machine.harness.clock());
         let psmmu = self.machine.psmmu_of(of);
         let released = (0..TRIES).any(|_| {
             psmmu.disable_stream(stream, &tables, clock).is_ok()

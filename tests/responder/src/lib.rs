@@ -3,9 +3,10 @@
 //! Host driver, RMM and the model of the SMMU in one process.
 //!
 //! [`Machine`] is what a test has: a host that calls the RMM through its dispatcher, the way EL3 would
-//! pass the calls on, memory that changes worlds as EL3 has it, and devices whose every step the test
-//! decides. A device is [`smmu_model`]'s, which fails the test when the driver breaks a rule of the
-//! architecture; so does [`model_adapter`] when the RMM touches memory that is not the Realm world's.
+//! pass the calls on, memory that changes its physical address space as EL3 has it, and devices whose
+//! every step the test decides. A device is [`smmu_model`]'s, which fails the test when the driver
+//! breaks a rule of the architecture; so does [`model_adapter`] when the RMM touches memory that is
+//! not the Realm world's.
 
 use std::collections::HashSet;
 
@@ -25,15 +26,15 @@ pub use model_adapter::{
     Harness, ModelMemory, ModelRegisters, Owners, Pas, Ram, Steps, Tables, configure_stream,
 };
 
-/// Name of the PSMMU, or of the first one.
+/// Address of the PSMMU, or of the first one.
 pub const PSMMU: u64 = 0x2B40_0000;
-/// From one PSMMU's name to the next one's.
+/// From one PSMMU's address to the next one's.
 pub const PSMMU_STEP: u64 = 0x20_0000;
-/// A granule of the host, for what it reports and is reported.
+/// A granule of the host, for parameters and for INFO.
 pub const HOST_PAGE: u64 = 0x8000_0000;
 /// The granule in which the host driver has its lists.
 pub const LIST_PAGE: u64 = 0x8000_1000;
-/// A granule for the lists of whoever makes calls by hand.
+/// A granule for the lists of calls that are made register by register.
 pub const RAW_LIST: u64 = 0x8000_2000;
 /// First granule of the memory that the host driver donates, in order of address.
 pub const HEAP: u64 = 0x8100_0000;

@@ -25,7 +25,7 @@ use crate::{DEVICE_GRANULES, DEVICE_MEMORY, HEAP, HOST_PAGE, Heap, LIST_PAGE, Mo
 use crate::{Harness, PSMMU_STEP, RMM, Ram, RamPage, STREAM};
 use crate::{ModelRegisters, Owners, PSMMU};
 
-/// Granules that the host driver may lend.
+/// Granules that the host driver may donate.
 const HEAP_GRANULES: u64 = 8192;
 /// Where MSIs of commands go; memory of the RMM.
 const COMPLETION: u64 = RMM;
@@ -109,7 +109,7 @@ pub struct Machine {
     /// Who owns which stream.
     pub owners: Owners,
     /// What the RMM runs in.
-    pub world: Harness,
+    pub harness: Harness,
     donor: Mutex<MemoryDonor<Heap, RamPage>>,
     /// The open operations by handle.
     operations: Mutex<HashMap<u64, Open>>,
@@ -147,7 +147,7 @@ impl Machine {
         let device_memory = device_memory();
         let host = Ram::of(&dram).with_devices(&device_memory);
         let completion = options.msis.then_some(COMPLETION);
-        let world = Harness::new(host.clone(), devices.clone(), completion, ());
+        let harness = Harness::new(host.clone(), devices.clone(), completion, ());
         let config = |psmmu_ptr| Config {
             psmmu_ptr,
             interface: Interface::Realm,
@@ -173,7 +173,7 @@ impl Machine {
         let features =
             Features { address_bits: 48, breakpoints: 5, watchpoints: 3, protected_size: 5 };
         let responder = Responder::new(directory, host.clone(), owners.clone());
-        let rmm = Rmm::new(features, world.clone(), responder, tracker);
+        let rmm = Rmm::new(features, harness.clone(), responder, tracker);
         let heap = Heap::new(host.clone(), HEAP, HEAP_GRANULES);
         let donor = MemoryDonor::new(heap.clone(), RamPage(host.clone(), LIST_PAGE));
         Self {
@@ -183,7 +183,7 @@ impl Machine {
             host,
             heap,
             owners,
-            world,
+            harness,
             donor: Mutex::new(donor),
             operations: Mutex::default(),
             calls: AtomicU64::new(0),
@@ -249,7 +249,7 @@ impl Machine {
         self.run(Command::PsmmuActivate { psmmu: PSMMU, params: HOST_PAGE })
     }
 
-    /// Brings the PSMMU to rest.
+    /// Deactivates the PSMMU.
     ///
     /// # Errors
     /// What the RMM answered.
@@ -353,7 +353,7 @@ impl Machine {
                 names.into_iter().position(|name| name == x1)?
             }
         };
-        self.world.about(device);
+        self.harness.about(device);
         Some((handle, device))
     }
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Calls by hand, register by register, with the numbers of the wire and not those of the ABI crate:
+//! Manual calls, register by register, with the numbers of the wire and not those of the ABI crate:
 //! for hosts that are not as the host driver is.
 
 use psmmu::State;
@@ -164,7 +164,7 @@ impl Machine {
     /// # Panics
     /// When the RMM refuses.
     #[must_use]
-    pub fn lend(&self, granules: u64) -> u64 {
+    pub fn allocate(&self, granules: u64) -> u64 {
         let address = self.heap.take(granules);
         for granule in Ram::granules(address, granules * 0x1000) {
             assert_eq!(self.delegate(granule), x0::SUCCESS, "delegate {granule:#x}");
@@ -172,11 +172,11 @@ impl Machine {
         address
     }
 
-    /// Takes home granules that were donated and are in nobody's use.
+    /// Undelegates and frees granules that were donated and are not in use any more.
     ///
     /// # Panics
     /// When the RMM refuses.
-    pub fn take_home(&self, address: u64, granules: u64) {
+    pub fn free(&self, address: u64, granules: u64) {
         for granule in Ram::granules(address, granules * 0x1000) {
             assert_eq!(self.undelegate(granule), x0::SUCCESS, "undelegate {granule:#x}");
             self.heap.put(granule);
@@ -203,13 +203,13 @@ impl Machine {
         [x0, x1, x2]
     }
 
-    /// Lends what `request` asks for and donates it. Returns X0, X2 and what was donated.
+    /// Allocates what `request` asks for and donates it. Returns X0, X2 and what was donated.
     ///
     /// # Panics
     /// When the RMM does not take all of it.
     pub fn give(&self, handle: u64, request: u64) -> (u64, u64, u64) {
         let granules = wanted(request);
-        let address = self.lend(granules);
+        let address = self.allocate(granules);
         let [x0, taken, x2] = self.donate(handle, &[entry(address, granules)]);
         assert_eq!(taken, granules, "X0 {x0:#x}");
         (x0, x2, address)
@@ -227,7 +227,7 @@ impl Machine {
         (x0, x2)
     }
 
-    /// Takes all back that an operation gives, one entry at a time, and takes it home. Returns the
+    /// Reclaims all that an operation gives back, one entry at a time, and frees it. Returns the
     /// number of granules.
     ///
     /// # Panics
@@ -238,7 +238,7 @@ impl Machine {
             let [x0, entries, x2, x3] = self.ask(fid::OP_MEM_RECLAIM, [handle, RAW_LIST, 1]);
             assert_eq!((entries, x2, x3), (1, 0, 0), "X0 {x0:#x}");
             let (address, count) = range(self.host.word(RAW_LIST, 0));
-            self.take_home(address, count);
+            self.free(address, count);
             granules += count;
             match x0 {
                 x0::RECLAIM => {}
@@ -249,7 +249,7 @@ impl Machine {
         panic!("RECLAIM does not end");
     }
 
-    /// Leads an operation to its end, wherever it is, as a host does that has memory and retry_budget.
+    /// Leads an operation to its end, wherever it is, as a host does that has memory and keeps retrying.
     /// Returns the last X0.
     ///
     /// # Panics
@@ -271,14 +271,14 @@ impl Machine {
         panic!("operation {handle:#x} does not come to an end");
     }
 
-    /// Checks that all that the host ever gave is back, and that PSMMUs and devices are at rest.
+    /// Checks that all that the host ever gave is back, and that PSMMUs and devices are disabled.
     ///
     /// # Panics
     /// When they are not.
     pub fn check_quiesced(&self) {
         assert_eq!(self.handles(), [0; 0], "operations are open");
-        assert_eq!(self.host.realm(), [0; 0], "granules are in the Realm world");
-        assert_eq!(self.world.opened(), [0; 0], "granules are open for a device");
+        assert_eq!(self.host.realm(), [0; 0], "granules are in Realm PAS");
+        assert_eq!(self.harness.opened(), [0; 0], "granules are open for a device");
         assert_eq!((self.heap.used(), self.heap.lost()), (0, vec![]), "granules are not back");
         for index in 0..self.rmm().responder().psmmus().len() {
             assert_eq!(self.psmmu_of(index).state(), State::Inactive);

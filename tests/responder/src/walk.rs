@@ -430,7 +430,7 @@ impl Reference {
                     }
                     self.open |= device.active_errors();
                 }
-                1 if self.errors => device.spoil_next_command([0xFF, 0]),
+                1 if self.errors => device.corrupt_next_command([0xFF, 0]),
                 2 if self.errors => {
                     device.abort_next_write(if pages { Output::Pages } else { Output::Events });
                     self.queues[usize::from(pages)].abort_armed = true;
@@ -1054,7 +1054,7 @@ impl Walk {
             reference.settle(device);
             let (_, cons) = device.pointers(output);
             device.set_prod_raw(output, value);
-            device.set_gone(is_gone);
+            device.set_removed(is_gone);
             if was_reset {
                 device.reset();
             }

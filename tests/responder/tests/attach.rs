@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! SMMUs that somebody else has brought up: `psmmu::attach`, on the module itself, as no dispatcher of this
+//! SMMUs that other software has brought up: `psmmu::attach`, on the module itself, as no dispatcher of this
 //! project has such.
 
 use psmmu::{
@@ -37,7 +37,7 @@ fn write(smmu: &Smmu, register: Register, value: u64) {
     }
 }
 
-/// Brings a device up by hand; the event queue stands at `pointer`, empty.
+/// Brings a device up without the driver; the event queue stands at `pointer`, empty.
 fn bring_up(smmu: &Smmu, pointer: u64) {
     for (register, value) in [
         (Register::Cr1, 0xD75),
@@ -63,7 +63,7 @@ fn bring_up(smmu: &Smmu, pointer: u64) {
 }
 
 impl Rig {
-    /// Brings a device up by hand; the event queue stands at `pointer`, empty.
+    /// Brings a device up without the driver; the event queue stands at `pointer`, empty.
     fn new(delivery: Delivery, pointer: u64) -> Self {
         Self::on(smmu_model::Config::default(), delivery, pointer)
     }
@@ -444,12 +444,12 @@ fn what_is_not_so_is_refused_and_changes_nothing() {
 #[test]
 fn a_device_that_does_not_answer_is_not_attached() {
     let rig = Rig::wired(0);
-    rig.device().set_not_responding(true);
+    rig.device().set_hung(true);
     // Its interrupts are off already, and then do not come on.
     assert_eq!(rig.attach(rig.events_only()), Err(AttachError::TimedOut));
     assert_eq!(rig.psmmu.state(), State::Failed);
     assert_eq!(rig.psmmu.detach(&rig.clock), Err(AttachError::TimedOut));
-    rig.device().set_not_responding(false);
+    rig.device().set_hung(false);
     rig.device().settle();
     assert_eq!(rig.psmmu.detach(&rig.clock), Ok(()));
     assert_eq!(rig.attach(rig.events_only()), Ok(()));

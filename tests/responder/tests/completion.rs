@@ -108,7 +108,7 @@ fn a_completion_word_comes_back_where_there_are_no_msis() {
 fn an_unused_completion_word_comes_back_from_activation() {
     let rig = Rig::new(smmu_model::Config::default());
     hold(rig.smmu.device(), |step| step == MSI);
-    rig.smmu.device().spoil_next_command([0xFF, 0]);
+    rig.smmu.device().corrupt_next_command([0xFF, 0]);
     let activation = rig.psmmu.activate_begin(ActivateParams::default()).expect("it is inactive");
     let failure = rig.psmmu.activate(activation, rig.memory(), &rig.clock);
     let memory = failure.expect_err("a command was refused").memory.expect("the device is off");

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Global errors, command errors and devices that stop answering, through the door that the host uses.
+//! Global errors, command errors and devices that stop answering, through the RMI calls of the host.
 
 use psmmu::State;
 use psmmu::TraceEvent;
@@ -77,9 +77,9 @@ fn a_write_abort_on_the_pri_queue_spoils_what_it_holds() {
 #[test]
 fn a_refused_command_fails_its_issuer_and_the_queue_continues() {
     let machine = not_active();
-    machine.device().spoil_next_command([0xFF, 0]);
+    machine.device().corrupt_next_command([0xFF, 0]);
     assert_eq!(machine.activate(), REFUSED);
-    assert_eq!(machine.state(), State::Inactive, "a refusal is no failure of the device");
+    assert_eq!(machine.state(), State::Inactive, "a rejected command is no failure of the device");
     let commands = machine.device().take_commands();
     assert_eq!(commands.first(), Some(&Command::Sync(Completion::Silent)), "in its place");
     assert_eq!(machine.activate(), Ok(()));
@@ -88,9 +88,9 @@ fn a_refused_command_fails_its_issuer_and_the_queue_continues() {
 #[test]
 fn a_stuck_command_queue_fails_activation_once() {
     let machine = not_active();
-    // It acknowledges the queue and then goes deaf.
+    // It acknowledges the queue and then stops responding.
     machine.device().before_write(Register::CmdqProd, |_| ());
-    machine.device().before_write(Register::CmdqProd, |device| device.set_not_responding(true));
+    machine.device().before_write(Register::CmdqProd, |device| device.set_hung(true));
     assert_eq!(machine.activate(), REFUSED);
     assert_eq!(machine.state(), State::Failed);
     machine.device().forget_accesses();
@@ -119,7 +119,7 @@ fn an_unfetchable_command_fails_without_an_error_storm() {
 #[test]
 fn a_wait_for_room_in_the_queue_repairs_a_command_error() {
     let machine = Machine::active(Options { pri_queue: Some(6), ..Options::default() });
-    machine.device().spoil_next_command([0xFF, 0]);
+    machine.device().corrupt_next_command([0xFF, 0]);
     // As many answers as the command queue has places, the first of them refused.
     for round in 0..4 {
         for group in 0..64 {
@@ -175,11 +175,11 @@ fn commands_are_completed_by_msis_where_the_device_has_them() {
 #[test]
 fn the_msi_of_an_earlier_activation_is_not_taken_for_an_answer() {
     let machine = Machine::started(Options { msis: true, ..Options::default() });
-    machine.device().spoil_next_command([0xFF, 0]);
+    machine.device().corrupt_next_command([0xFF, 0]);
     assert_eq!(machine.activate(), REFUSED);
     assert_eq!(machine.state(), State::Inactive, "the SYNC has sent its msi");
     machine.device().before_write(Register::CmdqProd, |_| ());
-    machine.device().before_write(Register::CmdqProd, |device| device.set_not_responding(true));
+    machine.device().before_write(Register::CmdqProd, |device| device.set_hung(true));
     assert_eq!(machine.activate(), REFUSED);
     assert_eq!(machine.state(), State::Failed);
     let device = machine.device();
@@ -212,7 +212,7 @@ fn counters_say_what_happened() {
 #[test]
 fn all_ones_gerror_is_one_error_and_never_acknowledged() {
     let machine = Machine::active(Options::default());
-    machine.device().set_gone(true);
+    machine.device().set_removed(true);
     for _ in 0..2 {
         let [flags, number, .., syndrome] = machine.notify(GERROR);
         assert_eq!((flags, number, syndrome), (0b010, 0, CMDQ_ERR.into()));

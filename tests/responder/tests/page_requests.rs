@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Page requests and streams of virtual SMMUs, through the door that the host uses.
+//! Page requests and streams of virtual SMMUs, through the RMI calls of the host.
 
 use psmmu::State;
 use psmmu_abi::{ErrorCause, Event, IrqSet, PsmmuParamsFlags, Status, Syndrome};
@@ -47,7 +47,7 @@ fn page_requests_need_host_consent_and_device_support() {
     machine.write_params(PsmmuParamsFlags::PRI, &[]);
     assert_eq!(machine.activate(), Err(Status::ErrorInput));
     machine.write_params(PsmmuParamsFlags::empty(), &[]);
-    assert_eq!(machine.activate(), Ok(()), "it is at rest again");
+    assert_eq!(machine.activate(), Ok(()), "it is inactive again");
 }
 
 #[test]
@@ -137,7 +137,7 @@ fn serve_interrupts(machine: &Machine) -> Vec<Event> {
 #[test]
 fn a_stuck_command_queue_makes_consume_neither_wait_nor_fail() {
     let machine = machine(6);
-    machine.device().set_not_responding(true);
+    machine.device().set_hung(true);
     let mut reported = 0;
     // More answers than the command queue of 256 has places.
     for round in 0..6 {
@@ -159,7 +159,7 @@ fn a_stuck_command_queue_makes_consume_neither_wait_nor_fail() {
 fn no_answer_is_lost_while_the_command_queue_is_full() {
     for groups in [250, 256, 257, 300, 512] {
         let machine = machine(9);
-        machine.device().set_not_responding(true);
+        machine.device().set_hung(true);
         for group in 0..groups {
             let address = u64::from(group) << 12;
             machine.device().page_request(PageRequest::last_of(8, group, address));
@@ -167,7 +167,7 @@ fn no_answer_is_lost_while_the_command_queue_is_full() {
         let mut events = serve_interrupts(&machine);
         assert_eq!(machine.device().take_answers(), []);
         // It runs again, and the host learns of nothing but interrupts.
-        machine.device().set_not_responding(false);
+        machine.device().set_hung(false);
         machine.device().settle();
         events.extend(serve_interrupts(&machine));
         let addresses: Vec<_> = (0..groups).map(|group| request(u64::from(group) << 12)).collect();
@@ -186,7 +186,7 @@ fn no_answer_is_lost_while_the_command_queue_is_full() {
 #[test]
 fn an_answer_that_the_device_refuses_is_counted_as_refused() {
     let machine = machine(4);
-    machine.device().spoil_next_command([0xFF, 0]);
+    machine.device().corrupt_next_command([0xFF, 0]);
     for group in 0..3 {
         machine.device().page_request(PageRequest::last_of(8, group, 0x1000));
     }
@@ -199,7 +199,7 @@ fn an_answer_that_the_device_refuses_is_counted_as_refused() {
     assert_eq!(counters.pri_resp_dropped.get(), 0);
 
     // A refused command of another kind is no answer.
-    machine.device().spoil_next_command([0xFF, 0]);
+    machine.device().corrupt_next_command([0xFF, 0]);
     assert_eq!(machine.st_l2_create(64), Err(Status::ErrorDevice));
     assert_eq!(machine.psmmu().counters().pri_resp_refused.get(), 1);
 }
@@ -232,12 +232,12 @@ fn requests_left_at_deactivation_are_denied() {
 fn answers_that_find_no_room_are_given_at_deactivation() {
     let machine = machine(9);
     assert_eq!(machine.st_l2_destroy(8), Ok(()));
-    machine.device().set_not_responding(true);
+    machine.device().set_hung(true);
     for group in 0..300 {
         machine.device().page_request(PageRequest::last_of(8, group, 0x1000));
     }
     let _ = serve_interrupts(&machine);
-    machine.device().set_not_responding(false);
+    machine.device().set_hung(false);
     assert_eq!(machine.deactivate(), Ok(()));
     let answers: Vec<_> = (0..300).map(|group| denial(8, group)).collect();
     assert!(machine.device().take_answers() == answers);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The promises of the responder, each through the door that the host uses.
+//! The promises of the responder, each through the RMI calls of the host.
 
 use psmmu::BATCH;
 use psmmu::{Delivery, QueueAbortPolicy, State};
@@ -283,8 +283,8 @@ fn a_flood_costs_two_reads_and_one_write_per_staged_batch() {
         assert_eq!(machine.notify(EVENTQ), fault(address, pending));
         machine.consume(EVENTQ);
         // A batch for the first event, and again whenever one entry is left of the batch before.
-        let looks = address == 0 || address % batch == batch - 1 && address != 511;
-        assert_eq!(machine.device().accesses(), if looks { (2, 1) } else { (0, 0) }, "{address}");
+        let polls = address == 0 || address % batch == batch - 1 && address != 511;
+        assert_eq!(machine.device().accesses(), if polls { (2, 1) } else { (0, 0) }, "{address}");
     }
 }
 
@@ -360,7 +360,7 @@ fn a_bad_info_page_is_refused_and_a_good_one_written_whole() {
 fn unusable_parameters_are_refused_before_any_device_write() {
     let machine = Machine::started(Options::default());
     let refused = Err(RmiError::Status(Function::PsmmuActivate, Status::ErrorInput));
-    // MSIs on a platform of wires, ATS.
+    // MSIs on a platform of wired interrupts, ATS.
     for flags in [1, 2, 3, 5, 6, 7] {
         machine.host.set_word(HOST_PAGE, 0, flags);
         assert_eq!(machine.rmi().psmmu_activate(PSMMU, HOST_PAGE), refused, "flags {flags}");
@@ -522,7 +522,7 @@ fn an_absent_device_is_reported_once_and_refused_afterwards() {
     let machine = small();
     machine.device().fault(1);
     assert_eq!(inputs(&machine.service(IrqSet::EVENTQ)), [1]);
-    machine.device().set_gone(true);
+    machine.device().set_removed(true);
     assert_eq!(machine.notify(EVENTQ), [ERROR, 0, 0, 0, 0, EVENTQ_ABT_ERR.into()]);
     assert_eq!(machine.notify(EVENTQ), [ERROR, 0, 0, 0, 0, EVENTQ_ABT_ERR.into()]);
     machine.consume(EVENTQ);
@@ -575,7 +575,7 @@ fn without_delivery_polling_finds_everything() {
 #[test]
 fn a_missing_acknowledge_fails_activation_in_bounded_time() {
     let machine = Machine::started(Options::default());
-    machine.device().set_not_responding(true);
+    machine.device().set_hung(true);
     let failed = Err(Status::ErrorDevice);
     assert_eq!(machine.activate(), failed);
     // The clock steps a tenth of a second at a time, a wait takes a second.
@@ -629,7 +629,7 @@ fn interrupt_driven_hosts_get_everything_in_any_step_order() {
                     machine.device().fault(last);
                     expected.push_back(last);
                 }
-                // A CONSUME that nothing was reported before, or that another CPU was reported for.
+                // A CONSUME before which nothing was reported, or something to another CPU.
                 3 => take(&machine, &mut reported, &mut expected),
                 // A poll.
                 4 if !stopped && matches!(handler, Handler::Idle) => *handler = Handler::Asking,

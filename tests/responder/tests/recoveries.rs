@@ -52,7 +52,7 @@ enum Reported {
 }
 
 /// Serves `set` as Linux does, to the end: `do { NOTIFY; CONSUME } while PENDING`. Returns what was
-/// reported, and whether the end was a refusal.
+/// reported, and whether the end was an error.
 fn serve(machine: &Machine, set: u64) -> (Vec<Reported>, bool) {
     let mut reported = Vec::new();
     for _ in 0..2000 {
@@ -99,7 +99,7 @@ fn a_dead_prod_behind_a_lost_msi_fails_the_queue_once() {
                 let good = machine.device().peek(prod) as u32;
                 machine.device().set_prod_raw(output, good ^ 0x40);
                 machine.consume(GERROR);
-                // Whatever the RMM has written meanwhile, it still makes no sense.
+                // Whatever the RMM has written meanwhile, it is still inconsistent.
                 machine.device().set_prod_raw(output, good ^ 0x40);
                 let (reported, refused) = serve(&machine, host);
                 assert_eq!(
@@ -293,7 +293,7 @@ fn an_announced_overflow_is_reported_before_nonsense() {
         assert_eq!(counters.overflows.get(), 1);
         assert_eq!(machine.state(), State::Active);
 
-        // Nonsense first: the flag of a PROD that makes sense is believed.
+        // An inconsistent one first: the flag of a consistent PROD counts.
         let machine = overflowing();
         let good = machine.device().peek(prod) as u32;
         machine.device().set_prod_raw(output, good ^ 0x40);
@@ -377,7 +377,7 @@ fn a_device_that_lost_its_state_fails_once_invents_nothing() {
         assert_eq!(before, expected, "seed {seed}");
         assert!(before.len() as u64 <= waiting, "seed {seed}: {reported:?}");
         let trace = machine.psmmu().counters().trace.iter();
-        assert_eq!(trace.filter(|trouble| *trouble == psmmu::TraceEvent::Failed).count(), 1);
+        assert_eq!(trace.filter(|event| *event == psmmu::TraceEvent::Failed).count(), 1);
     }
 }
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
 //! What NOTIFY says of PENDING behind a PROD that was inconsistent once: it depends on the PROD that is read
-//! behind the CONS write by which the queue starts over.
+//! behind the CONS write by which the queue is resynchronised.
 
 use psmmu_abi::{ErrorCause, Event, IrqSet};
 use responder_tests::{Faults, Machine, Options, inputs};
@@ -14,7 +14,7 @@ const ERROR: u64 = 1 << 1;
 const ERROR_PENDING: u64 = ERROR | 1;
 
 /// Has NOTIFY read a PROD with `bad` flipped, and `then` happen behind the CONS write. Returns the machine
-/// and the flags of the answer, which is the error of a spoiled queue.
+/// and the flags of the answer, which is the error of a discarded queue.
 fn resync(bad: u32, then: fn(&mut Device)) -> (Machine, u64) {
     let machine = Machine::active(Options { event_queue: 2, ..Options::default() });
     let good = machine.device().peek(Register::EventqProd) as u32;

@@ -21,7 +21,7 @@ impl Device {
     pub(crate) fn access(&mut self, access: &Access) -> u64 {
         self.settle_if_eager();
         self.count(access);
-        if self.modes.gone {
+        if self.modes.removed {
             return if access.bits == 32 { u64::from(u32::MAX) } else { u64::MAX };
         }
         let Some((register, part)) = self.decode(access) else { return 0 };
@@ -165,7 +165,7 @@ impl Device {
         let (enabled, acknowledged) = (self.control.irq_ctrl, self.control.irq_ctrlack);
         if !is_writable(register) {
             self.violate(Violation::ReadOnly { register, value });
-        } else if !self.at_rest(of_cr0) {
+        } else if !self.is_disabled(of_cr0) {
             self.violate(self.guarded_by_cr0(register, value));
         } else if (enabled | acknowledged) & of_irq_ctrl != 0 {
             self.violate(Violation::GuardedWrite { register, value, enabled, acknowledged });

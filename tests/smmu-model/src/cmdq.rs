@@ -119,7 +119,7 @@ impl Device {
     /// Writes CMDQ_PROD.
     pub(crate) fn write_command_prod(&mut self, value: u32) {
         let value = value & POINTER;
-        if !self.at_rest(Enable::Cmdq.bits()) {
+        if !self.is_disabled(Enable::Cmdq.bits()) {
             let shape = self.command_base().shape;
             let (old, cons) = (self.cmdq.prod, self.cmdq.cons);
             let (held, holds) = (shape.used(old, cons), shape.used(value, cons));
@@ -153,7 +153,7 @@ impl Device {
     /// Returns whether there is a command to process, and leave to process it.
     pub(crate) const fn can_run_command(&self) -> bool {
         self.is_on(Enable::Cmdq)
-            && !self.modes.deaf
+            && !self.modes.hung
             && !self.cmdq.error_due
             && !self.is_active(CMDQ_ERR)
             && self.command_base().shape.used(self.cmdq.prod, self.cmdq.read) != 0
@@ -172,7 +172,7 @@ impl Device {
     pub(crate) fn run_command(&mut self) {
         let base = self.command_base();
         let address = base.entry(self.cmdq.read, ENTRY_BYTES);
-        if let Some(words) = self.modes.spoil_command.take() {
+        if let Some(words) = self.modes.corrupt_command.take() {
             for (word, value) in words.into_iter().enumerate() {
                 self.store(address + 8 * word as u64, value);
             }
@@ -303,7 +303,7 @@ impl Device {
     /// Returns the first target between `first` and `end` of an MSI of a CMD_SYNC that waits to be
     /// processed, or that the device may have fetched ahead.
     pub(crate) fn waiting_msi(&self, first: u64, end: u64) -> Option<u64> {
-        if self.at_rest(Enable::Cmdq.bits()) || !self.config.has_msi() {
+        if self.is_disabled(Enable::Cmdq.bits()) || !self.config.has_msi() {
             return None;
         }
         let base = self.command_base();

@@ -189,7 +189,7 @@ pub enum Response {
 pub enum Completion {
     /// CS = 0: not at all.
     Silent,
-    /// CS = 1: by an MSI, or without one by the wire.
+    /// CS = 1: by an MSI, or without one by the wired interrupt.
     Interrupt(Option<SyncMsi>),
     /// CS = 2: by an event for CPUs that wait.
     Sev,

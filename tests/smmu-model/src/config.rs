@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! What kind of SMMU it is: identification registers and what they do not report.
+//! What kind of SMMU it is: identification registers and what they do not show.
 
 use crate::legality::is_illegal;
 
@@ -29,11 +29,11 @@ pub struct Config {
     pub r_idr3: u32,
     /// R_MECIDR.
     pub r_mecidr: u32,
-    /// Each source has a wire, beside the MSIs that R_IDR0.MSI announces.
+    /// Each source has a wired interrupt, beside the MSIs that R_IDR0.MSI announces.
     pub has_wired_irqs: bool,
     /// What UNKNOWN registers hold after reset comes from here.
     pub seed: u64,
-    /// Bytes at both ends of each region that belong to nobody; a device access there is a violation
+    /// Bytes at both ends of each region that no region owns; a device access there is a violation
     /// and not an abort.
     pub guard_bytes: u64,
     /// Deviations from the architecture.
@@ -192,7 +192,7 @@ impl Config {
         self
     }
 
-    /// Leaves MSIs out (IDR0.MSI, R_IDR0.MSI): only wires are left.
+    /// Leaves MSIs out (IDR0.MSI, R_IDR0.MSI): only wired interrupts remain.
     #[must_use]
     pub const fn without_msi(mut self) -> Self {
         self.idr0 &= !idr0::MSI;

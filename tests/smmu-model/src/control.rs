@@ -89,7 +89,7 @@ impl Device {
     }
 
     /// Returns whether `enables` of CR0 are all off and acknowledged.
-    pub(crate) const fn at_rest(&self, enables: u32) -> bool {
+    pub(crate) const fn is_disabled(&self, enables: u32) -> bool {
         (self.control.cr0 | self.control.cr0ack) & enables == 0
     }
 
@@ -199,7 +199,7 @@ impl Device {
     }
 
     fn is_ack_due(&mut self, register: usize) -> bool {
-        if self.modes.ack_delay == AckDelay::Steps || self.modes.deaf {
+        if self.modes.ack_delay == AckDelay::Steps || self.modes.hung {
             return false;
         }
         let left = &mut self.control.reads_left[register];
@@ -230,8 +230,8 @@ impl Device {
         match enable {
             Enable::Cmdq if off => {
                 self.stop_commands();
-                if self.modes.loses_sync_msis {
-                    self.lose_sync_msis();
+                if self.modes.drops_sync_msis {
+                    self.drop_sync_msis();
                 }
             }
             Enable::Cmdq => self.start_commands(),
@@ -239,7 +239,7 @@ impl Device {
             Enable::Eventq if off => {
                 self.finish(Output::Events);
                 self.drop_uncommitted_records();
-                self.note_left_records();
+                self.note_unconsumed_records();
             }
             Enable::Priq if off => self.finish(Output::Pages),
             _ => {}
@@ -264,7 +264,7 @@ impl Device {
         let changed = self.control.cr1 ^ value;
         let mut writable = 0;
         for (part, guard) in [(CR1_QUEUES, queues), (CR1_TABLES, Enable::Smmu.bits())] {
-            if self.at_rest(guard) {
+            if self.is_disabled(guard) {
                 writable |= part;
             }
         }
@@ -370,7 +370,7 @@ impl Device {
         if self.is_known(address) && self.doorbell(source).is_some() {
             needed.extend([data, attributes]);
         } else if source == Source::Priq {
-            // LO counts for the wire too.
+            // LO applies to the wired interrupt too.
             needed.push(attributes);
         }
         for register in needed {

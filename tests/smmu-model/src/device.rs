@@ -42,7 +42,7 @@ pub enum Step {
     Show(Output),
     /// Shows in GERROR that the write of an entry was aborted; see [`WriteAborts::Asynchronous`].
     ReportAbort(Output),
-    /// Pulses the wire of a source.
+    /// Pulses the wired interrupt of a source.
     SendInterrupt(Source),
     /// Writes the MSI of a source.
     WriteMsi(Source),
@@ -55,17 +55,17 @@ pub(crate) struct Modes {
     pub ack_delay: AckDelay,
     pub lazy_cons: bool,
     pub split: bool,
-    pub gone: bool,
-    pub deaf: bool,
+    pub removed: bool,
+    pub hung: bool,
     pub collects: bool,
     pub write_aborts: WriteAborts,
     pub aborts_commands: bool,
-    pub spoil_command: Option<[u64; 2]>,
+    pub corrupt_command: Option<[u64; 2]>,
     pub atc_timeout: bool,
     pub merges: bool,
     pub caches: bool,
     pub strict_entries: bool,
-    pub loses_sync_msis: bool,
+    pub drops_sync_msis: bool,
 }
 
 /// What has happened. It has no influence on what will.
@@ -74,7 +74,7 @@ pub(crate) struct Log {
     pub violations: Vec<Violation>,
     pub losses: Vec<(Record, Loss)>,
     /// Records between CONS and PROD when EVENTQEN went off.
-    pub left: Vec<Record>,
+    pub unconsumed: Vec<Record>,
     pub commands: Vec<Command>,
     pub answers: Vec<Answer>,
     pub msis: Vec<MsiWrite>,
@@ -89,7 +89,7 @@ pub(crate) struct Log {
 /// A software SMMUv3: plain data.
 ///
 /// A copy is a device of its own, with its own memory. Two devices are equal, and hash alike, when
-/// nothing that may still happen distinguishes them ; what only records the past (counts of accesses,
+/// nothing that may still happen distinguishes them; what only records the past (counts of accesses,
 /// commands, losses, answers, MSIs, violations) does not count.
 ///
 /// Nothing happens by itself: [`steps`](Self::steps) are what the device may do next, and
@@ -97,7 +97,7 @@ pub(crate) struct Log {
 /// ([`set_eager`](Self::set_eager), the default) settles around every access and every action of the
 /// test.
 ///
-/// Comparing and hashing look at all memory, so keep regions small where many states are compared.
+/// Comparing and hashing read all memory, so keep regions small where many states are compared.
 #[derive(Clone)]
 pub struct Device {
     pub(crate) config: Config,
@@ -121,7 +121,7 @@ pub struct Device {
 }
 
 impl Device {
-    /// Everything that distinguishes devices .
+    /// Everything that distinguishes devices.
     fn state(&self) -> impl Hash + PartialEq + '_ {
         (
             (&self.config, &self.modes, &self.control, self.gerror, self.gerrorn),
@@ -181,17 +181,17 @@ impl Device {
                 ack_delay: AckDelay::Steps,
                 lazy_cons: false,
                 split: false,
-                gone: false,
-                deaf: false,
+                removed: false,
+                hung: false,
                 collects: false,
                 write_aborts: WriteAborts::Synchronous,
                 aborts_commands: false,
-                spoil_command: None,
+                corrupt_command: None,
                 atc_timeout: false,
                 merges: false,
                 caches: true,
                 strict_entries: false,
-                loses_sync_msis: false,
+                drops_sync_msis: false,
             },
             control: Control::default(),
             gerror: 0,
@@ -219,7 +219,7 @@ impl Device {
 
     /// Returns the possible steps one by one.
     fn possible_steps(&self) -> impl Iterator<Item = Step> {
-        let acks = self.modes.ack_delay == AckDelay::Steps && !self.modes.deaf;
+        let acks = self.modes.ack_delay == AckDelay::Steps && !self.modes.hung;
         let late_cons = self.is_cons_late().then_some(Step::PublishCons);
         let error = self.cmdq.error_due.then_some(Step::RaiseCommandError);
         let hidden = |output: &Output| self.output(*output).committed != 0;
@@ -238,7 +238,7 @@ impl Device {
             .chain(Output::BOTH.into_iter().filter(aborted).map(Step::ReportAbort))
             .chain(self.due_wired_irqs().map(Step::SendInterrupt))
             .chain(self.due_msis().map(Step::WriteMsi));
-        steps.filter(|_| !self.modes.gone)
+        steps.filter(|_| !self.modes.removed)
     }
 
     /// Returns what the device may do next. It may do any of it, or nothing.
@@ -280,7 +280,7 @@ impl Device {
         }
     }
 
-    /// Does steps until none is left: what fast and gentle hardware looks like.
+    /// Does steps until none is left: as fast and gentle hardware does.
     pub fn settle(&mut self) {
         while let Some(step) = self.first_step() {
             self.take_step(step);
@@ -316,11 +316,11 @@ impl Device {
 
     /// Chooses whether MSIs of CMD_SYNCs that are due are lost when CMDQEN goes off. By default they
     /// still come: the architecture promises neither.
-    pub const fn set_losing_sync_msis(&mut self, loses: bool) {
-        self.modes.loses_sync_msis = loses;
+    pub const fn set_dropping_sync_msis(&mut self, loses: bool) {
+        self.modes.drops_sync_msis = loses;
     }
 
-    /// Chooses whether steps are as small as a driver can distinguish them : an entry is written by one
+    /// Chooses whether steps are as small as a driver can distinguish them: an entry is written by one
     /// and shown by another, and a command error reaches CMDQ_CONS by one and GERROR by another.
     pub const fn set_split(&mut self, split: bool) {
         self.modes.split = split;
@@ -336,16 +336,16 @@ impl Device {
         self.modes.merges = merges;
     }
 
-    /// Takes the device from the bus, or puts it back: while it is gone it does nothing, all registers
-    /// read as ones, and writes are ignored.
-    pub const fn set_gone(&mut self, gone: bool) {
-        self.modes.gone = gone;
+    /// Removes the device from the bus, or puts it back: while it is removed it does nothing, all
+    /// registers read as ones, and writes are ignored.
+    pub const fn set_removed(&mut self, removed: bool) {
+        self.modes.removed = removed;
     }
 
-    /// Makes the device deaf, or ends that: a deaf one acknowledges nothing and processes no command,
-    /// as in service failure mode, which has no sign on the Realm side.
-    pub const fn set_not_responding(&mut self, deaf: bool) {
-        self.modes.deaf = deaf;
+    /// Makes the device hang, or ends that: while it hangs it acknowledges nothing and processes no
+    /// command, as in service failure mode, which has no sign on the Realm side.
+    pub const fn set_hung(&mut self, hung: bool) {
+        self.modes.hung = hung;
     }
 
     /// Makes every fetch of a command abort, or ends that.
@@ -354,8 +354,8 @@ impl Device {
     }
 
     /// Puts `words` in the place of the next command, just before it is fetched.
-    pub const fn spoil_next_command(&mut self, words: [u64; 2]) {
-        self.modes.spoil_command = Some(words);
+    pub const fn corrupt_next_command(&mut self, words: [u64; 2]) {
+        self.modes.corrupt_command = Some(words);
     }
 
     /// Lets the next CMD_ATC_INV time out, which the next CMD_SYNC finds.
@@ -363,7 +363,7 @@ impl Device {
         self.modes.atc_timeout = true;
     }
 
-    /// Issues a command behind the driver's back: writes it at PROD and moves PROD on.
+    /// Issues a command that the driver does not know of: writes it at PROD and moves PROD on.
     pub fn inject_command(&mut self, words: [u64; 2]) {
         let base = self.command_base();
         let address = base.entry(self.cmdq.prod, 16);

@@ -96,16 +96,16 @@ impl Device {
 
     /// Notes what lies in a queue that goes off: the driver may still read it, and has dropped what it
     /// does not.
-    pub(crate) fn note_left_records(&mut self) {
+    pub(crate) fn note_unconsumed_records(&mut self) {
         let left = self.queued_records();
-        self.log.left.extend(left);
+        self.log.unconsumed.extend(left);
     }
 
     /// Takes the records that lay between CONS and PROD when EVENTQEN went off, oldest first: what the
     /// driver dropped, unless it read them later.
     #[must_use]
-    pub fn take_left_records(&mut self) -> Vec<Record> {
-        std::mem::take(&mut self.log.left)
+    pub fn take_unconsumed_records(&mut self) -> Vec<Record> {
+        std::mem::take(&mut self.log.unconsumed)
     }
 
     /// Returns the records between CONS and PROD, oldest first, as memory has them.

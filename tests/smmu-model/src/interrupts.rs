@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Interrupts: edges on wires, and MSIs (IHI 0070, "Interrupts and notifications").
+//! Wired interrupts, by edge, and MSIs (IHI 0070, "Interrupts and notifications").
 //!
-//! A condition makes the wire and the MSI of its source due; each goes out with a step of its own.
+//! A condition makes the wired interrupt and the MSI of its source due; each is sent with a step of its own.
 //! Conditions that come while one is due are reported by the same interrupt.
 
 use std::collections::VecDeque;
@@ -62,7 +62,7 @@ impl Source {
     }
 }
 
-/// A set of sources whose wires were pulsed.
+/// A set of sources whose wired interrupts were pulsed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Pulses(u32);
 
@@ -73,13 +73,13 @@ impl Pulses {
         self.0
     }
 
-    /// Returns whether the wire of `source` was pulsed.
+    /// Returns whether the wired interrupt of `source` was pulsed.
     #[must_use]
     pub const fn contains(self, source: Source) -> bool {
         self.0 & source.bit() != 0
     }
 
-    /// Returns whether no wire was pulsed.
+    /// Returns whether no interrupt was pulsed.
     #[must_use]
     pub const fn is_empty(self) -> bool {
         self.0 == 0
@@ -101,7 +101,7 @@ pub struct MsiWrite {
     pub shareability: u8,
     /// MemAttr of IRQ_CFG2, or MSIAttr of the CMD_SYNC.
     pub attributes: u8,
-    /// Nobody took it.
+    /// It was aborted: no region and no doorbell took it.
     pub aborted: bool,
 }
 
@@ -167,7 +167,7 @@ impl Device {
         }
     }
 
-    /// Makes the interrupt of a CMD_SYNC due: its MSI, or else the wire.
+    /// Makes the interrupt of a CMD_SYNC due: its MSI, or else the wired one.
     pub(crate) fn request_sync_interrupt(&mut self, msi: Option<SyncMsi>) {
         match msi.filter(|_| self.config.has_msi()) {
             Some(msi) => self.interrupts.sync_msis.push_back(msi),
@@ -175,7 +175,7 @@ impl Device {
         }
     }
 
-    /// Returns the sources whose wire is due.
+    /// Returns the sources whose wired interrupt is due.
     pub(crate) fn due_wired_irqs(&self) -> impl Iterator<Item = Source> {
         let due = self.interrupts.wired_irqs_due;
         Source::ALL.into_iter().filter(move |source| due & source.bit() != 0)
@@ -188,7 +188,7 @@ impl Device {
         Source::ALL.into_iter().filter(move |source| due & source.bit() != 0)
     }
 
-    /// Pulses the wire of `source`.
+    /// Pulses the wired interrupt of `source`.
     pub(crate) fn pulse_wired_irq(&mut self, source: Source) {
         self.interrupts.wired_irqs_due &= !source.bit();
         self.interrupts.pulses.0 |= source.bit();
@@ -268,13 +268,13 @@ impl Device {
         }
     }
 
-    /// Returns which wires were pulsed since [`take_interrupts`](Self::take_interrupts).
+    /// Returns which wired interrupts were pulsed since [`take_interrupts`](Self::take_interrupts).
     #[must_use]
     pub const fn interrupts(&self) -> Pulses {
         self.interrupts.pulses
     }
 
-    /// Takes the wires that were pulsed since the last call. Pulses of one wire coalesce, as they do in
+    /// Takes the wired interrupts that were pulsed since the last call. Pulses of one coalesce, as they do in
     /// an interrupt controller.
     #[must_use]
     pub const fn take_interrupts(&mut self) -> Pulses {
@@ -283,14 +283,14 @@ impl Device {
         pulses
     }
 
-    /// Returns how often the wire of `source` was pulsed.
+    /// Returns how often the wired interrupt of `source` was pulsed.
     #[must_use]
     pub const fn pulses(&self, source: Source) -> u64 {
         self.log.pulses[source as usize]
     }
 
-    /// Forgets the MSIs of CMD_SYNCs that are due: CMDQEN is off, and they are not promised any more.
-    pub(crate) fn lose_sync_msis(&mut self) {
+    /// Drops the MSIs of CMD_SYNCs that are due: CMDQEN is off, and they are not promised any more.
+    pub(crate) fn drop_sync_msis(&mut self) {
         self.interrupts.sync_msis.clear();
     }
 

@@ -17,7 +17,7 @@
 //! ([`read32`](Smmu::read32), [`write32`](Smmu::write32), [`write64`](Smmu::write64)), barriers
 //! ([`read_barrier`](Smmu::read_barrier), [`write_barrier`](Smmu::write_barrier)) and shared memory
 //! ([`Memory::region`]); the test gets the [`Device`] with [`Smmu::with`] for a step, with
-//! [`Smmu::snapshot`] to look at, or with [`Smmu::device`] as a guard.
+//! [`Smmu::snapshot`] to inspect it, or with [`Smmu::device`] as a guard.
 //!
 //! A driver with plain pointers gets a [`Mirror`]: `examples/plain_pointers.rs` has one, with 30 lines between
 //! it and the model (`cargo run -p smmu-model --example plain_pointers`). Devices are chosen by [`Config`], by
@@ -26,7 +26,7 @@
 //! ```
 //! use smmu_model::{Config, Enable, Page, Record, Region, Register, Smmu, Source};
 //!
-//! /// A driver of nothing but the event queue: four records, no interrupts but the wire's.
+//! /// A driver of nothing but the event queue: four records, no interrupt but the wired one.
 //! struct Driver {
 //!     smmu: Smmu,
 //!     queue: Region,
@@ -87,7 +87,7 @@
 //! smmu.device().record(Record::bad_stream_id(8));
 //! smmu.device().record(Record::bad_stream_id(9));
 //! assert!(smmu.device().take_interrupts().contains(Source::Eventq));
-//! // A record that comes just before the second look at PROD.
+//! // A record that comes just before the second read of PROD.
 //! smmu.before(Register::EventqProd, |_| ());
 //! smmu.before(Register::EventqProd, |device| device.record(Record::bad_stream_id(10)));
 //! assert_eq!(driver.drain(), [8, 9, 10]);
@@ -100,14 +100,14 @@
 //! does one of it, so a test, a random walk or an exhaustive search decides every interleaving:
 //!
 //! * An *eager* device ([`Device::set_eager`], the default) does all its steps around every access and
-//!   after every action of the test, and so looks like fast and gentle hardware.
+//!   after every action of the test, as fast and gentle hardware does.
 //! * [`Guard::before`] does something just before the next access of a register: the way to put one
 //!   step into one gap of the driver.
 //! * [`Guard::on_access`] is called before every access: the way to let a scheduler choose.
 //! * [`Device::set_ack_delay`], [`Device::set_lazy_cons`], [`Device::set_split`] make steps later or
 //!   smaller.
 //!
-//! A [`Device`] is plain data: a copy of it is a saved state, `Eq` and `Hash` distinguish states , and
+//! A [`Device`] is plain data: a copy of it is a saved state, `Eq` and `Hash` distinguish states, and
 //! [`Smmu::from`] makes a copy run. Hooks are not part of it.
 //!
 //! # Memory
@@ -133,7 +133,7 @@
 //! Identification, CR0 to CR2, IRQ_CTRL and their acknowledges; guarded registers; UNKNOWN values after
 //! reset; GERROR and GERRORN; command queue with all commands of a Realm queue as far as to their
 //! legality, CMD_SYNC with its three completions, errors and lazy CONS; event and PRI queues of all
-//! sizes with overflow, aborts of three kinds and automatic answers; wires and MSIs and their
+//! sizes with overflow, aborts of three kinds and automatic answers; wired interrupts and MSIs and their
 //! aborts; linear and two-level stream tables, their cache and their update while the device may read
 //! them, as far as to the event of a [`Transaction`]; which entries are ILLEGAL (5.2.2); which stage-2 tables it has
 //! cached something of ([`Device::translations`]); addresses above OAS, which are cut off.
@@ -186,7 +186,7 @@ pub use output::{Output, WriteAborts};
 pub use pri::{Answer, Answerer, PageRequest};
 pub use queue::{OVERFLOW_FLAG, Shape};
 pub use record::{Class, EventNumber, Record};
-pub use registers::{Access, Harness, Page, Register};
+pub use registers::{Access, Page, Pas, Register};
 pub use smmu::{Guard, Memory, Region, Smmu};
 pub use transaction::{Kind, Outcome, Transaction, Walk};
 pub use translations::Translation;

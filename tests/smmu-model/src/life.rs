@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The end of memory: what is given to the device comes back only when the device can reach it no more.
+//! Revoking memory: it may be taken back only when the device cannot reach it any more.
 //!
 //! It reaches memory by an enabled queue or table, by what it has cached of tables, and by MSIs
 //! that are under way. While SMMUEN is 0 it follows no table, cached or not; what it has cached then
@@ -21,7 +21,7 @@ const fn overlap(first: u64, end: u64, other: u64, other_end: u64) -> bool {
 impl Device {
     /// Takes the region at `address` back from the driver: any later use by device or driver is a
     /// violation, until [`add_region`](Self::add_region) makes a fresh one there. So is the taking back
-    /// while the device may still use it, since the driver gives memory back only when it is at rest:
+    /// while the device may still use it, since a driver frees memory only behind that:
     ///
     /// * an enabled queue or stream table lies in it, or MSIs of an enabled interrupt go there;
     /// * a level-1 descriptor points there, or the device has something cached that came from there or
@@ -58,7 +58,7 @@ impl Device {
         if let Some(target) = target.or_else(|| self.waiting_msi(address, end)) {
             self.violate(Violation::TakenBackBeforeMsi { address, target });
         }
-        if self.at_rest(Enable::Smmu.bits()) {
+        if self.is_disabled(Enable::Smmu.bits()) {
             self.orphan_cached(address, end);
             self.orphan_translations(address, end);
             return;
@@ -80,7 +80,7 @@ impl Device {
     /// of MSIs that go there.
     fn structure_in(&self, first: u64, end: u64) -> Option<Register> {
         let is_hit = |address: u64, bytes: u64| overlap(first, end, address, address + bytes);
-        let is_used = |enable: Enable| !self.at_rest(enable.bits());
+        let is_used = |enable: Enable| !self.is_disabled(enable.bits());
         let commands = self.command_base();
         let table = self.streams.address(&self.config);
         if is_used(Enable::Cmdq) && is_hit(commands.address, commands.bytes(16)) {

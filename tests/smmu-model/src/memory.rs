@@ -15,7 +15,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use crate::Device;
 use crate::violation::Violation;
 
-/// Whether somebody may use a region.
+/// Whether a region may be used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Grant {
     NotYet,
@@ -157,7 +157,7 @@ impl PhysicalMemory {
     }
 
     /// Takes the words between `first` and `end` back. What CPUs have stored there is on its way no
-    /// more: whoever gets the memory next sees to that.
+    /// more: that is up to its next owner.
     pub fn take_back(&mut self, first: u64, end: u64) {
         let stores: Vec<_> = self.store_buffer.range(first..end).map(|(&at, &v)| (at, v)).collect();
         for (address, value) in stores {
@@ -330,7 +330,8 @@ impl Device {
         self.memory.peek(address)
     }
 
-    /// Writes the word at `address` for the test: nothing is checked, and everybody sees it at once.
+    /// Writes the word at `address` for the test: nothing is checked, and it is visible to CPU and
+    /// device at once.
     pub fn store(&mut self, address: u64, value: u64) {
         self.memory.store_buffer.remove(&address);
         self.memory.stale.remove(&address);

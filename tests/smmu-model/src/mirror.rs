@@ -85,7 +85,7 @@ impl<'a> Mirror<'a> {
     }
 
     fn shared(&self) -> MutexGuard<'_, Vec<Shared<'a>>> {
-        // A violation panics with the lock; the memory is still good to look at.
+        // A violation panics with the lock; the memory can still be inspected.
         self.shared.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

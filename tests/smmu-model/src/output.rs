@@ -164,7 +164,7 @@ impl Device {
 
     /// Writes CONS, and checks the move while the queue is on.
     pub(crate) fn write_cons(&mut self, output: Output, value: u32) {
-        if !self.at_rest(output.enable().bits()) {
+        if !self.is_disabled(output.enable().bits()) {
             self.check_cons(output, value);
         }
         self.output_mut(output).cons = value & 0x800F_FFFF;
@@ -262,7 +262,7 @@ impl Device {
         }
     }
 
-    /// Shows all that has happened to a queue that is going to rest.
+    /// Shows all that has happened to a queue that is being disabled.
     pub(crate) fn finish(&mut self, output: Output) {
         self.show(output);
         self.report_abort(output);
@@ -273,7 +273,9 @@ impl Device {
         Output::BOTH.into_iter().find(|&output| {
             let base = self.output_base(output);
             let offset = address.wrapping_sub(base.address);
-            if self.at_rest(output.enable().bits()) || offset >= base.bytes(output.entry_bytes()) {
+            if self.is_disabled(output.enable().bits())
+                || offset >= base.bytes(output.entry_bytes())
+            {
                 return false;
             }
             let index = (offset / output.entry_bytes()) as u32;

@@ -16,12 +16,12 @@ pub enum Page {
     Realm1,
 }
 
-/// Who makes an access, by the physical address space that it is made in.
+/// Physical address space that an access is made in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Harness {
-    /// The Realm world, which sees all pages.
+pub enum Pas {
+    /// Realm PAS, where all pages are visible.
     Realm,
-    /// The Non-secure world: Realm pages read as zero and ignore writes.
+    /// Non-secure PAS: Realm pages read as zero and ignore writes.
     NonSecure,
 }
 

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 
 use crate::memory::Identity;
-use crate::registers::{Access, Harness, Page, Register};
+use crate::registers::{Access, Page, Pas, Register};
 use crate::{Config, Device};
 
 type Action = Box<dyn FnOnce(&mut Device) + Send>;
@@ -57,7 +57,7 @@ fn this_thread() -> u64 {
 #[derive(Clone)]
 pub struct Smmu {
     shared: Arc<Shared>,
-    world: Harness,
+    pas: Pas,
 }
 
 /// The device, locked for steps of the test.
@@ -96,7 +96,7 @@ impl fmt::Debug for Guard<'_> {
 
 impl fmt::Debug for Smmu {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Smmu").field("world", &self.world).finish_non_exhaustive()
+        f.debug_struct("Smmu").field("world", &self.pas).finish_non_exhaustive()
     }
 }
 
@@ -104,7 +104,7 @@ impl From<Device> for Smmu {
     fn from(device: Device) -> Self {
         let inner = Inner { device, hooks: Hooks::default() };
         let shared = Shared { inner: Mutex::new(inner), owner: AtomicU64::new(0) };
-        Self { shared: Arc::new(shared), world: Harness::Realm }
+        Self { shared: Arc::new(shared), pas: Pas::Realm }
     }
 }
 
@@ -115,10 +115,10 @@ impl Smmu {
         Device::new(config).into()
     }
 
-    /// Returns a handle whose accesses come from `world`.
+    /// Returns a handle whose accesses are made in `pas`.
     #[must_use]
-    pub fn seen_from(&self, world: Harness) -> Self {
-        Self { shared: Arc::clone(&self.shared), world }
+    pub fn with_pas(&self, pas: Pas) -> Self {
+        Self { shared: Arc::clone(&self.shared), pas }
     }
 
     /// Does a step of the test with the device, and gives it free again: for any place where a driver may
@@ -134,7 +134,7 @@ impl Smmu {
         step(&mut self.device())
     }
 
-    /// Returns a copy of the device as it is now, to look at or to go back to. Nothing is locked, and memory
+    /// Returns a copy of the device as it is now, to inspect or to restore. Nothing is locked, and memory
     /// is only copied when one of the two writes it.
     #[must_use]
     pub fn snapshot(&self) -> Device {
@@ -150,7 +150,7 @@ impl Smmu {
     /// hook: it would wait for itself.
     pub fn device(&self) -> Guard<'_> {
         let Shared { inner, owner } = &*self.shared;
-        // A violation panics while the device is locked; the device is still good to look at.
+        // A violation panics while the device is locked; the device can still be inspected.
         let inner = match inner.try_lock() {
             Ok(inner) => inner,
             Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
@@ -159,7 +159,7 @@ impl Smmu {
                 assert!(
                     !is_mine,
                     "a guard of Smmu::device() is still there on this thread; use Smmu::with() for a \
-                     step, Smmu::snapshot() to look, and the argument of a hook inside of it"
+                     step, Smmu::snapshot() to inspect, and the argument of a hook inside of it"
                 );
                 inner.lock().unwrap_or_else(PoisonError::into_inner)
             }
@@ -169,7 +169,7 @@ impl Smmu {
     }
 
     fn access(&self, page: Page, offset: u64, bits: u32, write: Option<u64>) -> u64 {
-        if self.world == Harness::NonSecure && page != Page::NonSecure0 {
+        if self.pas == Pas::NonSecure && page != Page::NonSecure0 {
             return 0;
         }
         let access = Access { page, offset, bits, write };

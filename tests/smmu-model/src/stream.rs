@@ -3,7 +3,7 @@
 //! The stream table, linear or of two levels, and the cache of its entries (IHI 0070, "Stream table
 //! lookup", "Stream table entry").
 //!
-//! Entries are cached, valid or not, until CMD_CFGI_* and a CMD_SYNC have reported the device to look again.
+//! Entries are cached, valid or not, until CMD_CFGI_* and a CMD_SYNC have made the device read them again.
 
 use std::collections::BTreeMap;
 

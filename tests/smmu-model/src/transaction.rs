@@ -61,7 +61,7 @@ pub struct Transaction {
 pub enum Outcome {
     /// It was aborted, and this record waits for its step.
     Recorded(Record),
-    /// It was aborted, and nobody is reported.
+    /// It was aborted, and nothing is recorded.
     Aborted,
     /// It passed untranslated.
     Bypassed,

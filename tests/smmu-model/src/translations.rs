@@ -132,7 +132,7 @@ impl Device {
 
     /// Marks what is cached of tables that go away while SMMUEN is 0.
     pub(crate) fn orphan_translations(&mut self, first: u64, end: u64) {
-        debug_assert!(self.at_rest(Enable::Smmu.bits()), "tables are not walked");
+        debug_assert!(self.is_disabled(Enable::Smmu.bits()), "tables are not walked");
         for (translation, orphaned) in &mut self.streams.translations.0 {
             *orphaned |= (first..end).contains(&translation.table);
         }

@@ -24,12 +24,12 @@ type Unreported = BTreeMap<u64, (u32, bool)>;
 pub(crate) struct Updates {
     /// Enabled in that state.
     disabled: Unreported,
-    /// With other words behind the first; only looked at by a strict device.
+    /// With other words behind the first; only considered by a strict device.
     changed: Unreported,
 }
 
 impl Updates {
-    /// Notes that a command reports the device to drop something.
+    /// Notes that a command invalidates something.
     pub fn report(&mut self, invalidation: Invalidation) {
         let streams = match invalidation {
             Invalidation::Configuration => 0..=u32::MAX,
@@ -41,7 +41,7 @@ impl Updates {
         }
     }
 
-    /// Notes that what the device was reported is done.
+    /// Notes that all invalidations are complete.
     pub fn settle(&mut self) {
         self.disabled.retain(|_, (_, reported)| !*reported);
         self.changed.retain(|_, (_, reported)| !*reported);
@@ -56,7 +56,7 @@ impl Updates {
 impl Device {
     /// Lets the device see all stores of the CPU, as time does in the end.
     pub fn drain_stores(&mut self) {
-        if !self.at_rest(Enable::Smmu.bits()) {
+        if !self.is_disabled(Enable::Smmu.bits()) {
             self.check_stores();
         }
         self.memory.drain_stores();
@@ -96,7 +96,7 @@ impl Device {
         let (was_enabled, will_be) = (is_enabled(word(0)), is_enabled(next(0)));
         let changed = (1..8).find(|&index| word(index) != next(index));
         let disabled = self.streams.updates.disabled.get(&entry).map(|(stream, _)| *stream);
-        // Most stores have nothing to do with stream tables: look for the entry as the last thing.
+        // Most stores have nothing to do with stream tables: the search for the entry comes last.
         if !(was_enabled || will_be || disabled.is_some() || self.modes.strict_entries) {
             return;
         }

@@ -67,7 +67,7 @@ pub enum Violation {
         /// PROD.
         prod: u32,
     },
-    /// OVACKFLG was toggled although no overflow is unacknowledged: the queue now looks overflowed.
+    /// OVACKFLG was toggled although no overflow is unacknowledged: the queue now reads as overflowed.
     FalseOverflowAcknowledge {
         /// The register.
         register: Register,
@@ -279,7 +279,7 @@ pub enum Violation {
         /// The offset.
         offset: u64,
     },
-    /// A register that only the Non-secure page has was looked for in the Realm page.
+    /// A register that only the Non-secure page has was accessed in the Realm page.
     AbsentInRealm {
         /// The offset.
         offset: u64,

@@ -5,7 +5,7 @@
 //! The locks and atomics of `psmmu` are shuttle's here, which switches all of the program: so this
 //! package is built by itself and never together with one that runs `psmmu` without shuttle. The model
 //! of the SMMU and the memory have ordinary locks; no switch of threads happens while one is held. Each
-//! register access, and each granule that changes worlds, is a point where shuttle may switch.
+//! register access, and each granule that changes its PAS, is a point where shuttle may switch.
 
 mod monitor;
 
@@ -110,13 +110,13 @@ impl Machine {
     /// # Errors
     /// Those of [`Psmmu::activate_begin`] and [`Psmmu::activate`].
     pub fn activate(&self) -> Result<(), ActivateError> {
-        let wanted = ActivateParams { page_requests: true, msis: None };
-        let activation = self.psmmu.activate_begin(wanted)?;
+        let params = ActivateParams { page_requests: true, msis: None };
+        let activation = self.psmmu.activate_begin(params)?;
         let activated = self.psmmu.activate(activation, self.memory.clone(), &*self.clock);
         activated.map_err(|failure| failure.error)
     }
 
-    /// Enables the queues of the device by hand, as an RMM does that brings its SMMUs up itself.
+    /// Enables the queues of the device itself, as an RMM does that brings its SMMUs up itself.
     pub fn run_queues(&self) {
         let base = |queue: &ModelMemory, entry_words: usize| {
             let entries = (queue.0.words() / entry_words) as u64;

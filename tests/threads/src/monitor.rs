@@ -64,7 +64,7 @@ struct Inner {
     rmm: Rmm<'static, Harness<Switch>>,
     ram: Ram,
     smmu: Smmu,
-    world: Harness<Switch>,
+    harness: Harness<Switch>,
 }
 
 /// An RMM that is active, and its one PSMMU. Copies are the same RMM.
@@ -94,7 +94,7 @@ impl Monitor {
         let mut dram = Dram::default();
         dram.add(Bank::new(DRAM, SIZE).expect("a bank")).expect("room for it");
         let ram = Ram::of(&dram);
-        let world = Harness::new(ram.clone(), vec![(PSMMU, smmu.clone())], None, Switch);
+        let harness = Harness::new(ram.clone(), vec![(PSMMU, smmu.clone())], None, Switch);
         // The RMM borrows for good what a test of some milliseconds leaves behind.
         let registers = ModelRegisters::with_hook(smmu.clone(), Switch);
         let psmmu: &'static ModelPsmmu = Box::leak(Box::new(Psmmu::new(config(2), registers)));
@@ -103,8 +103,8 @@ impl Monitor {
         let features =
             Features { address_bits: 48, breakpoints: 5, watchpoints: 3, protected_size: 5 };
         let responder = Responder::new(directory, ram.clone(), Owners::default());
-        let rmm = Rmm::new(features, world.clone(), responder, tracker);
-        let monitor = Self(Arc::new(Inner { rmm, ram, smmu, world }));
+        let rmm = Rmm::new(features, harness.clone(), responder, tracker);
+        let monitor = Self(Arc::new(Inner { rmm, ram, smmu, harness }));
         assert!(monitor.call(Function::RmmActivate, [0; 3]).is_success());
         monitor
     }
@@ -137,8 +137,8 @@ impl Monitor {
 
     /// Returns what the RMM runs in.
     #[must_use]
-    pub fn world(&self) -> &Harness<Switch> {
-        &self.0.world
+    pub fn harness(&self) -> &Harness<Switch> {
+        &self.0.harness
     }
 
     /// Returns the device for a step. No call may be made while it is held.
@@ -269,7 +269,7 @@ impl Monitor {
         self.run(thread, Function::PsmmuActivate, 0, 0)
     }
 
-    /// Brings the PSMMU to rest.
+    /// Deactivates the PSMMU.
     pub fn deactivate(&self, thread: u64) -> Status {
         self.run(thread, Function::PsmmuDeactivate, 0, 0)
     }
@@ -297,7 +297,7 @@ impl Monitor {
         self.call(Function::PsmmuEventConsume, [PSMMU, set, 0]).status()
     }
 
-    /// Returns the numbers of the granules below 16 that are in the Realm world, having checked that
+    /// Returns the numbers of the granules below 16 that are in Realm PAS, having checked that
     /// EL3 and the RMM agree on each.
     ///
     /// # Panics
@@ -319,7 +319,7 @@ impl Monitor {
         (0..16).filter(is_realm).collect()
     }
 
-    /// Checks that all memory is the host's and the device at rest, and that no operation is open.
+    /// Checks that all memory is the host's and the device disabled, and that no operation is open.
     ///
     /// # Panics
     /// When it is not so.

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! What several CPUs may do at once with the life of a PSMMU and with memory. Each test runs under many
+//! What several CPUs may do at once with the lifecycle of a PSMMU and with memory. Each test runs under many
 //! schedules.
 
 use model_adapter::{Tables, configure_stream};
@@ -281,7 +281,7 @@ fn a_table_does_not_go_under_a_stream_that_is_configured() {
         let monitor = Monitor::active();
         assert_eq!(monitor.run(0, Function::PsmmuStL2Create, 0, 3), Status::Success);
         let owner = spawn(&monitor, |monitor| {
-            let (tables, clock) = (Tables(monitor.world()), monitor.world().clock());
+            let (tables, clock) = (Tables(monitor.harness()), monitor.harness().clock());
             let psmmu = monitor.psmmu();
             unless_busy(|| configure_stream(psmmu, 8, STAGE_2, &tables, clock))?;
             unless_busy(|| psmmu.enable_stream(8, &tables, clock))
@@ -289,7 +289,7 @@ fn a_table_does_not_go_under_a_stream_that_is_configured() {
         let destroyer = spawn(&monitor, |monitor| monitor.run(0, Function::PsmmuStL2Destroy, 0, 8));
         match (owner.join().unwrap(), destroyer.join().unwrap()) {
             (Ok(()), Status::ErrorPsmmuSt) => {
-                let (tables, clock) = (Tables(monitor.world()), monitor.world().clock());
+                let (tables, clock) = (Tables(monitor.harness()), monitor.harness().clock());
                 let psmmu = monitor.psmmu();
                 assert_eq!(psmmu.disable_stream(8, &tables, clock), Ok(()));
                 assert_eq!(psmmu.release_stream(8, &tables, clock), Ok(()));
@@ -321,7 +321,7 @@ fn a_psmmu_is_not_deactivated_under_a_table() {
     });
 }
 
-/// Asks and consumes whatever the state is; nothing that is reported may be of another life than the
+/// Asks and consumes whatever the state is; nothing that is reported may be of another cycle than the
 /// first.
 fn serve(monitor: &Monitor) {
     for _ in 0..3 {
@@ -347,7 +347,7 @@ fn calls_during_a_deactivation_do_no_harm() {
         monitor.device().raise(1 << 5);
         let hosts = [(); 2].map(|()| spawn(&monitor, serve));
         let stopper = spawn(&monitor, |monitor| monitor.deactivate(0));
-        // Its granules come behind those of the first life.
+        // Its granules come behind those of the first cycle.
         let starter = spawn(&monitor, |monitor| monitor.run(1, Function::PsmmuActivate, 0, 4));
         join(hosts);
         assert_eq!(stopper.join().unwrap(), Status::Success);
@@ -355,7 +355,7 @@ fn calls_during_a_deactivation_do_no_harm() {
             Status::Success => {
                 assert_eq!(monitor.psmmu().state(), State::Active);
                 let reported = monitor.notify(7).expect("active");
-                assert_eq!(reported.event, Event::None, "of the life before");
+                assert_eq!(reported.event, Event::None, "of the cycle before");
                 assert_eq!(monitor.deactivate(0), Status::Success);
             }
             status => assert_eq!(status, Status::ErrorInput),
@@ -383,7 +383,7 @@ fn a_deactivation_that_fails_is_not_continued_by_another_caller() {
         let monitor = Monitor::active();
         // Commands are never through, so the wait for them fails; that it is off it acknowledges.
         monitor.device().abort_command_fetches(true);
-        // A queue that makes no sense makes it fail as well.
+        // An inconsistent queue makes it fail as well.
         let broken = spawn(&monitor, |monitor| {
             monitor.device().set_prod_raw(smmu_model::Output::Events, 0x4000_0000);
             monitor.device().collect_violations(true);

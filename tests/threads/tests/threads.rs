@@ -43,7 +43,7 @@ fn fault(machine: &Machine, address: u64) {
     machine.device().record(Record::stage_2_write(8, address));
 }
 
-/// Asks and consumes until reported that nothing is pending, as the host's loop is.
+/// Asks and consumes until nothing is reported as pending, as the host's loop is.
 fn service(machine: &Machine, set: IrqSet, reported: &Reported) {
     loop {
         let reported_now = machine.psmmu().notify(set, &NoVsmmu).expect("active");
@@ -189,11 +189,11 @@ fn of_two_that_activate_one_succeeds_and_notify_never_hangs() {
                     Ok(reported) => {
                         assert!(reported.event == Event::None && !reported.pending, "{reported:?}")
                     }
-                    Err(refusal) => assert_eq!(refusal, NotServing::NotActive),
+                    Err(error) => assert_eq!(error, NotServing::NotActive),
                 }
                 match ask.psmmu().consume(set) {
                     Ok(()) | Err(NotServing::NotActive) => {}
-                    Err(refusal) => panic!("{refusal:?}"),
+                    Err(error) => panic!("{error:?}"),
                 }
             }
         });
@@ -220,7 +220,7 @@ fn page_requests_are_answered_during_a_command_error_repair() {
             machine.device().page_request(PageRequest::last_of(9, group, u64::from(group) << 12));
         }
         // The first answer becomes a command that the device refuses: it stands still.
-        machine.device().spoil_next_command([0xFF, 0]);
+        machine.device().corrupt_next_command([0xFF, 0]);
         let (host, reported) = (machine.clone(), Reported::default());
         let mine = reported.clone();
         let pages = thread::spawn(move || service(&host, IrqSet::PRIQ, &mine));

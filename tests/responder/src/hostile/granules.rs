@@ -19,9 +19,9 @@ impl Host {
     /// Moves granules, and notes how far the RMM came.
     pub(super) fn move_range(&mut self, function: u64, (base, top): (u64, u64)) {
         let interrupt = self.numbers.once_in(4).then(|| self.numbers.below(4) as u32);
-        self.machine.world.interrupt_after(interrupt);
+        self.machine.harness.interrupt_after(interrupt);
         let [x0, end, x2, x3] = self.call(function, &[base, top]);
-        self.machine.world.interrupt_after(None);
+        self.machine.harness.interrupt_after(None);
         assert_eq!((x2, x3), (0, 0));
         if x0 != x0::SUCCESS {
             assert_eq!((x0, end), (x0::INPUT, base));
@@ -59,7 +59,7 @@ impl Host {
         self.move_range(fid::RANGE_UNDELEGATE, range);
     }
 
-    /// Moves a page out of the host's world or back.
+    /// Moves a page out of Non-secure PAS or back.
     pub(super) fn move_page(&mut self) {
         let page = self.one_of(&PAGES).expect("some");
         let function = match self.machine.host.pas(page) {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! What goes on while a hostile host is at work: events are looked at, streams are led, devices fail.
+//! What goes on while a hostile host is at work: events are polled, streams are led, devices fail.
 
 use psmmu::{Stage2, State};
 use rmm::Environment;
@@ -11,7 +11,7 @@ use crate::raw::{fid, x0};
 use crate::{Faults, PSMMU, PSMMU_STEP, Pas, Tables, configure_stream};
 
 impl Host {
-    pub(super) fn look(&mut self) {
+    pub(super) fn poll(&mut self) {
         let psmmu = self.numbers.below(PSMMUS) as usize;
         let name = PSMMU + psmmu as u64 * PSMMU_STEP;
         let set = self.numbers.below(16);
@@ -45,7 +45,7 @@ impl Host {
         };
         let stream = first + self.numbers.below(3) as u32;
         let stage_2 = Stage2 { table: 0x8020_0000, vmid: 7, t0sz: 25, sl0: 1, ps: 2 };
-        let (tables, clock) = (Tables(&self.machine.world), self.machine.world.clock());
+        let (tables, clock) = (Tables(&self.machine.harness), self.machine.harness.clock());
         let psmmu = self.machine.psmmu_of(of);
         match self.numbers.below(4) {
             0 => {
@@ -68,7 +68,7 @@ impl Host {
     }
 
     /// Device and other CPUs of the host do what they like.
-    pub(super) fn trouble(&mut self) {
+    pub(super) fn inject_fault(&mut self) {
         let of = self.numbers.below(PSMMUS) as usize;
         let numbers = &mut self.numbers;
         let mut device = self.machine.device_of(of);
@@ -82,14 +82,14 @@ impl Host {
             3 => (0..numbers.below(40)).for_each(|address| device.fault(address)),
             4 => device.page_request(PageRequest::last_of(8, numbers.below(512) as u16, 0x7000)),
             5 => device.raise([1 << 2, 1 << 3, 1 << 4, 1 << 5, 1 << 9][numbers.below(5) as usize]),
-            6 => device.spoil_next_command([0xFF, 0]),
-            7 => device.set_not_responding(numbers.once_in(3)),
+            6 => device.corrupt_next_command([0xFF, 0]),
+            7 => device.set_hung(numbers.once_in(3)),
             8 => {
                 let is_gone = numbers.once_in(6);
-                device.set_gone(is_gone);
+                device.set_removed(is_gone);
                 drop(device);
                 if is_gone {
-                    // Its event queue makes no sense, so it is found out. Errors that it never had are
+                    // Its event queue is inconsistent, so it is detected. Errors that it never had are
                     // not to be acknowledged before: it would come back with others than were.
                     let name = PSMMU + of as u64 * PSMMU_STEP;
                     let _ = self.machine.call([fid::IRQ_NOTIFY, name, 2, 0, 0, 0, 0, 0]);
@@ -102,8 +102,8 @@ impl Host {
                 let mut access = 0;
                 device.on_access(move |device, _| {
                     match access {
-                        now if now == from => device.set_not_responding(true),
-                        now if now == from + until => device.set_not_responding(false),
+                        now if now == from => device.set_hung(true),
+                        now if now == from + until => device.set_hung(false),
                         _ => {}
                     }
                     access += 1;

@@ -206,7 +206,7 @@ impl Host {
             return assert_eq!((x0, taken, x2), (x0::INPUT, 0, 0));
         };
         if matches!(x0, x0::INPUT | x0::RECLAIM) {
-            assert!(!is_right, "a donation in order is refused");
+            assert!(!is_right, "a valid donation is refused");
             assert_eq!((taken, x2), (0, 0));
             operation.fail();
             // It gives back what it has; with nothing it is over.
@@ -230,7 +230,7 @@ impl Host {
         let is_device = given.0 < end_of_devices && DEVICE_MEMORY < given.0 + given.1 * 0x1000;
         assert!(!is_device, "{given:x?} is memory of a device");
         operation.ranges.push(given);
-        self.reference.hand(given, Owner::Idle, Owner::Operation(handle));
+        self.reference.transfer(given, Owner::Idle, Owner::Operation(handle));
     }
 
     pub(super) fn reclaim(&mut self) {
@@ -260,7 +260,7 @@ impl Host {
         assert_eq!(operation.wants == Wants::Nothing, operation.ranges.is_empty());
         for (index, given) in given.into_iter().enumerate() {
             assert_eq!(range(self.machine.host.word(page, offset + index)), given);
-            self.reference.hand(given, Owner::Operation(handle), Owner::Idle);
+            self.reference.transfer(given, Owner::Operation(handle), Owner::Idle);
         }
     }
 
@@ -359,7 +359,7 @@ impl Host {
     }
 
     /// Asks whose the granule protection tables of a range are.
-    pub(super) fn look_at_tables(&mut self) {
+    pub(super) fn query_tables(&mut self) {
         let (base, top) = self.range();
         let is_range = base.is_multiple_of(0x1000) && base < top && top <= 1 << 48;
         let expected = if is_range { [x0::SUCCESS, top, 1, 0] } else { [x0::INPUT, 0, 0, 0] };

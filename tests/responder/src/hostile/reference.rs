@@ -18,7 +18,7 @@ pub type Range = (u64, u64);
 /// Who has a granule that the host has delegated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Owner {
-    /// Nobody.
+    /// No owner: delegated, and not in use.
     Idle,
     /// The operation with this handle.
     Operation(u64),
@@ -112,17 +112,17 @@ impl Reference {
     ///
     /// # Panics
     /// When it is not `from`'s.
-    pub fn hand(&mut self, range: Range, from: Owner, to: Owner) {
+    pub fn transfer(&mut self, range: Range, from: Owner, to: Owner) {
         for granule in granules(range) {
             let before = self.owners.insert(granule, to);
             assert_eq!(before, Some(from), "{granule:#x} goes to {to:?}");
         }
     }
 
-    /// Opens an operation that takes over `ranges` from `from`.
+    /// Opens an operation that takes `ranges` from `from`.
     pub fn open(&mut self, handle: u64, operation: Operation, from: Owner) {
         for &range in &operation.ranges {
-            self.hand(range, from, Owner::Operation(handle));
+            self.transfer(range, from, Owner::Operation(handle));
         }
         let before = self.operations.insert(handle, operation);
         assert!(before.is_none(), "handle {handle:#x} twice");
@@ -153,7 +153,7 @@ impl Reference {
         // An error without a way back for the memory: the device may still use it.
         assert!(matches!(x0, x0::SUCCESS | x0::DEVICE), "X0 {x0:#x} of {purpose:?}");
         for range in ranges {
-            self.hand(range, Owner::Operation(handle), owner);
+            self.transfer(range, Owner::Operation(handle), owner);
         }
     }
 
@@ -182,7 +182,7 @@ impl Reference {
             );
         }
         assert_eq!(machine.handles(), self.operations.keys().copied().collect::<Vec<_>>());
-        for granule in machine.world.opened() {
+        for granule in machine.harness.opened() {
             assert_eq!(machine.host.pas(granule), Pas::Realm, "{granule:#x} is open for a device");
         }
         for psmmu in 0..machine.rmm().responder().psmmus().len() {

@@ -14,7 +14,7 @@ use responder_tests::{
 };
 use smmu_model::{Config, Register, Smmu};
 
-use crate::rig::{activate, create, destroy, live};
+use crate::rig::{activate, create, destroy, run_cycle};
 
 /// Memory of the host above the addresses of a device with 32 bits of them. What lies 32 GiB and 2 GiB
 /// below is memory, too.
@@ -46,7 +46,7 @@ fn reclaim(machine: &Machine, handle: u64) -> u64 {
         let (address, granules) = range(machine.host.word(RAW_LIST, 0));
         reclaimed += granules;
         if address < HIGH {
-            machine.take_home(address, granules);
+            machine.free(address, granules);
         } else {
             for granule in Ram::granules(address, granules * 0x1000) {
                 assert_eq!(machine.undelegate(granule), x0::SUCCESS);
@@ -90,7 +90,7 @@ fn a_donation_that_the_device_cannot_address_is_refused() {
         is_refused(&machine, handle, granules);
         machine.check_quiesced();
         assert_eq!(machine.device().accesses().1, 0, "the device never got the address");
-        live(&machine);
+        run_cycle(&machine);
     }
 }
 

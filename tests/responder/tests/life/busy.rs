@@ -78,7 +78,8 @@ fn steps_of_streams_are_busy_while_another_cpu_waits() {
     let machine = active();
     assert_eq!(create(&machine, 0), x0::SUCCESS);
     assert_eq!(create(&machine, 64), x0::SUCCESS);
-    let (tables, clock, psmmu) = (Tables(&machine.world), machine.world.clock(), machine.psmmu());
+    let (tables, clock, psmmu) =
+        (Tables(&machine.harness), machine.harness.clock(), machine.psmmu());
     let results = while_a_cpu_waits(
         &machine,
         || assert_eq!(destroy(&machine, 0), x0::SUCCESS),

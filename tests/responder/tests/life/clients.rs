@@ -6,13 +6,13 @@ use psmmu_abi::PsmmuParamsFlags;
 use responder_tests::raw::{fid, x0};
 use responder_tests::{HOST_PAGE, Machine, Options, PSMMU, PSMMU_STEP};
 
-use crate::rig::{live, started};
+use crate::rig::{run_cycle, started};
 use crate::{linux, tftf};
 
 const SECOND: u64 = PSMMU + PSMMU_STEP;
 
-/// The operations of a life of `psmmu`.
-const fn life(psmmu: u64) -> [[u64; 3]; 6] {
+/// The operations of an activate/deactivate cycle of `psmmu`.
+const fn cycle(psmmu: u64) -> [[u64; 3]; 6] {
     [
         [fid::PSMMU_ACTIVATE, psmmu, HOST_PAGE],
         [fid::ST_L2_CREATE, psmmu, 0],
@@ -32,7 +32,7 @@ fn run(machine: &Machine, command: [u64; 3]) -> u64 {
 fn linux_activates_and_deactivates_repeatedly_in_one_boot() {
     let machine = started();
     for _ in 0..5 {
-        for command in life(PSMMU) {
+        for command in cycle(PSMMU) {
             assert_eq!(run(&machine, command), x0::SUCCESS, "{command:x?}");
         }
         machine.check_quiesced();
@@ -42,7 +42,7 @@ fn linux_activates_and_deactivates_repeatedly_in_one_boot() {
 #[test]
 fn linux_takes_an_existing_table_for_a_foreign_one() {
     let machine = started();
-    let [activate, create, ..] = life(PSMMU);
+    let [activate, create, ..] = cycle(PSMMU);
     assert_eq!(run(&machine, activate), x0::SUCCESS);
     assert_eq!(run(&machine, create), x0::SUCCESS);
     assert_eq!(run(&machine, create), x0::TABLE);
@@ -53,25 +53,25 @@ fn tf_a_tests_repeats_its_cycles_in_one_boot() {
     let machine = started();
     let mut client = tftf::Client::new(&machine, 1);
     for _ in 0..5 {
-        for [function, arguments @ ..] in life(PSMMU) {
+        for [function, arguments @ ..] in cycle(PSMMU) {
             let count = if function == fid::PSMMU_DEACTIVATE { 1 } else { 2 };
             assert_eq!(client.run(function, &arguments[..count]), Ok(()), "{function:#x}");
         }
         assert_eq!(client.pages, 0);
         machine.check_quiesced();
     }
-    live(&machine);
+    run_cycle(&machine);
 }
 
-/// Has both hosts take turns with the operations of their lives, `first` and `second` steps at a time.
+/// Has both hosts take turns with the operations of their cycles, `first` and `second` steps at a time.
 fn take_turns(first: u32, second: u32) {
     let options = Options::default();
     let machine =
         Machine::with_devices(options, vec![smmu_model::Config::default(); 2]).with_active_rmm();
     machine.write_params(PsmmuParamsFlags::empty(), &[]);
     let mut client = tftf::Client::new(&machine, 2);
-    let lives = |psmmu| [life(psmmu); 3].concat().into_iter();
-    let (mut of_linux, mut of_tftf) = (lives(PSMMU), lives(SECOND));
+    let cycles = |psmmu| [cycle(psmmu); 3].concat().into_iter();
+    let (mut of_linux, mut of_tftf) = (cycles(PSMMU), cycles(SECOND));
     let (mut linux, mut tftf) = (None, None);
     let mut both = 0;
     loop {
@@ -124,13 +124,13 @@ fn two_clients_interleave_without_mixing_operations() {
 fn both_on_one_psmmu_are_kept_apart() {
     let machine = started();
     let mut client = tftf::Client::new(&machine, 3);
-    let mut linux = linux::Operation::new(&machine, life(PSMMU)[0]);
+    let mut linux = linux::Operation::new(&machine, cycle(PSMMU)[0]);
     assert_eq!(linux.step(), None);
     let begun = client.begin(fid::PSMMU_ACTIVATE, &[PSMMU, HOST_PAGE]);
     assert_eq!(begun.err(), Some(x0::INPUT), "it is being activated");
     assert_eq!((0..100).find_map(|_| linux.step()), Some(x0::SUCCESS));
     // Linux makes a table; TF-A-Tests makes the one beside it meanwhile.
-    let mut linux = linux::Operation::new(&machine, life(PSMMU)[1]);
+    let mut linux = linux::Operation::new(&machine, cycle(PSMMU)[1]);
     assert_eq!(linux.step(), None);
     assert_eq!(client.run(fid::ST_L2_CREATE, &[PSMMU, 64]), Ok(()));
     assert_eq!(client.run(fid::ST_L2_CREATE, &[PSMMU, 0]), Err(x0::BLOCKED));

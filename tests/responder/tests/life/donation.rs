@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
 //! Donations that are not what was asked for: each makes its operation fail, and only it. One that holds
-//! nothing is over with the refusal; one that holds something gives it back first.
+//! nothing ends with that error; one that holds something gives it back first.
 
 use responder_tests::raw::{ONE_GRANULE, entry, fid, x0};
 use responder_tests::{
     DEVICE_MEMORY, HOST_PAGE, Machine, NO_MEMORY, Options, PSMMU, RAW_LIST, RMM,
 };
 
-use crate::rig::{active, fails, live, started, started_with};
+use crate::rig::{active, fails, run_cycle, started, started_with};
 
 /// The answer to a donation that is wrong, to an operation that holds nothing: an error, nothing taken.
 const REFUSED: [u64; 3] = [x0::INPUT, 0, 0];
@@ -37,7 +37,7 @@ fn what_is_not_delegated_is_refused_and_not_touched() {
     assert_eq!(machine.delegate(address), x0::SUCCESS);
     assert_eq!(machine.donate(handle, &[entry(address, 2)]), REFUSED);
     assert_eq!(machine.delegate(address + 0x1000), x0::SUCCESS);
-    machine.take_home(address, 2);
+    machine.free(address, 2);
     fails(&machine, handle, x0::INPUT);
 }
 
@@ -69,7 +69,7 @@ fn what_another_psmmu_or_operation_uses_is_refused() {
     assert_eq!(machine.finish(handle), x0::INPUT);
     assert_eq!(crate::rig::destroy(&machine, 0), x0::SUCCESS);
     assert_eq!(crate::rig::deactivate(&machine), x0::SUCCESS);
-    live(&machine);
+    run_cycle(&machine);
 }
 
 #[test]
@@ -85,10 +85,10 @@ fn a_donation_of_rmm_memory_or_of_no_memory_is_refused() {
 fn a_misaligned_or_wrongly_sized_donation_is_refused() {
     for (offset, granules) in [(0x1000, 2), (0, 1), (0, 3), (0, 4), (0, 1023), (0x2000, 1)] {
         let (machine, handle) = asking();
-        let address = machine.lend(4);
+        let address = machine.allocate(4);
         let offered = entry(address + offset, granules);
         assert_eq!(machine.donate(handle, &[offered]), REFUSED, "{granules} at {offset:#x}");
-        machine.take_home(address, 4);
+        machine.free(address, 4);
         fails(&machine, handle, x0::INPUT);
     }
 }
@@ -96,16 +96,16 @@ fn a_misaligned_or_wrongly_sized_donation_is_refused() {
 #[test]
 fn two_entries_are_refused_even_if_they_are_contiguous() {
     let (machine, handle) = asking();
-    let address = machine.lend(2);
+    let address = machine.allocate(2);
     let halves = [entry(address, 1), entry(address + 0x1000, 1)];
     assert_eq!(machine.donate(handle, &halves), REFUSED);
-    machine.take_home(address, 2);
+    machine.free(address, 2);
     fails(&machine, handle, x0::INPUT);
 
     let (machine, handle) = asking();
-    let address = machine.lend(2);
+    let address = machine.allocate(2);
     assert_eq!(machine.donate(handle, &[entry(address, 2); 2]), REFUSED, "twice the same");
-    machine.take_home(address, 2);
+    machine.free(address, 2);
     fails(&machine, handle, x0::INPUT);
 }
 
@@ -113,9 +113,9 @@ fn two_entries_are_refused_even_if_they_are_contiguous() {
 fn entries_in_another_state_or_with_reserved_bits_are_refused() {
     for bits in [1 << 63, 1 << 62, 3 << 62, 1 << 52, 1 << 61, 1, 2, 3] {
         let (machine, handle) = asking();
-        let address = machine.lend(2);
+        let address = machine.allocate(2);
         assert_eq!(machine.donate(handle, &[entry(address, 2) | bits]), REFUSED, "{bits:#x}");
-        machine.take_home(address, 2);
+        machine.free(address, 2);
         fails(&machine, handle, x0::INPUT);
     }
 }
@@ -123,7 +123,7 @@ fn entries_in_another_state_or_with_reserved_bits_are_refused() {
 #[test]
 fn empty_entries_are_passed_over_wherever_they_are() {
     let (machine, handle) = asking();
-    let address = machine.lend(2);
+    let address = machine.allocate(2);
     // Longer than what is copied at once.
     let mut entries = [entry(NO_MEMORY, 0); 100];
     entries[70] = entry(address, 2);
@@ -148,13 +148,13 @@ fn a_list_that_is_misaligned_or_not_the_hosts_is_refused() {
     let (realm, secure) = (0x8000_8000, 0x8000_9000);
     for list in [RAW_LIST + 4, RAW_LIST + 1, NO_MEMORY, RMM, 1 << 52, !7, realm, secure] {
         let (machine, handle) = asking();
-        let address = machine.lend(2);
+        let address = machine.allocate(2);
         machine.list(&[entry(address, 2)]);
         assert_eq!(machine.delegate(realm), x0::SUCCESS);
         machine.host.set_secure(secure);
         let answer = machine.ask(fid::OP_MEM_DONATE, [handle, list, 1]);
         assert_eq!(answer, [x0::INPUT, 0, 0, 0], "{list:#x}");
-        machine.take_home(address, 2);
+        machine.free(address, 2);
         assert_eq!(machine.undelegate(realm), x0::SUCCESS);
         fails(&machine, handle, x0::INPUT);
     }
@@ -164,13 +164,13 @@ fn a_list_that_is_misaligned_or_not_the_hosts_is_refused() {
 fn a_list_page_delegated_between_donations_is_refused() {
     let (machine, handle) = asking();
     let (_, request, _) = machine.give(handle, 0x1_0008);
-    let address = machine.lend(1);
+    let address = machine.allocate(1);
     machine.list(&[entry(address, 1)]);
     assert_eq!((request, machine.delegate(RAW_LIST)), (ONE_GRANULE, x0::SUCCESS));
     let answer = machine.ask(fid::OP_MEM_DONATE, [handle, RAW_LIST, 1]);
     assert_eq!(answer, [x0::RECLAIM, 0, 0, 0]);
     assert_eq!(machine.undelegate(RAW_LIST), x0::SUCCESS);
-    machine.take_home(address, 1);
+    machine.free(address, 1);
     fails(&machine, handle, x0::INPUT);
 }
 
@@ -184,14 +184,14 @@ fn a_list_page_can_be_donated_and_is_refused_afterwards() {
     assert_eq!(machine.delegate(own), x0::SUCCESS);
     let answer = machine.ask(fid::OP_MEM_DONATE, [handle, own, 1]);
     assert_eq!(answer, [x0::RECLAIM, 0, 0, 0]);
-    machine.take_home(own, 1);
+    machine.free(own, 1);
     fails(&machine, handle, x0::INPUT);
 }
 
 #[test]
 fn a_list_ends_with_its_page_whatever_its_length() {
     let (machine, handle) = asking();
-    let address = machine.lend(2);
+    let address = machine.allocate(2);
     machine.host.set_word(RAW_LIST, 511, entry(address, 2));
     machine.host.fill(RAW_LIST + 0x1000, !0);
     let answer = machine.ask(fid::OP_MEM_DONATE, [handle, RAW_LIST + 511 * 8, u64::MAX]);
@@ -217,7 +217,7 @@ fn donated_memory_is_exclusive_until_reclaimed_and_wiped() {
 #[test]
 fn a_donation_that_was_not_requested_changes_nothing() {
     let machine = active();
-    let address = machine.lend(1);
+    let address = machine.allocate(1);
     let offered = [entry(address, 1)];
     // To a deactivation, which gives; and to one that has all it needs.
     let (handle, _) = machine.begin(fid::ST_L2_CREATE, 0, x0::DONATE);
@@ -228,8 +228,8 @@ fn a_donation_that_was_not_requested_changes_nothing() {
     let (handle, request) = machine.begin(fid::PSMMU_DEACTIVATE, 0, x0::RECLAIM);
     assert_eq!((request, machine.donate(handle, &offered)), (0, REFUSED));
     assert_eq!(machine.finish(handle), x0::SUCCESS);
-    machine.take_home(address, 1);
-    live(&machine);
+    machine.free(address, 1);
+    run_cycle(&machine);
 }
 
 #[test]
@@ -240,7 +240,7 @@ fn a_refused_donation_ends_an_operation_that_holds_nothing() {
     machine.check_quiesced();
     assert_eq!(machine.proceed(handle), (x0::INPUT, 0));
     assert_eq!(machine.ask(fid::OP_MEM_RECLAIM, [handle, RAW_LIST, 4]), [x0::INPUT, 0, 0, 0]);
-    live(&machine);
+    run_cycle(&machine);
 
     let machine = active();
     for _ in 0..20 {
@@ -260,7 +260,7 @@ fn device_memory_is_no_donation() {
     for granule in [DEVICE_MEMORY, DEVICE_MEMORY + 0x1000] {
         assert_eq!(machine.undelegate(granule), x0::SUCCESS);
     }
-    live(&machine);
+    run_cycle(&machine);
 }
 
 #[test]
@@ -282,5 +282,5 @@ fn a_large_donation_is_wiped_in_parts_and_not_before_it_is_used() {
     }
     assert_eq!(machine.proceed(handle), (x0::SUCCESS, 0));
     assert_eq!(crate::rig::deactivate(&machine), x0::SUCCESS);
-    live(&machine);
+    run_cycle(&machine);
 }

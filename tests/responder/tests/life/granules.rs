@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Granules change worlds.
+//! Granules move between the physical address spaces.
 
 use responder_tests::raw::{fid, x0};
 use responder_tests::{DEVICE_GRANULES, DEVICE_MEMORY, Machine, NO_MEMORY, PSMMU, Pas, RMM};
 use rmm::delegate::BATCH;
 
-use crate::rig::{live, started};
+use crate::rig::{run_cycle, started};
 
 const A: u64 = 0x8020_0000;
 /// The second bank: 6 MiB.
@@ -34,7 +34,7 @@ fn a_granule_goes_and_comes_back_wiped() {
     assert_eq!(machine.host.pas(A), Pas::Realm);
     assert_eq!(undelegate(&machine, A, A + 0x1000), (x0::SUCCESS, A + 0x1000));
     assert_eq!(machine.host.page(A), [0; 512]);
-    live(&machine);
+    run_cycle(&machine);
 }
 
 #[test]
@@ -106,15 +106,15 @@ fn a_pending_interrupt_ends_the_call_behind_its_granule() {
         let mut base = A;
         for done in 1..BATCH {
             // One that is pending from the start on does not keep the first granule from moving.
-            machine.world.interrupt_after(Some(0));
+            machine.harness.interrupt_after(Some(0));
             let end = A + done * 0x1000;
             assert_eq!(range(&machine, function, base, top), (x0::SUCCESS, end));
             base = end;
         }
-        machine.world.interrupt_after(None);
+        machine.harness.interrupt_after(None);
         assert_eq!(range(&machine, function, base, top), (x0::SUCCESS, top));
     }
-    live(&machine);
+    run_cycle(&machine);
 }
 
 #[test]
@@ -128,7 +128,7 @@ fn every_granule_may_be_delegated_at_the_same_time() {
     first.into_iter().chain(all).for_each(|granule| {
         assert_eq!(machine.undelegate(granule), x0::SUCCESS);
     });
-    live(&machine);
+    run_cycle(&machine);
 }
 
 #[test]
@@ -177,7 +177,7 @@ fn a_granule_that_el3_refuses_stays_the_hosts() {
     assert_eq!(delegate(&machine, A + 0x1000, A + 0x3000), (x0::INPUT, A + 0x1000));
     assert_eq!(undelegate(&machine, A + 0x1000, A + 0x2000), (x0::INPUT, A + 0x1000));
     assert_eq!(undelegate(&machine, A, A + 0x1000).0, x0::SUCCESS);
-    live(&machine);
+    run_cycle(&machine);
 }
 
 #[test]
@@ -199,7 +199,7 @@ fn device_memory_goes_and_comes_back_without_being_accessed() {
     }
     // It is no page of a host either.
     assert_eq!(machine.status(fid::PSMMU_INFO, [PSMMU, DEVICE_MEMORY, 0]), x0::INPUT);
-    live(&machine);
+    run_cycle(&machine);
 }
 
 #[test]
@@ -234,7 +234,7 @@ fn tracking_says_which_memory_is_tracked_and_how_far() {
     for (base, top) in bad {
         assert_eq!(machine.status(fid::GPT_INFO, [base, top, 9]), x0::INPUT, "{base:#x}");
     }
-    // It is the same whoever has the granules.
+    // It is the same for either owner of the granules.
     assert_eq!(machine.delegate(A), x0::SUCCESS);
     assert_eq!(get(A, A + 0x2000), [x0::SUCCESS, 0, 2, A + 0x2000]);
 }

@@ -5,7 +5,7 @@
 use responder_tests::raw::{fid, x0};
 use responder_tests::{HOST_PAGE, Machine, Options, PSMMU, PSMMU_STEP, RAW_LIST};
 
-use crate::rig::{active, create, deactivate, destroy, live, started};
+use crate::rig::{active, create, deactivate, destroy, run_cycle, started};
 
 /// All that goes on with an operation.
 const ALL: [u64; 4] = [fid::OP_CONTINUE, fid::OP_MEM_DONATE, fid::OP_MEM_RECLAIM, fid::OP_CANCEL];
@@ -69,7 +69,7 @@ fn swapped_arguments_never_select_handle_zero() {
         next = (x0, request);
     }
     assert_eq!(machine.ask(fid::OP_CONTINUE, [0, second, 0]), [x0::DONATE, second, request, 0]);
-    // One that is over means nobody, and not the first one.
+    // One that is over selects no operation, and not the first one.
     assert_eq!(machine.finish(second), x0::SUCCESS);
     assert_eq!(machine.status(fid::OP_CONTINUE, [0, second, 0]), x0::INPUT);
     // The flag of haste is no handle.
@@ -99,7 +99,7 @@ fn an_operation_cannot_be_continued_with_anothers_call() {
     assert_eq!(machine.finish(giving), x0::SUCCESS);
     assert_eq!(destroy(&machine, 64), x0::SUCCESS);
     assert_eq!(deactivate(&machine), x0::SUCCESS);
-    live(&machine);
+    run_cycle(&machine);
 }
 
 #[test]
@@ -118,7 +118,7 @@ fn what_asks_for_memory_is_cancelled_and_gives_back_what_it_has() {
         }
         assert_eq!(machine.proceed(handle), (x0::INPUT, 0));
         machine.check_quiesced();
-        live(&machine);
+        run_cycle(&machine);
     }
     let machine = active();
     let (handle, _) = machine.begin_create(0);
@@ -144,7 +144,7 @@ fn what_does_not_ask_for_memory_cannot_be_cancelled_and_goes_on() {
         refused(handle);
         assert_eq!(machine.proceed(handle), (x0::SUCCESS, 0));
     }
-    live(&machine);
+    run_cycle(&machine);
 }
 
 #[test]
@@ -160,7 +160,7 @@ fn a_host_without_memory_cancels_and_reclaims_its_donations() {
     assert_eq!(stop(handle), [x0::RECLAIM, handle, 0, 0]);
     assert_eq!(stop(handle), [x0::RECLAIM, handle, 0, 0], "in no other case it does anything");
     assert_eq!(machine.finish(handle), x0::INPUT);
-    live(&machine);
+    run_cycle(&machine);
 }
 
 #[test]

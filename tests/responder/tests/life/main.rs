@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The life of a PSMMU and of the memory that it runs on, through the registers of the host's calls.
+//! The lifecycle of a PSMMU and of the memory that it runs on, through the registers of the host's calls.
 
 mod addresses;
 mod busy;

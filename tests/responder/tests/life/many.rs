@@ -9,7 +9,7 @@ use responder_tests::{Faults, HOST_PAGE, Machine, Options, PSMMU, PSMMU_STEP, in
 
 const COUNT: usize = 16;
 
-fn name(index: usize) -> u64 {
+fn psmmu_ptr(index: usize) -> u64 {
     PSMMU + index as u64 * PSMMU_STEP
 }
 
@@ -21,7 +21,7 @@ fn machine() -> Machine {
 }
 
 fn run(machine: &Machine, function: u64, index: usize, x2: u64) {
-    let [x0, handle, ..] = machine.ask(function, [name(index), x2, 0]);
+    let [x0, handle, ..] = machine.ask(function, [psmmu_ptr(index), x2, 0]);
     assert_eq!(x0 & 0xFF, x0::CONTINUE, "{index}");
     assert_eq!(machine.finish(handle), x0::SUCCESS, "{index}");
 }
@@ -62,7 +62,12 @@ fn each_psmmu_runs_its_own_cycle_and_affects_no_other() {
 fn addresses_between_and_beyond_the_psmmus_are_refused() {
     let machine = active();
     for index in 0..=COUNT {
-        for other in [name(index) + 1, name(index) + 0x1_0000, name(index) | 1 << 40, name(COUNT)] {
+        for other in [
+            psmmu_ptr(index) + 1,
+            psmmu_ptr(index) + 0x1_0000,
+            psmmu_ptr(index) | 1 << 40,
+            psmmu_ptr(COUNT),
+        ] {
             assert_eq!(machine.status(fid::PSMMU_INFO, [other, HOST_PAGE, 0]), x0::INPUT);
         }
     }
@@ -74,25 +79,27 @@ fn a_flood_on_one_costs_the_others_nothing() {
     (0..COUNT).for_each(|index| machine.device_of(index).fault(index as u64));
     (1000..2000).for_each(|address| machine.device_of(5).fault(address));
     for index in (0..COUNT).filter(|&index| index != 5) {
-        let events = alone(&machine, index, || machine.service_of(name(index), IrqSet::EVENTQ));
+        let events =
+            alone(&machine, index, || machine.service_of(psmmu_ptr(index), IrqSet::EVENTQ));
         assert_eq!(inputs(&events), [index as u64]);
         assert_eq!(machine.device_of(index).accesses(), (2, 1));
     }
-    let flood = alone(&machine, 5, || machine.service_of(name(5), IrqSet::EVENTQ));
+    let flood = alone(&machine, 5, || machine.service_of(psmmu_ptr(5), IrqSet::EVENTQ));
     assert_eq!(flood.len(), 128 + 1, "the queue, and a loss");
 }
 
 #[test]
 fn an_absent_or_unresponsive_psmmu_costs_the_others_nothing() {
     let machine = active();
-    machine.device_of(3).set_gone(true);
-    machine.device_of(4).set_not_responding(true);
-    alone(&machine, 3, || machine.service_of(name(3), IrqSet::GERROR).len());
-    let status = alone(&machine, 4, || machine.status(fid::PSMMU_DEACTIVATE, [name(4), 0, 0]));
+    machine.device_of(3).set_removed(true);
+    machine.device_of(4).set_hung(true);
+    alone(&machine, 3, || machine.service_of(psmmu_ptr(3), IrqSet::GERROR).len());
+    let status = alone(&machine, 4, || machine.status(fid::PSMMU_DEACTIVATE, [psmmu_ptr(4), 0, 0]));
     assert_eq!(status, x0::DEVICE);
     for index in (0..COUNT).filter(|index| ![3, 4].contains(index)) {
         machine.device_of(index).fault(7);
-        let events = alone(&machine, index, || machine.service_of(name(index), IrqSet::EVENTQ));
+        let events =
+            alone(&machine, index, || machine.service_of(psmmu_ptr(index), IrqSet::EVENTQ));
         assert_eq!(inputs(&events), [7]);
         alone(&machine, index, || run(&machine, fid::PSMMU_DEACTIVATE, index, 0));
     }
@@ -101,7 +108,7 @@ fn an_absent_or_unresponsive_psmmu_costs_the_others_nothing() {
 #[test]
 fn as_many_as_there_are_places_are_activated_at_the_same_time() {
     let machine = machine();
-    let begin = |index| machine.ask(fid::PSMMU_ACTIVATE, [name(index), HOST_PAGE, 0]);
+    let begin = |index| machine.ask(fid::PSMMU_ACTIVATE, [psmmu_ptr(index), HOST_PAGE, 0]);
     let handles: Vec<_> = (0..8).map(|index| begin(index)[1]).collect();
     assert_eq!(begin(8)[0], x0::BLOCKED);
     assert_eq!(machine.psmmu_of(8).state(), State::Inactive);

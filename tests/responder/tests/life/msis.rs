@@ -8,7 +8,7 @@ use responder_tests::raw::{fid, x0};
 use responder_tests::{Faults, HOST_PAGE, Machine, Options, PSMMU};
 use smmu_model::{PageRequest, Register};
 
-use crate::rig::{activate, deactivate, live};
+use crate::rig::{activate, deactivate, run_cycle};
 
 const DOORBELL: u64 = 0x0808_0040;
 const NON_SECURE: u64 = 1 << 63;
@@ -102,7 +102,7 @@ fn an_msi_with_a_misaligned_address_or_wide_data_is_refused() {
         }
     }
     assert_eq!(machine.device().accesses().1, 0);
-    live(&machine);
+    run_cycle(&machine);
 }
 
 #[test]
@@ -113,7 +113,7 @@ fn msis_are_refused_where_device_or_platform_have_none() {
         machine.write_params(PsmmuParamsFlags::MSI, &[msi(1), msi(2)]);
         let status = machine.status(fid::PSMMU_ACTIVATE, [PSMMU, HOST_PAGE, 0]);
         assert_eq!(status, x0::INPUT);
-        live(&machine);
+        run_cycle(&machine);
     }
 }
 

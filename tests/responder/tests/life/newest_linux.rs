@@ -7,7 +7,7 @@
 use responder_tests::raw::{self, fid, x0};
 use responder_tests::{HOST_PAGE, Machine, Options, PSMMU, Ram};
 
-use crate::rig::{live, started_with};
+use crate::rig::{run_cycle, started_with};
 
 /// The page of its lists.
 const LIST: u64 = 0x8000_4000;
@@ -20,7 +20,7 @@ const TRIES: u32 = 9;
 
 /// What goes wrong with one allocation.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum TraceEvent {
+enum Fault {
     /// There is no memory.
     None,
     /// Memory that was not delegated is donated.
@@ -43,12 +43,12 @@ enum End {
 /// A kernel whose allocation with this number, counted from 0, goes wrong.
 struct Kernel<'a> {
     machine: &'a Machine,
-    trouble: Option<(u32, TraceEvent)>,
+    fault: Option<(u32, Fault)>,
 }
 
 impl<'a> Kernel<'a> {
     const fn new(machine: &'a Machine) -> Self {
-        Self { machine, trouble: None }
+        Self { machine, fault: None }
     }
 
     fn call(&self, function: u64, [x1, x2, x3]: [u64; 3]) -> [u64; 3] {
@@ -99,29 +99,28 @@ impl<'a> Kernel<'a> {
 
     /// Donates memory, as far as there is some.
     fn donate(&mut self, handle: u64, granules: u64) -> Option<[u64; 3]> {
-        let now = self.trouble.filter(|&(number, _)| number == 0).map(|(_, trouble)| trouble);
-        self.trouble =
-            self.trouble.and_then(|(number, trouble)| Some((number.checked_sub(1)?, trouble)));
-        if now == Some(TraceEvent::None) {
+        let now = self.fault.filter(|&(number, _)| number == 0).map(|(_, fault)| fault);
+        self.fault = self.fault.and_then(|(number, fault)| Some((number.checked_sub(1)?, fault)));
+        if now == Some(Fault::None) {
             return None;
         }
         let address = self.machine.heap.take(granules);
-        if now != Some(TraceEvent::Undelegated) {
+        if now != Some(Fault::Undelegated) {
             self.each(fid::RANGE_DELEGATE, address, granules);
         }
         self.machine.host.set_word(LIST, 0, raw::entry(address, granules));
-        let list = if now == Some(TraceEvent::BadList) { LIST + 4 } else { LIST };
+        let list = if now == Some(Fault::BadList) { LIST + 4 } else { LIST };
         let answer = self.call(fid::OP_MEM_DONATE, [handle, list, 1]);
         assert_eq!(answer[1], if now.is_none() { granules } else { 0 }, "X1 of a donation");
         match now {
             None => {}
-            Some(TraceEvent::Undelegated) => {
+            Some(Fault::Undelegated) => {
                 Ram::granules(address, granules * 0x1000).for_each(|granule| {
                     self.machine.host.fill(granule, 0);
                     self.machine.heap.put(granule);
                 });
             }
-            Some(_) => self.take_home(address, granules),
+            Some(_) => self.free(address, granules),
         }
         Some(answer)
     }
@@ -131,12 +130,12 @@ impl<'a> Kernel<'a> {
         assert_eq!(answer[0] & 0xFF, x0::CONTINUE, "the kernel warns");
         for index in 0..answer[1] as usize {
             let (address, granules) = raw::range(self.machine.host.word(LIST, index));
-            self.take_home(address, granules);
+            self.free(address, granules);
         }
         answer
     }
 
-    fn take_home(&self, address: u64, granules: u64) {
+    fn free(&self, address: u64, granules: u64) {
         self.each(fid::RANGE_UNDELEGATE, address, granules);
         Ram::granules(address, granules * 0x1000)
             .for_each(|granule| self.machine.heap.put(granule));
@@ -163,9 +162,9 @@ fn machine() -> Machine {
 }
 
 /// What an operation ends with when something goes wrong with a region, and it holds some before.
-fn expected(trouble: TraceEvent, holds: u32) -> End {
-    match (trouble, holds) {
-        (TraceEvent::None, _) => End::Cancelled(x0::INPUT),
+fn expected(fault: Fault, holds: u32) -> End {
+    match (fault, holds) {
+        (Fault::None, _) => End::Cancelled(x0::INPUT),
         (_, 0) => End::Donation(x0::INPUT),
         (..) => End::Status(x0::INPUT),
     }
@@ -176,28 +175,28 @@ fn allocation_failure_at_each_step_leaks_and_blocks_nothing() {
     let machine = machine();
     let flags = machine.flags();
     let mut kernel = Kernel::new(&machine);
-    for trouble in [TraceEvent::None, TraceEvent::Undelegated, TraceEvent::BadList] {
+    for fault in [Fault::None, Fault::Undelegated, Fault::BadList] {
         for allocation in 0..4 {
             for _ in 0..TRIES {
-                kernel.trouble = Some((allocation, trouble));
-                assert_eq!(kernel.execute(ACTIVATE), expected(trouble, allocation));
+                kernel.fault = Some((allocation, fault));
+                assert_eq!(kernel.execute(ACTIVATE), expected(fault, allocation));
                 machine.check_quiesced();
             }
-            kernel.trouble = None;
+            kernel.fault = None;
             assert_eq!(kernel.execute(ACTIVATE), End::Success, "the next try");
             for _ in 0..TRIES {
-                kernel.trouble = Some((0, trouble));
-                assert_eq!(kernel.execute(CREATE), expected(trouble, 0));
+                kernel.fault = Some((0, fault));
+                assert_eq!(kernel.execute(CREATE), expected(fault, 0));
                 assert_eq!(machine.handles(), [0; 0], "an operation is left open");
             }
-            kernel.trouble = None;
+            kernel.fault = None;
             for command in [CREATE, DESTROY, DEACTIVATE] {
                 assert_eq!(kernel.execute(command), End::Success, "the next try");
             }
             machine.check_quiesced();
         }
     }
-    live(&machine);
+    run_cycle(&machine);
     machine.write_params(flags, &[]);
     assert_eq!(kernel.execute(ACTIVATE), End::Success);
 }
@@ -220,9 +219,9 @@ fn twenty_kernels_follow_each_other_in_one_boot() {
         assert_eq!(machine.status(fid::OP_CANCEL, [handle, 0, 0]), x0::CONTINUE);
         assert_eq!(machine.status(fid::RMM_DEACTIVATE, [7, 7, 7]), x0::GLOBAL);
         assert_eq!(machine.proceed(handle), (x0::INPUT, 0));
-        let granule = machine.lend(1);
+        let granule = machine.allocate(1);
         assert_eq!(machine.status(fid::RMM_DEACTIVATE, [7, 7, 7]), x0::GLOBAL);
-        machine.take_home(granule, 1);
+        machine.free(granule, 1);
 
         assert_eq!(machine.status(fid::RMM_DEACTIVATE, [7, 7, 7]), x0::SUCCESS);
         assert_eq!(machine.ask(fid::STATE_GET, [0; 3]), [x0::SUCCESS, 0, 0, 0]);

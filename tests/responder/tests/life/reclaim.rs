@@ -5,7 +5,7 @@
 use responder_tests::raw::{ONE_GRANULE, entry, fid, range, x0};
 use responder_tests::{Machine, NO_MEMORY, RAW_LIST, RMM};
 
-use crate::rig::{active, live, started};
+use crate::rig::{active, run_cycle, started};
 
 /// A deactivation that has a stream table of two granules and two queues of one to give.
 fn giving() -> (Machine, u64) {
@@ -22,11 +22,11 @@ fn reclaim(machine: &Machine, handle: u64, list: u64, room: u64) -> (u64, u64) {
 }
 
 /// Takes home what the first `entries` of a list say.
-fn take_home(machine: &Machine, list: &[u64]) -> u64 {
+fn free(machine: &Machine, list: &[u64]) -> u64 {
     let ranges = list.iter().map(|&word| range(word));
     ranges
         .map(|(address, granules)| {
-            machine.take_home(address, granules);
+            machine.free(address, granules);
             granules
         })
         .sum()
@@ -43,7 +43,7 @@ fn a_list_takes_as_many_entries_as_fit_and_no_word_more() {
             let page = machine.host.page(RAW_LIST);
             let (list, rest) = page.split_at(entries as usize);
             assert!(entries <= room && rest.iter().all(|&word| word == !0), "{list:x?}");
-            granules += take_home(&machine, list);
+            granules += free(&machine, list);
             made += 1;
             if x0 == x0::CONTINUE {
                 break;
@@ -72,7 +72,7 @@ fn a_list_near_the_end_of_its_page_takes_what_fits_there() {
     let (x0, entries) = reclaim(&machine, handle, RAW_LIST + 510 * 8, 512);
     assert_eq!((x0, entries), (x0::RECLAIM, 2));
     let page = machine.host.page(RAW_LIST);
-    assert_eq!(take_home(&machine, &page[510..]), 3);
+    assert_eq!(free(&machine, &page[510..]), 3);
     assert_eq!(machine.host.page(RAW_LIST + 0x1000), [!0; 512]);
     assert_eq!(machine.finish(handle), x0::SUCCESS);
     machine.check_quiesced();
@@ -88,7 +88,7 @@ fn a_list_that_is_misaligned_or_not_the_hosts_loses_nothing() {
     assert_eq!(machine.undelegate(RAW_LIST), x0::SUCCESS);
     assert_eq!(machine.reclaim_all(handle), 4);
     assert_eq!(machine.finish(handle), x0::SUCCESS);
-    live(&machine);
+    run_cycle(&machine);
 }
 
 #[test]
@@ -105,9 +105,9 @@ fn what_is_not_reclaimed_yet_cannot_be_undelegated_or_donated() {
         .collect();
     assert_eq!(kept.len(), 2);
     kept.iter().for_each(|&granule| assert_eq!(machine.undelegate(granule), x0::INPUT));
-    machine.take_home(first, granules);
+    machine.free(first, granules);
     assert_eq!(machine.finish(handle), x0::SUCCESS);
-    live(&machine);
+    run_cycle(&machine);
 }
 
 #[test]
@@ -152,5 +152,5 @@ fn activation_is_refused_while_memory_is_being_reclaimed() {
     machine.reclaim_all(handle);
     refused("all reclaimed, not ended");
     assert_eq!(machine.proceed(handle), (x0::SUCCESS, 0));
-    live(&machine);
+    run_cycle(&machine);
 }

@@ -49,13 +49,13 @@ pub fn destroy(machine: &Machine, stream: u64) -> u64 {
     end(machine, machine.ask(fid::ST_L2_DESTROY, [PSMMU, stream, 7]))
 }
 
-/// Brings the PSMMU to rest.
+/// Deactivates the PSMMU.
 pub fn deactivate(machine: &Machine) -> u64 {
     end(machine, machine.ask(fid::PSMMU_DEACTIVATE, [PSMMU, 7, 7]))
 }
 
-/// Lives a whole life with a PSMMU that is at rest, and checks that it leaves nothing behind.
-pub fn live(machine: &Machine) {
+/// Runs a whole cycle of an inactive PSMMU, and checks that it leaves nothing behind.
+pub fn run_cycle(machine: &Machine) {
     machine.write_params(PsmmuParamsFlags::empty(), &[]);
     assert_eq!(activate(machine), x0::SUCCESS);
     assert_eq!(create(machine, 0), x0::SUCCESS);
@@ -66,32 +66,32 @@ pub fn live(machine: &Machine) {
     machine.check_quiesced();
 }
 
-/// Ends an activation that a test has spoiled: it fails with `x0`, all comes back, and the RMM serves
-/// the next life.
+/// Ends an activation that a test has made fail: it ends with `x0`, all comes back, and the RMM serves
+/// the next cycle.
 pub fn fails(machine: &Machine, handle: u64, x0: u64) {
     assert_eq!(machine.finish(handle), x0);
     machine.check_quiesced();
-    live(machine);
+    run_cycle(machine);
 }
 
-/// Makes the device deaf before its register access number `from`, counted from 0 and from now on, and
-/// hears again before access number `to`. Returns the count of accesses.
+/// Makes the device hang before its register access number `from`, counted from 0 and from now on, and
+/// respond again before access number `to`. Returns the count of accesses.
 pub fn stop_responding(machine: &Machine, from: u64, to: u64) -> Arc<AtomicU64> {
     let count = Arc::new(AtomicU64::new(0));
     let counter = Arc::clone(&count);
     machine.device().on_access(move |device, _| {
         let access = counter.fetch_add(1, Ordering::Relaxed);
         if access == from || access == to {
-            device.set_not_responding(access == from);
+            device.set_hung(access == from);
             device.set_eager(true);
         }
     });
     count
 }
 
-/// Lets the device hear again.
+/// Makes the device respond again.
 pub fn revive(machine: &Machine) {
     machine.device().clear_hooks();
-    machine.device().set_not_responding(false);
+    machine.device().set_hung(false);
     machine.device().set_eager(true);
 }

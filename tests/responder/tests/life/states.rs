@@ -6,7 +6,7 @@ use psmmu_abi::{MsiMessage, PsmmuParamsFlags};
 use responder_tests::raw::{fid, x0};
 use responder_tests::{Faults, HOST_PAGE, Machine, Options, PSMMU, RAW_LIST};
 
-use crate::rig::{active, deactivate, live, started};
+use crate::rig::{active, deactivate, run_cycle, started};
 
 const A: u64 = 0x8020_0000;
 
@@ -53,7 +53,7 @@ fn the_state_of_the_rmm_is_reported() {
     assert_eq!(machine.ask(fid::STATE_GET, [9, 9, 9]), [x0::SUCCESS, 1, 0, 0]);
     assert_eq!(machine.status(fid::RMM_ACTIVATE, [9, 9, 9]), x0::GLOBAL);
     assert_eq!(machine.status(fid::CONFIG_SET, [HOST_PAGE, 9, 9]), x0::GLOBAL);
-    live(&machine);
+    run_cycle(&machine);
 }
 
 #[test]
@@ -88,15 +88,15 @@ fn activation_needs_inactive_and_deactivation_active() {
     assert_eq!((activate(), stop()), (x0::INPUT, x0::INPUT), "being deactivated");
     assert_eq!(machine.finish(handle), x0::SUCCESS);
     assert_eq!(stop(), x0::INPUT, "twice");
-    for name in [0, PSMMU + 1, PSMMU + 0x1000, HOST_PAGE, !0] {
-        assert_eq!(machine.status(fid::PSMMU_ACTIVATE, [name, HOST_PAGE, 0]), x0::INPUT);
-        assert_eq!(machine.status(fid::PSMMU_DEACTIVATE, [name, 0, 0]), x0::INPUT);
+    for psmmu in [0, PSMMU + 1, PSMMU + 0x1000, HOST_PAGE, !0] {
+        assert_eq!(machine.status(fid::PSMMU_ACTIVATE, [psmmu, HOST_PAGE, 0]), x0::INPUT);
+        assert_eq!(machine.status(fid::PSMMU_DEACTIVATE, [psmmu, 0, 0]), x0::INPUT);
     }
-    live(&machine);
+    run_cycle(&machine);
 }
 
 /// Asks and consumes, which must answer `x0`, and asks for INFO, which must succeed.
-fn look(machine: &Machine, x0: u64, when: &str) {
+fn check_answers(machine: &Machine, x0: u64, when: &str) {
     for set in [1, 2, 7] {
         let notified = machine.call([fid::IRQ_NOTIFY, PSMMU, set, 0, 0, 0, 0, 0]);
         assert_eq!(notified, [x0, 0, 0, 0, 0, 0, 0, 0], "{when}");
@@ -108,31 +108,31 @@ fn look(machine: &Machine, x0: u64, when: &str) {
 #[test]
 fn events_are_reported_only_while_active_and_info_always() {
     let machine = started();
-    look(&machine, x0::INPUT, "inactive");
+    check_answers(&machine, x0::INPUT, "inactive");
     let (handle, mut request) = machine.begin_activate();
     loop {
-        look(&machine, x0::INPUT, "between two donations");
+        check_answers(&machine, x0::INPUT, "between two donations");
         match machine.give(handle, request) {
             (x0::DONATE, next, _) => request = next,
             (x0, ..) => break assert_eq!(x0, x0::CONTINUE),
         }
     }
-    look(&machine, x0::INPUT, "before the last step");
+    check_answers(&machine, x0::INPUT, "before the last step");
     assert_eq!(machine.proceed(handle), (x0::SUCCESS, 0));
-    look(&machine, x0::SUCCESS, "active");
+    check_answers(&machine, x0::SUCCESS, "active");
     for (function, wants) in [(fid::ST_L2_CREATE, x0::DONATE), (fid::ST_L2_DESTROY, x0::RECLAIM)] {
         let (handle, _) = machine.begin(function, 0, wants);
-        look(&machine, x0::SUCCESS, "during a table");
+        check_answers(&machine, x0::SUCCESS, "during a table");
         assert_eq!(machine.finish(handle), x0::SUCCESS);
     }
     machine.device().fault(1);
     assert_eq!(machine.notify(2)[4], 1);
     let (handle, _) = machine.begin(fid::PSMMU_DEACTIVATE, 0, x0::RECLAIM);
-    look(&machine, x0::INPUT, "before its memory is back");
+    check_answers(&machine, x0::INPUT, "before its memory is back");
     machine.reclaim_all(handle);
-    look(&machine, x0::INPUT, "before the end");
+    check_answers(&machine, x0::INPUT, "before the end");
     assert_eq!(machine.proceed(handle), (x0::SUCCESS, 0));
-    look(&machine, x0::INPUT, "inactive again");
+    check_answers(&machine, x0::INPUT, "inactive again");
 }
 
 #[test]
@@ -145,7 +145,7 @@ fn activation_parameters_are_read_once_at_the_beginning() {
     assert_eq!(machine.device().cr0() & 0xF, 0b1101, "no page requests");
     assert_eq!(deactivate(&machine), x0::SUCCESS);
     assert_eq!(machine.undelegate(HOST_PAGE), x0::SUCCESS);
-    live(&machine);
+    run_cycle(&machine);
 }
 
 #[test]
@@ -155,13 +155,13 @@ fn parameters_that_the_psmmu_cannot_serve_are_refused() {
         let status = machine.status(fid::PSMMU_ACTIVATE, [PSMMU, HOST_PAGE, 0]);
         assert_eq!(status, x0::INPUT, "{what}");
         assert_eq!(machine.device().accesses().1, 0, "{what}");
-        live(machine);
+        run_cycle(machine);
         machine.device().forget_accesses();
     };
     let good = [MsiMessage { address: 0x0808_0040, data: 1 }; 3];
     let machine = started();
     refused(&machine, PsmmuParamsFlags::ATS, &[], "ATS");
-    refused(&machine, PsmmuParamsFlags::MSI, &good, "msis on a platform of wires");
+    refused(&machine, PsmmuParamsFlags::MSI, &good, "MSIs on a platform of wired interrupts");
     let device = smmu_model::Config::default().without_pri();
     let machine = Machine::with_device(Options::default(), device).with_active_rmm();
     refused(&machine, PsmmuParamsFlags::PRI, &[], "page requests without PRI");

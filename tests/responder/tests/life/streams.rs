@@ -36,8 +36,8 @@ enum Step {
 use Step::{Configure, Disable, Enable, Release};
 
 fn step_of(machine: &Machine, stream: u32, step: Step) -> Result<(), StreamError> {
-    let (psmmu, tables) = (machine.psmmu(), Tables(&machine.world));
-    let clock: &Steps = machine.world.clock();
+    let (psmmu, tables) = (machine.psmmu(), Tables(&machine.harness));
+    let clock: &Steps = machine.harness.clock();
     match step {
         Configure => configure_stream(psmmu, stream, STAGE_2, &tables, clock),
         Enable => psmmu.enable_stream(stream, &tables, clock),
@@ -154,7 +154,7 @@ fn a_stream_without_a_table_or_a_psmmu_takes_no_step() {
     let (handle, _) = machine.begin_create(TABLE);
     assert_eq!(step(&machine, Configure), Err(StreamError::NoTable), "it is being made");
     assert_eq!(machine.finish(handle), x0::SUCCESS);
-    machine.device().set_gone(true);
+    machine.device().set_removed(true);
     let _ = machine.notify(2);
     machine.device().forget_accesses();
     for next in [Configure, Enable] {
@@ -170,7 +170,7 @@ fn a_stream_without_a_table_or_a_psmmu_takes_no_step() {
 fn a_stage_2_that_the_device_would_not_take_is_refused() {
     let machine = with_table();
     let configure = |stage_2| {
-        let (tables, clock) = (Tables(&machine.world), machine.world.clock());
+        let (tables, clock) = (Tables(&machine.harness), machine.harness.clock());
         configure_stream(machine.psmmu(), STREAM, stage_2, &tables, clock)
     };
     for bad in [
@@ -232,7 +232,7 @@ fn a_stage_2_is_taken_exactly_if_the_device_takes_its_entry() {
         machine.write_params(machine.flags(), &[]);
         assert_eq!(crate::rig::activate(&machine), x0::SUCCESS);
         assert_eq!(create(&machine, TABLE), x0::SUCCESS);
-        let (tables, clock) = (Tables(&machine.world), machine.world.clock());
+        let (tables, clock) = (Tables(&machine.harness), machine.harness.clock());
         let psmmu = machine.psmmu();
         for (t0sz, sl0) in (0..64).flat_map(|t0sz| (0..4).map(move |sl0| (t0sz, sl0))) {
             for ps in 0..8 {
@@ -268,7 +268,7 @@ fn a_vmid_has_only_the_bits_that_the_device_tags_with() {
     assert_eq!(crate::rig::activate(&machine), x0::SUCCESS);
     assert_eq!(create(&machine, TABLE), x0::SUCCESS);
     let configure = |vmid| {
-        let (tables, clock) = (Tables(&machine.world), machine.world.clock());
+        let (tables, clock) = (Tables(&machine.harness), machine.harness.clock());
         let stage_2 = Stage2 { vmid, ..STAGE_2 };
         configure_stream(machine.psmmu(), STREAM, stage_2, &tables, clock)
     };
@@ -281,9 +281,9 @@ fn a_vmid_has_only_the_bits_that_the_device_tags_with() {
 fn a_step_that_the_device_refuses_can_be_tried_again() {
     let machine = with_table();
     let refused = |next| {
-        machine.device().spoil_next_command([0xFF, 0]);
+        machine.device().corrupt_next_command([0xFF, 0]);
         assert_eq!(step(&machine, next), Err(StreamError::CommandRejected), "{next:?}");
-        // Nobody else is any the worse for it.
+        // It affects nothing else.
         let _ = machine.service(psmmu_abi::IrqSet::GERROR);
     };
     assert_eq!(step(&machine, Configure), Ok(()));
@@ -307,7 +307,7 @@ fn a_stuck_command_queue_fails_the_psmmu_and_its_streams() {
         if next == Disable {
             assert_eq!(step(&machine, Enable), Ok(()));
         }
-        machine.device().set_not_responding(true);
+        machine.device().set_hung(true);
         assert_eq!(step(&machine, next), Err(StreamError::TimedOut), "{next:?}");
         let failed = Err(StreamError::NotServing(NotServing::Failed));
         assert_eq!([Configure, Enable].map(|next| step(&machine, next)), [failed; 2]);
@@ -320,23 +320,23 @@ fn streams_of_a_failed_psmmu_are_released_once_it_is_off() {
         let machine = with_table();
         before.iter().for_each(|&next| assert_eq!(step(&machine, next), Ok(())));
         assert_eq!(step_of(&machine, 127, Configure), Ok(()));
-        machine.device().set_not_responding(true);
+        machine.device().set_hung(true);
         assert_eq!(step_of(&machine, 127, Enable), Err(StreamError::TimedOut));
-        // As long as nobody knows what it does, its tables stay as they are.
+        // As long as its state is unknown, its tables stay as they are.
         for stream in [STREAM, 127] {
             assert_eq!(step_of(&machine, stream, Disable), Err(StreamError::TimedOut));
             assert_eq!(step_of(&machine, stream, Release), Err(StreamError::TimedOut));
         }
         assert_eq!(machine.status(fid::ST_L2_DESTROY, [PSMMU, TABLE, 0]), x0::TABLE);
-        machine.device().set_not_responding(false);
+        machine.device().set_hung(false);
         for stream in [STREAM, 127] {
             assert_eq!(step_of(&machine, stream, Disable), Ok(()));
-            assert_eq!(machine.device().cr0ack() & 1, 0, "it looks at no stream");
+            assert_eq!(machine.device().cr0ack() & 1, 0, "it reads no STE");
             assert_eq!(step_of(&machine, stream, Release), Ok(()));
         }
         assert_eq!(destroy(&machine, TABLE), x0::SUCCESS);
         assert_eq!(deactivate(&machine), x0::SUCCESS);
-        crate::rig::live(&machine);
+        crate::rig::run_cycle(&machine);
     }
 }
 
@@ -344,7 +344,7 @@ fn streams_of_a_failed_psmmu_are_released_once_it_is_off() {
 fn unassigned_streams_may_bypass_where_the_platform_allows() {
     let machine = active();
     let own = Stage2 { vmid: 1, ..STAGE_2 };
-    machine.world.set_at_rest_to_stage_2(STREAM, own);
+    machine.harness.set_at_rest_to_stage_2(STREAM, own);
     assert_eq!(create(&machine, TABLE), x0::SUCCESS);
     assert_eq!(outcome(&machine), Outcome::Translated);
     for wrong in [Enable, Disable, Release] {
@@ -373,7 +373,7 @@ const fn by_ipa(address: u64, leaf: bool) -> Command {
 #[test]
 fn translations_of_a_table_that_changes_are_invalidated() {
     let machine = with_table();
-    let (psmmu, clock) = (machine.psmmu(), machine.world.clock());
+    let (psmmu, clock) = (machine.psmmu(), machine.harness.clock());
     assert_eq!(step(&machine, Configure), Ok(()));
     assert_eq!(step(&machine, Enable), Ok(()));
     assert_eq!(outcome(&machine), Outcome::Translated);
@@ -391,12 +391,12 @@ fn translations_of_a_table_that_changes_are_invalidated() {
 #[test]
 fn an_invalidation_ends_by_its_error_in_every_state() {
     let machine = started();
-    let (psmmu, clock) = (machine.psmmu(), machine.world.clock());
+    let (psmmu, clock) = (machine.psmmu(), machine.harness.clock());
     let both = || [psmmu.tlbi_s2_ipa(VMID, 0, true, clock), psmmu.tlbi_s12_vmall(VMID, clock)];
     assert_eq!(both(), [Err(StreamError::NotServing(NotServing::NotActive)); 2]);
     assert_eq!(crate::rig::activate(&machine), x0::SUCCESS);
     for by_ipa in [true, false] {
-        machine.device().spoil_next_command([0xFF, 0]);
+        machine.device().corrupt_next_command([0xFF, 0]);
         let result = if by_ipa {
             psmmu.tlbi_s2_ipa(VMID, 0, true, clock)
         } else {
@@ -405,9 +405,9 @@ fn an_invalidation_ends_by_its_error_in_every_state() {
         assert_eq!(result, Err(StreamError::CommandRejected));
     }
     assert_eq!(both(), [Ok(()); 2]);
-    machine.device().set_not_responding(true);
+    machine.device().set_hung(true);
     assert_eq!(both(), [Err(StreamError::TimedOut); 2]);
-    machine.device().set_not_responding(false);
+    machine.device().set_hung(false);
     assert_eq!(both(), [Ok(()); 2], "it is off, and translates nothing");
     assert_eq!(machine.device().cr0ack() & 1, 0);
 }

@@ -8,7 +8,7 @@ use responder_tests::{Machine, ModelMemory, PSMMU, Steps, Tables, configure_stre
 use rmm::Environment;
 use smmu_model::{Command, Completion, Outcome, Record, Transaction, Walk};
 
-use crate::rig::{active, create, deactivate, destroy, live, started};
+use crate::rig::{active, create, deactivate, destroy, run_cycle, started};
 
 fn outcome(machine: &Machine, stream: u32) -> Outcome {
     machine.device().transaction(&Transaction::read(stream, 0x1000))
@@ -97,7 +97,7 @@ fn a_psmmu_that_is_not_active_has_no_tables() {
     let (handle, _) = machine.begin(fid::PSMMU_DEACTIVATE, 0, x0::RECLAIM);
     refused("being deactivated");
     assert_eq!(machine.finish(handle), x0::SUCCESS);
-    live(&machine);
+    run_cycle(&machine);
 }
 
 #[test]
@@ -114,7 +114,7 @@ fn a_psmmu_with_tables_is_not_deactivated() {
     let (giving, _) = machine.begin(fid::ST_L2_DESTROY, 0, x0::RECLAIM);
     assert_eq!(deactivate(&machine), x0::SUCCESS);
     assert_eq!(machine.finish(giving), x0::SUCCESS);
-    live(&machine);
+    run_cycle(&machine);
 }
 
 #[test]
@@ -122,14 +122,18 @@ fn a_table_refused_by_the_device_is_returned_and_can_be_retried() {
     let machine = active();
     let (handle, request) = machine.begin_create(0);
     machine.give(handle, request);
-    machine.device().spoil_next_command([0xFF, 0]);
+    machine.device().corrupt_next_command([0xFF, 0]);
     let (x0, _) = machine.proceed(handle);
     assert_eq!(x0, x0::RECLAIM);
     assert_eq!(machine.finish(handle), x0::DEVICE);
-    assert_eq!(machine.state(), psmmu::State::Active, "a refusal is no failure of the device");
+    assert_eq!(
+        machine.state(),
+        psmmu::State::Active,
+        "a rejected command is no failure of the device"
+    );
     assert_eq!(create(&machine, 0), x0::SUCCESS);
     // The same when it is to go: it stays.
-    machine.device().spoil_next_command([0xFF, 0]);
+    machine.device().corrupt_next_command([0xFF, 0]);
     assert_eq!(machine.status(fid::ST_L2_DESTROY, [PSMMU, 0, 0]), x0::DEVICE);
     assert_eq!(machine.status(fid::ST_L2_CREATE, [PSMMU, 0, 0]), x0::TABLE);
     assert_eq!(destroy(&machine, 0), x0::SUCCESS);
@@ -142,17 +146,17 @@ fn a_table_whose_psmmu_has_failed_meanwhile_is_not_made() {
     let machine = active();
     let (handle, request) = machine.begin_create(0);
     machine.give(handle, request);
-    machine.device().set_gone(true);
+    machine.device().set_removed(true);
     let _ = machine.notify(2);
     assert_eq!(machine.state(), psmmu::State::Failed);
-    machine.device().set_gone(false);
+    machine.device().set_removed(false);
     machine.device().forget_accesses();
     assert_eq!(machine.proceed(handle), (x0::RECLAIM, 0));
     assert_eq!(machine.device().accesses(), (0, 0), "nothing waits for a failed device");
     assert_eq!(machine.finish(handle), x0::DEVICE);
     assert_eq!(machine.status(fid::ST_L2_CREATE, [PSMMU, 0, 0]), x0::DEVICE);
     assert_eq!(deactivate(&machine), x0::SUCCESS);
-    live(&machine);
+    run_cycle(&machine);
 }
 
 #[test]
@@ -186,8 +190,8 @@ fn a_table_that_cannot_be_mapped_changes_nothing() {
     const STAGE_2: Stage2 = Stage2 { table: 0x8020_0000, vmid: 1, t0sz: 25, sl0: 1, ps: 2 };
     let machine = active();
     assert_eq!(create(&machine, 64), x0::SUCCESS);
-    let (psmmu, tables) = (machine.psmmu(), Tables(&machine.world));
-    let clock: &Steps = machine.world.clock();
+    let (psmmu, tables) = (machine.psmmu(), Tables(&machine.harness));
+    let clock: &Steps = machine.harness.clock();
     assert_eq!(configure_stream(psmmu, 70, STAGE_2, &tables, clock), Ok(()));
     assert_eq!(psmmu.enable_stream(70, &tables, clock), Ok(()));
     let _ = machine.device().take_commands();

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! A device that stops to acknowledge, at each access of each step of its life. Memory is handed back
-//! only when the device cannot reach it any more, which the model checks, and kept only as long as it
-//! can; and once the device hears again, all comes back.
+//! A device that stops responding, at each access of each step of the lifecycle. Memory is returned
+//! only when the device cannot reach it any more, which the model checks, and held only as long as it
+//! can; and once the device responds again, all comes back.
 
 use std::sync::atomic::Ordering;
 
@@ -12,15 +12,15 @@ use responder_tests::{Machine, Options};
 use rmm::Environment;
 
 use crate::rig::{
-    activate, active, create, deactivate, destroy, live, revive, started, started_with,
+    activate, active, create, deactivate, destroy, revive, run_cycle, started, started_with,
     stop_responding,
 };
 
-/// How long the device is deaf: for good, or for so many accesses.
+/// How long the device hangs: for good, or for so many accesses.
 const DURATIONS: [u64; 6] = [u64::MAX, 1, 5, 12, 25, 40];
 
-/// Has the device go deaf at each access of `action` in turn, for each of [`DURATIONS`]. `action` is
-/// given a machine and what `prepare` made of it; behind it `check` is given the machine, whose device hears
+/// Makes the device hang at each access of `action` in turn, for each of [`DURATIONS`]. `action` is
+/// given a machine and what `prepare` made of it; behind it `check` is given the machine, whose device responds
 /// again, and the answer.
 fn at_each_access(
     prepare: impl Fn(&Machine) -> u64,
@@ -36,7 +36,7 @@ fn at_each_access(
             let handle = prepare(&machine);
             let count = stop_responding(&machine, access, access.saturating_add(duration));
             let x0 = action(&machine, handle);
-            let context = format!("deaf from access {access} for {duration}: {x0:#x}");
+            let context = format!("no response from access {access} for {duration}: {x0:#x}");
             assert!(count.load(Ordering::Relaxed) < 200, "{context}: nothing spins on it");
             let is_through = count.load(Ordering::Relaxed) <= access;
             assert!(!is_through || x0 == x0::SUCCESS, "{context}");
@@ -47,7 +47,7 @@ fn at_each_access(
                 break;
             }
         }
-        assert!(failed > 0 || duration < 40, "deaf for {duration}: it is never noticed");
+        assert!(failed > 0 || duration < 40, "no response for {duration}: it is never noticed");
     }
 }
 
@@ -57,17 +57,16 @@ fn can_reach_memory(machine: &Machine) -> bool {
     (device.cr0() | device.cr0ack()) & 0xF != 0
 }
 
-/// Brings the PSMMU to rest wherever it is, and lives once more.
+/// Deactivates the PSMMU from whatever state, and runs one more cycle.
 fn recover(machine: &Machine, context: &str) {
     if machine.state() != State::Inactive {
         assert_eq!(deactivate(machine), x0::SUCCESS, "{context}");
     }
     machine.check_quiesced();
-    live(machine);
+    run_cycle(machine);
 }
 
-/// Checks of a device that is still deaf, or was, that what was not handed back is out of reach of the
-/// host.
+/// Checks of a device that hangs, or has, that what was not returned is out of reach of the host.
 fn check_kept(machine: &Machine) {
     for granule in machine.host.realm() {
         assert_eq!(machine.undelegate(granule), x0::INPUT, "{granule:#x} is in use");
@@ -154,7 +153,7 @@ fn a_table_is_held_until_the_device_has_invalidated_it() {
 }
 
 #[test]
-fn a_table_that_the_device_has_not_forgotten_stays() {
+fn a_table_that_the_device_has_not_invalidated_stays() {
     at_each_access(
         |machine| {
             assert_eq!(activate(machine), x0::SUCCESS);
@@ -168,8 +167,8 @@ fn a_table_that_the_device_has_not_forgotten_stays() {
         |machine, x0, context| {
             if x0 != x0::SUCCESS {
                 assert_eq!((x0, machine.state()), (x0::DEVICE, State::Failed), "{context}");
-                let live = machine.status(fid::PSMMU_DEACTIVATE, [responder_tests::PSMMU, 0, 0]);
-                assert_eq!(live, x0::INPUT, "{context}: with a table");
+                let status = machine.status(fid::PSMMU_DEACTIVATE, [responder_tests::PSMMU, 0, 0]);
+                assert_eq!(status, x0::INPUT, "{context}: with a table");
                 assert_eq!(destroy(machine, 64), x0::SUCCESS, "{context}");
             }
             recover(machine, context);
@@ -181,7 +180,7 @@ fn a_table_that_the_device_has_not_forgotten_stays() {
 fn an_unresponsive_device_keeps_its_memory_on_every_retry() {
     let machine = active();
     assert_eq!(create(&machine, 64), x0::SUCCESS);
-    machine.device().set_not_responding(true);
+    machine.device().set_hung(true);
     for _ in 0..3 {
         machine.device().forget_accesses();
         assert_eq!(destroy(&machine, 64), x0::DEVICE);
@@ -196,22 +195,22 @@ fn an_unresponsive_device_keeps_its_memory_on_every_retry() {
     revive(&machine);
     assert_eq!(destroy(&machine, 64), x0::SUCCESS);
     assert_eq!(deactivate(&machine), x0::SUCCESS);
-    live(&machine);
+    run_cycle(&machine);
 }
 
 #[test]
 fn a_failed_activation_is_deactivated_and_activated_again() {
     let machine = started();
     let (handle, _) = machine.begin_activate();
-    // It is gone before it was seen at rest, so it never gets to know the memory.
-    machine.device().set_gone(true);
+    // It is removed before it was seen to be disabled, so it never learns of the memory.
+    machine.device().set_removed(true);
     assert_eq!(machine.finish(handle), x0::DEVICE);
     assert_eq!((machine.state(), machine.heap.used()), (State::Failed, 0));
-    assert_eq!(deactivate(&machine), x0::DEVICE, "nobody knows what it does");
-    machine.device().set_gone(false);
+    assert_eq!(deactivate(&machine), x0::DEVICE, "its state is unknown");
+    machine.device().set_removed(false);
     assert_eq!(machine.begin(fid::PSMMU_DEACTIVATE, 0, x0::CONTINUE), (machine.handles()[0], 0));
     assert_eq!(machine.finish(machine.handles()[0]), x0::SUCCESS);
-    live(&machine);
+    run_cycle(&machine);
 }
 
 #[test]
@@ -221,7 +220,7 @@ fn a_failed_activation_reports_nothing_of_the_cycle_before() {
     assert_ne!(machine.notify(1), [0; 6]);
     assert_eq!(deactivate(&machine), x0::SUCCESS);
     let (handle, _) = machine.begin_activate();
-    machine.device().set_gone(true);
+    machine.device().set_removed(true);
     assert_eq!(machine.finish(handle), x0::DEVICE);
     let notify = machine.call([fid::IRQ_NOTIFY, responder_tests::PSMMU, 7, 0, 0, 0, 0, 0]);
     assert_eq!(notify, [x0::DEVICE, 0, 0, 0, 0, 0, 0, 0]);
@@ -231,24 +230,24 @@ fn a_failed_activation_reports_nothing_of_the_cycle_before() {
 fn memory_of_an_absent_device_is_held_until_it_returns() {
     let machine = active();
     assert_eq!(create(&machine, 0), x0::SUCCESS);
-    machine.device().set_gone(true);
+    machine.device().set_removed(true);
     assert_eq!(destroy(&machine, 0), x0::DEVICE);
     assert_eq!(machine.state(), State::Failed);
     check_kept(&machine);
-    machine.device().set_gone(false);
+    machine.device().set_removed(false);
     assert_eq!(destroy(&machine, 0), x0::SUCCESS);
     assert_eq!(deactivate(&machine), x0::SUCCESS);
-    live(&machine);
+    run_cycle(&machine);
 }
 
 #[test]
 fn every_wait_ends_with_a_clock_that_stands_still() {
     let machine = active();
     assert_eq!(create(&machine, 64), x0::SUCCESS);
-    machine.world.clock().stop(true);
-    // A device in order is served without a clock.
+    machine.harness.clock().stop(true);
+    // A device that responds is served without a clock.
     assert_eq!(create(&machine, 0), x0::SUCCESS);
-    machine.device().set_not_responding(true);
+    machine.device().set_hung(true);
     assert_eq!(destroy(&machine, 0), x0::DEVICE);
     assert_eq!(machine.state(), State::Failed);
     assert_eq!(destroy(&machine, 64), x0::DEVICE);
@@ -257,5 +256,5 @@ fn every_wait_ends_with_a_clock_that_stands_still() {
     assert_eq!(destroy(&machine, 0), x0::SUCCESS);
     assert_eq!(destroy(&machine, 64), x0::SUCCESS);
     assert_eq!(deactivate(&machine), x0::SUCCESS);
-    live(&machine);
+    run_cycle(&machine);
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Whole lives, one after the other in the same boot.
+//! Whole activate/deactivate cycles, one after the other in the same boot.
 
 use psmmu::{Delivery, Stage2};
 use psmmu_abi::{IrqSet, MsiMessage, PsmmuParamsFlags};
@@ -11,14 +11,14 @@ use responder_tests::{
 use rmm::Environment;
 use smmu_model::{Outcome, PageRequest, Register, Transaction};
 
-use crate::rig::{activate, create, deactivate, destroy, live, started, started_with};
+use crate::rig::{activate, create, deactivate, destroy, run_cycle, started, started_with};
 
-const LIVES: u64 = 100;
+const CYCLES: u64 = 100;
 
 /// Where MSIs go.
 const DOORBELL: u64 = 0x0808_0040;
 
-fn run_lifecycle(machine: &Machine, msis: &[MsiMessage], life: u64) {
+fn run_full_cycle(machine: &Machine, msis: &[MsiMessage], cycle: u64) {
     let flags = machine.flags();
     let msi = if msis.is_empty() { PsmmuParamsFlags::empty() } else { PsmmuParamsFlags::MSI };
     machine.write_params(flags | msi, msis);
@@ -27,12 +27,12 @@ fn run_lifecycle(machine: &Machine, msis: &[MsiMessage], life: u64) {
     assert_eq!(create(machine, table), x0::SUCCESS);
     assert_eq!(create(machine, table + 64), x0::SUCCESS);
 
-    let (tables, clock) = (Tables(&machine.world), machine.world.clock());
-    let stage_2 = Stage2 { table: 0x8020_0000, vmid: life as u16, t0sz: 25, sl0: 1, ps: 2 };
+    let (tables, clock) = (Tables(&machine.harness), machine.harness.clock());
+    let stage_2 = Stage2 { table: 0x8020_0000, vmid: cycle as u16, t0sz: 25, sl0: 1, ps: 2 };
     let psmmu = machine.psmmu();
     assert_eq!(configure_stream(psmmu, STREAM, stage_2, &tables, clock), Ok(()));
     assert_eq!(psmmu.enable_stream(STREAM, &tables, clock), Ok(()));
-    let address = 0x7000 + (life << 12);
+    let address = 0x7000 + (cycle << 12);
     let outcome = machine.device().transaction(&Transaction::write(STREAM, address));
     assert!(matches!(outcome, Outcome::Recorded(_)), "{outcome:?}");
     machine.device().fault(address + 1);
@@ -55,10 +55,10 @@ fn run_lifecycle(machine: &Machine, msis: &[MsiMessage], life: u64) {
     machine.check_quiesced();
 }
 
-fn run_lifecycles(options: Options, msis: &[MsiMessage]) {
+fn run_full_cycles(options: Options, msis: &[MsiMessage]) {
     let machine = started_with(options);
     machine.device().add_doorbell(DOORBELL, true);
-    (0..LIVES).for_each(|life| run_lifecycle(&machine, msis, life));
+    (0..CYCLES).for_each(|cycle| run_full_cycle(&machine, msis, cycle));
     let counters = machine.psmmu().counters();
     assert_eq!(counters.events.dropped.get(), 0);
     assert_eq!(counters.trace.iter().count(), 0, "nothing worth knowing has happened");
@@ -66,8 +66,8 @@ fn run_lifecycles(options: Options, msis: &[MsiMessage]) {
 
 #[test]
 fn a_hundred_cycles_with_wired_interrupts_lose_nothing() {
-    run_lifecycles(Options::default(), &[]);
-    run_lifecycles(Options { pri_queue: Some(5), ..Options::default() }, &[]);
+    run_full_cycles(Options::default(), &[]);
+    run_full_cycles(Options { pri_queue: Some(5), ..Options::default() }, &[]);
 }
 
 #[test]
@@ -75,13 +75,13 @@ fn a_hundred_cycles_with_msis_lose_nothing() {
     let msis = [1, 2, 3].map(|data| MsiMessage { address: DOORBELL, data });
     let options =
         Options { delivery: Delivery::Msi, msis: true, event_queue: 9, ..Options::default() };
-    run_lifecycles(options, &msis[..2]);
-    run_lifecycles(Options { pri_queue: Some(9), ..options }, &msis);
+    run_full_cycles(options, &msis[..2]);
+    run_full_cycles(Options { pri_queue: Some(9), ..options }, &msis);
 }
 
 #[test]
 fn a_hundred_cycles_of_a_polling_host_lose_nothing() {
-    run_lifecycles(Options { delivery: Delivery::Disabled, ..Options::default() }, &[]);
+    run_full_cycles(Options { delivery: Delivery::Disabled, ..Options::default() }, &[]);
 }
 
 #[test]
@@ -114,7 +114,7 @@ fn the_host_is_asked_for_each_part_in_one_piece_of_its_size() {
 fn the_largest_queues_that_a_platform_allows_can_be_asked_for() {
     let options = Options { event_queue: 19, pri_queue: Some(19), ..Options::default() };
     let machine = started_with(options);
-    run_lifecycle(&machine, &[], 1);
+    run_full_cycle(&machine, &[], 1);
 }
 
 #[test]
@@ -123,17 +123,17 @@ fn a_device_that_has_less_is_given_less() {
     for (commands, events, requests) in [(2, 1, 0), (8, 7, 10), (19, 19, 19)] {
         let device = smmu_model::Config::default().with_queue_limits(commands, events, requests);
         let machine = Machine::with_device(options, device).with_active_rmm();
-        run_lifecycle(&machine, &[], 1);
+        run_full_cycle(&machine, &[], 1);
     }
     for streams in [7, 8, 16] {
         let machine = started_with(Options { streams, ..options });
-        run_lifecycle(&machine, &[], 1);
+        run_full_cycle(&machine, &[], 1);
     }
     for streams in [6, 5, 1, 0] {
         let mut device = smmu_model::Config::default();
         device.idr1 = device.idr1 & !0x3F | streams;
         let machine = Machine::with_device(Options::default(), device).with_active_rmm();
-        live(&machine);
+        run_cycle(&machine);
     }
 }
 
@@ -204,7 +204,7 @@ fn unconsumed_events_are_counted_and_not_in_the_next_cycle() {
 
     machine.write_params(machine.flags(), &[]);
     assert_eq!(activate(&machine), x0::SUCCESS);
-    assert_eq!(machine.notify(IrqSet::all().bits()), [0; 6], "nothing of the life before");
+    assert_eq!(machine.notify(IrqSet::all().bits()), [0; 6], "nothing of the cycle before");
     assert_eq!(deactivate(&machine), x0::SUCCESS);
-    live(&machine);
+    run_cycle(&machine);
 }

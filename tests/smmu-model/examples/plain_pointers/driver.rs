@@ -87,7 +87,7 @@ impl Driver {
         }
     }
 
-    /// Hands on what the event queue holds.
+    /// Passes each record of the event queue to `event`.
     pub fn handle_events(&mut self, mut event: impl FnMut([u64; 4])) {
         let prod = mmio_read32(EVENTQ_PROD);
         dsb();

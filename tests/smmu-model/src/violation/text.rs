@@ -64,7 +64,7 @@ impl fmt::Display for Violation {
                 write!(f, "memory at {address:#x}, with {from:#x} cached")
             }
             Self::TakenBackBeforeMsi { address, target } => {
-                write!(f, "memory at {address:#x}, with a message due at {target:#x}")
+                write!(f, "memory at {address:#x}, with an MSI due at {target:#x}")
             }
             Self::TakenBackTranslating { address, vmid, table } => write!(
                 f,

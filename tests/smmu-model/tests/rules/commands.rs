@@ -191,7 +191,7 @@ fn cons_is_valid_when_the_disable_is_acknowledged() {
 }
 
 #[test]
-fn a_sync_completes_by_its_msi_or_the_wire() {
+fn a_sync_completes_by_its_msi_or_a_wired_interrupt() {
     let rig = Rig::up();
     let cell = COMMANDS + 8 * 64;
     let _words = rig.smmu.memory().region(cell, 1);
@@ -303,18 +303,18 @@ fn a_command_without_a_barrier_is_a_violation_on_old_memory() {
 fn an_unresponsive_device_processes_nothing() {
     let rig = Rig::up();
     let first = start(&rig);
-    rig.device().set_not_responding(true);
+    rig.device().set_hung(true);
     rig.issue(&[Command::SYNC]);
     assert_eq!(cons(&rig).0, first);
     assert_eq!(rig.read32(Register::Gerror), 0, "service failure has no sign");
-    rig.device().set_not_responding(false);
+    rig.device().set_hung(false);
     assert_eq!(cons(&rig).0, first + 1);
 }
 
 #[test]
 fn commands_can_be_spoiled_or_slipped_in() {
     let rig = Rig::up();
-    rig.device().spoil_next_command(ILLEGAL);
+    rig.device().corrupt_next_command(ILLEGAL);
     rig.issue(&[Command::CfgiAll, Command::SYNC]);
     assert_eq!(cons(&rig).1, CommandError::Illegal as u32);
 

@@ -298,12 +298,12 @@ fn reset_clears_what_resets_to_zero_and_scrambles_the_rest() {
 fn an_unresponsive_device_acknowledges_nothing() {
     let rig = Rig::new();
     rig.program();
-    rig.device().set_not_responding(true);
+    rig.device().set_hung(true);
     rig.write(Register::Cr0, EVENTQEN);
     rig.write(Register::IrqCtrl, 1u32);
     assert_eq!((rig.read32(Register::Cr0Ack), rig.read32(Register::IrqCtrlAck)), (ATSCHK, 0));
     rig.device().set_ack_delay(AckDelay::Reads(0));
     assert_eq!((rig.read32(Register::Cr0Ack), rig.read32(Register::IrqCtrlAck)), (ATSCHK, 0));
-    rig.device().set_not_responding(false);
+    rig.device().set_hung(false);
     assert_eq!((rig.read32(Register::Cr0Ack) & EVENTQEN, rig.read32(Register::IrqCtrlAck)), (4, 1));
 }

@@ -167,7 +167,7 @@ fn an_overflow_that_has_not_happened_is_not_acknowledged() {
     let register = Register::EventqCons;
     let (old, value, prod) = (0, OVERFLOW_FLAG, 1);
     assert_eq!(violations, [Violation::FalseOverflowAcknowledge { register, old, value, prod }]);
-    assert!(rig.device().has_overflowed(Output::Events), "it now looks as if it had");
+    assert!(rig.device().has_overflowed(Output::Events), "it now reads as if it had");
 }
 
 #[test]

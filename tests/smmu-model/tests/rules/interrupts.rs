@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Wires and MSIs.
+//! Wired interrupts and MSIs.
 
 use smmu_model::gerror::{
     EVENTQ_ABT_ERR, MSI_CMDQ_ABT_ERR, MSI_EVENTQ_ABT_ERR, MSI_GERROR_ABT_ERR, MSI_PRIQ_ABT_ERR,
@@ -188,7 +188,7 @@ fn an_aborted_msi_of_the_errors_raises_no_further_interrupt() {
     rig.device().raise(EVENTQ_ABT_ERR);
     assert_eq!(rig.read32(Register::Gerror), EVENTQ_ABT_ERR | MSI_GERROR_ABT_ERR);
     assert_eq!(rig.device().take_msis().len(), 1, "the lost one");
-    assert_eq!(rig.device().pulses(Source::Gerror), 1, "the wire of the first error");
+    assert_eq!(rig.device().pulses(Source::Gerror), 1, "the interrupt of the first error");
 }
 
 #[test]

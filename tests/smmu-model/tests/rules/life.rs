@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The life of memory: given at any time, taken back when the device can reach it no more, given again.
+//! Memory is granted at any time, taken back when the device cannot reach it any more, and granted again.
 
 use smmu_model::{
     Command, Completion, Enable, Outcome, Record, Register, Source, Step, SyncMsi, TlbiOperation,
@@ -100,7 +100,7 @@ fn all_memory_is_reclaimed_from_a_disabled_device() {
 #[test]
 fn a_device_that_never_acknowledges_keeps_its_memory() {
     let (rig, level_1, level_2) = Rig::linked();
-    rig.device().set_not_responding(true);
+    rig.device().set_hung(true);
     rig.write(Register::Cr0, 0u32);
     for (region, register) in [
         (&level_1, Register::StrtabBase),

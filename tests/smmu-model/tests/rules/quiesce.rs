@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Going to rest: what has happened when each acknowledge is there.
+//! Disabling: what has happened when each acknowledge is there.
 
 use smmu_model::{
     AckDelay, Command, Completion, Enable, Loss, Output, Record, Register, Source, Step, SyncMsi,
@@ -48,11 +48,11 @@ fn records_that_lie_in_a_queue_that_goes_off_are_counted() {
     // Off is when it is acknowledged.
     rig.fault(0x4000);
     rig.device().step(Step::DeliverRecord(0));
-    assert_eq!(rig.device().take_left_records(), []);
+    assert_eq!(rig.device().take_unconsumed_records(), []);
     rig.device().settle();
-    assert_eq!(inputs(&rig.device().take_left_records()), [0x2000, 0x3000, 0x4000]);
+    assert_eq!(inputs(&rig.device().take_unconsumed_records()), [0x2000, 0x3000, 0x4000]);
     assert_eq!(rig.device().used(Output::Events), 3, "a driver may still read them");
-    assert_eq!(rig.device().take_left_records(), []);
+    assert_eq!(rig.device().take_unconsumed_records(), []);
 }
 
 #[test]
@@ -61,7 +61,7 @@ fn a_driver_that_drains_behind_the_acknowledge_finds_all() {
     rig.fault(0x1000);
     rig.write(Register::Cr0, 0xBu32);
     assert_eq!(rig.drain(), [0x1000]);
-    assert_eq!(inputs(&rig.device().take_left_records()), [0x1000]);
+    assert_eq!(inputs(&rig.device().take_unconsumed_records()), [0x1000]);
     rig.fault(0x2000);
     assert_eq!(rig.used(), 1, "nothing comes any more");
     rig.events.take_back();
@@ -116,7 +116,7 @@ fn a_msi_may_come_behind_the_disable_or_never() {
         let rig = Rig::up();
         let word = rig.smmu.memory().region(WORD, 1);
         rig.device().set_eager(false);
-        rig.device().set_losing_sync_msis(loses);
+        rig.device().set_dropping_sync_msis(loses);
         let msi = SyncMsi::to_realm_memory(WORD, 7);
         rig.issue(&[Command::Sync(Completion::Interrupt(Some(msi)))]);
         rig.device().step(Step::RunCommand);

@@ -2,7 +2,7 @@
 
 //! The register map and what accesses are allowed.
 
-use smmu_model::{Config, Harness, Page, Register, Smmu, Violation};
+use smmu_model::{Config, Page, Pas, Register, Smmu, Violation};
 
 use crate::rig::{Rig, Sizes};
 
@@ -175,7 +175,7 @@ fn halves_of_wide_registers_are_accessed_by_themselves() {
 #[test]
 fn the_non_secure_world_sees_nothing_of_the_realm_pages() {
     let rig = Rig::up();
-    let other: Smmu = rig.smmu.seen_from(Harness::NonSecure);
+    let other: Smmu = rig.smmu.with_pas(Pas::NonSecure);
     assert_eq!(other.read32(Page::Realm0, 0x20), 0);
     other.write32(Page::Realm0, 0x20, 0);
     assert_eq!(other.read64(Page::Realm0, 0x80), 0);
@@ -184,15 +184,15 @@ fn the_non_secure_world_sees_nothing_of_the_realm_pages() {
 }
 
 #[test]
-fn a_device_that_is_gone_reads_as_ones_and_ignores_writes() {
+fn a_removed_device_reads_as_ones_and_ignores_writes() {
     let rig = Rig::up();
-    rig.device().set_gone(true);
+    rig.device().set_removed(true);
     assert_eq!(rig.read(Register::Cr0), 0xFFFF_FFFF);
     assert_eq!(rig.read(Register::EventqBase), u64::MAX);
     rig.write(Register::Cr0, 0u32);
     rig.write(Register::EventqCons, 0x1234u32);
     rig.fault(0x1000);
-    rig.device().set_gone(false);
+    rig.device().set_removed(false);
     assert_eq!(rig.read32(Register::Cr0) & 0xF, 0xF);
     assert_eq!(rig.read32(Register::EventqCons), 0);
 }

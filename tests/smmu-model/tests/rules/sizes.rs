@@ -65,7 +65,7 @@ fn all_sizes_of_streamids_are_looked_up_in_two_levels() {
             let rig = on_table(config, base, 1 << 16 | split << 6 | bits);
             let last = ((1_u64 << bits) - 1) as u32;
             let span = bits.min(6) + 1;
-            // One descriptor and one entry are enough: the device looks at nothing else.
+            // One descriptor and one entry are enough: the device reads nothing else.
             let from = base + u64::from(last >> split) * 8;
             let index = u64::from(last & ((1 << (span - 1)) - 1));
             let descriptor = rig.smmu.memory().region(from, 1);

@@ -48,7 +48,7 @@ fn actions_are_done_once_before_accesses_in_their_order() {
     let rig = Rig::up();
     let mut device = rig.device();
     device.before(Register::EventqProd, |device| device.record(Record::bad_ste(1)));
-    device.before_write(Register::EventqProd, |_| panic!("nobody writes it"));
+    device.before_write(Register::EventqProd, |_| panic!("it is never written"));
     device.before_read(Register::EventqProd, |device| device.record(Record::bad_ste(2)));
     device.before_write(Register::EventqCons, |device| device.record(Record::bad_ste(3)));
     drop(device);
@@ -145,12 +145,12 @@ fn all_orders_of_steps_are_explored() {
 }
 
 #[test]
-fn a_device_that_is_gone_does_nothing() {
+fn a_removed_device_does_nothing() {
     let rig = Rig::up();
     rig.device().set_eager(false);
     rig.device().record(Record::bad_ste(8));
-    rig.device().set_gone(true);
+    rig.device().set_removed(true);
     assert_silent(&rig.device());
-    rig.device().set_gone(false);
+    rig.device().set_removed(false);
     assert_eq!(rig.device().steps(), [Step::DeliverRecord(0)]);
 }

@@ -39,7 +39,7 @@ fn an_invalid_ste_gives_c_bad_ste_and_an_aborting_one_nothing() {
     assert_eq!(rig.device().queued_records(), [Record::bad_ste(8)]);
     let rig = entry([1, 0, 0, 0, 0, 0, 0, 0]);
     assert_eq!(read(&rig, 8), Outcome::Aborted);
-    // With Config = 0 nothing else is looked at.
+    // With Config = 0 nothing else is read.
     let rig = entry([0b111, u64::MAX, u64::MAX, 0, 0, 0, 0, 0]);
     assert_eq!(read(&rig, 8), Outcome::Aborted);
     assert_eq!(rig.used(), 0);

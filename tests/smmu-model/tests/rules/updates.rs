@@ -159,7 +159,7 @@ fn a_linear_table_has_the_same_rules() {
     let violations = rig.violations(|rig| rig.smmu.write_barrier());
     let address = TABLE + 9 * 64 + 24;
     assert_eq!(violations, [Violation::LiveEntryChanged { stream: 9, address }]);
-    // Nobody looks while translation is off.
+    // No entry is read while translation is off.
     rig.write(Register::Cr0, 0xEu32);
     rig.publish(&rig.table, 8 * 9 + 3, 0);
 }
