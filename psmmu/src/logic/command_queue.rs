@@ -9,7 +9,7 @@
 
 use heapless::Deque;
 
-use super::queue::CAPACITY;
+use super::ring::CAPACITY;
 use crate::arch::command::{CmdqError, Command};
 use crate::arch::queue_pointer::Log2Size;
 use crate::arch::registers::Register32;

@@ -4,10 +4,10 @@
 
 #![forbid(unsafe_code)]
 
-use heapless::Deque;
-use psmmu_abi::{ErrorCause, Event};
+use psmmu_abi::Event;
 
 use super::entry::Entry;
+use super::ring::{Ring, Staged};
 use super::waiting::Waiting;
 use crate::arch::event_record::Record;
 use crate::arch::page_request::PageRequest;
@@ -15,23 +15,6 @@ use crate::arch::queue_pointer::{Log2Size, OVERFLOW};
 use crate::platform::{DeviceMemory, VsmmuLookup};
 
 mod stage;
-
-/// Records that one NOTIFY takes over at most.
-pub const BATCH: u32 = 32;
-
-/// Places in the staging ring. The hardware is looked at only while at most one entry is staged; a
-/// batch comes behind it, with one loss inside and one behind. Two more when the queue starts over,
-/// one more when it is discarded, and nothing after that until the ring has been emptied.
-pub(crate) const CAPACITY: usize = 1 + BATCH as usize + 2 + 2 + 1;
-
-/// What waits to be reported to the host.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Staged<E> {
-    /// A record.
-    Record(E),
-    /// The hardware said that records were lost here.
-    Loss(ErrorCause),
-}
 
 /// Whether the first staged entry has been reported to the host, and as what. That stays until it is
 /// consumed, whoever owns the stream by then.
@@ -62,7 +45,7 @@ pub(crate) struct Queue<M, E> {
     size: Log2Size,
     /// CONS as last written: pointer and acknowledged overflow flag. Never read back.
     cons: u32,
-    staged: Deque<Staged<E>, CAPACITY>,
+    staged: Ring<E>,
     reported: Reported,
     /// A PROD read after the last CONS write showed nothing new, so that whatever comes later raises
     /// an interrupt.
@@ -83,7 +66,7 @@ impl<M, E> Queue<M, E> {
             memory: None,
             size: Log2Size::MIN,
             cons: 0,
-            staged: Deque::new(),
+            staged: Ring::new(),
             reported: Reported::No,
             drained: false,
             overflow: None,
@@ -104,12 +87,12 @@ impl<M, E> Queue<M, E> {
         self.memory.is_some().then_some(self)
     }
 
-    /// Drops the first staged entry if it was reported, and returns it with what it was reported as.
-    #[inline]
-    pub(crate) fn consume(&mut self) -> Option<(Staged<E>, Reported)> {
+    /// Drops the first staged entry if it was reported, and returns whether it was.
+    #[inline(always)]
+    pub(crate) fn consume(&mut self) -> bool {
         match core::mem::replace(&mut self.reported, Reported::No) {
-            Reported::No => None,
-            reported => self.staged.pop_front().map(|entry| (entry, reported)),
+            Reported::No => false,
+            _ => self.staged.drop_first(),
         }
     }
 }
@@ -148,10 +131,18 @@ impl<M: DeviceMemory, E: Entry> Queue<M, E> {
         self.size
     }
 
+    /// As [`consume`](Self::consume), and returns the entry with what it was reported as.
+    pub(crate) fn take_reported(&mut self) -> Option<(Staged<E>, Reported)> {
+        let (entry, reported) = (self.staged.first().copied()?, self.reported);
+        self.consume().then_some((entry, reported))
+    }
+
     /// Drops the first staged entry, reported or not, and returns it.
     pub(crate) fn drop_first(&mut self) -> Option<Staged<E>> {
+        let entry = self.staged.first().copied();
         self.reported = Reported::No;
-        self.staged.pop_front()
+        self.staged.drop_first();
+        entry
     }
 
     /// Returns whether the hardware queue was given up.
@@ -162,7 +153,7 @@ impl<M: DeviceMemory, E: Entry> Queue<M, E> {
     /// Reports the first staged entry and remembers as what.
     #[inline(always)]
     pub(crate) fn report(&mut self, owners: &impl VsmmuLookup) -> Event {
-        match self.staged.front() {
+        match self.staged.first() {
             None => Event::None,
             Some(Staged::Loss(cause)) => {
                 self.reported = Reported::AsPsmmu;

@@ -45,7 +45,7 @@ impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
     #[inline(always)]
     fn consume_event(&self, named: bool) -> bool {
         let consumed = match self.events.lock().as_mut() {
-            Some(events) if named || events.is_unannounced() => events.consume().is_some(),
+            Some(events) if named || events.is_unannounced() => events.consume(),
             _ => false,
         };
         if consumed {
@@ -62,7 +62,7 @@ impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
         // Taken first, and so that no deactivation comes between the request and its answer.
         let mut commands = self.commands.lock();
         let consumed = match self.requests.lock().as_mut() {
-            Some(requests) if named || requests.is_unannounced() => requests.consume(),
+            Some(requests) if named || requests.is_unannounced() => requests.take_reported(),
             _ => None,
         };
         let Some((entry, reported)) = consumed else {

@@ -14,11 +14,12 @@
 
 use psmmu_abi::ErrorCause;
 
-use super::{BATCH, Queue, Reported, Staged};
+use super::{Queue, Reported};
 use crate::arch::queue_pointer::OVERFLOW;
 use crate::logic::counters::QueueCounters;
 use crate::logic::enables::is_running;
 use crate::logic::entry::Entry;
+use crate::logic::ring::{BATCH, Staged};
 use crate::logic::waiting::Waiting;
 use crate::platform::{DeviceMemory, Registers};
 
@@ -307,7 +308,7 @@ impl<M: DeviceMemory, E: Entry> Queue<M, E> {
     #[cfg_attr(core_from_source, optimize(size))]
     fn push_loss(&mut self, cause: ErrorCause) {
         let loss = Staged::Loss(cause);
-        if self.reported_is_last() || self.staged.back() != Some(&loss) {
+        if self.reported_is_last() || self.staged.last() != Some(&loss) {
             self.push(loss);
         }
     }
@@ -320,7 +321,7 @@ impl<M: DeviceMemory, E: Entry> Queue<M, E> {
     /// Stages an entry; [`CAPACITY`] says why there is a place.
     #[inline]
     fn push(&mut self, entry: Staged<E>) {
-        let pushed = self.staged.push_back(entry);
-        debug_assert!(pushed.is_ok());
+        let pushed = self.staged.push(entry);
+        debug_assert!(pushed);
     }
 }
