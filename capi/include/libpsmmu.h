@@ -56,7 +56,7 @@ extern "C" {
 
 /* Bytes and alignment of the memory that lpsmmu_init() takes for `count` SMMUs. */
 #define LPSMMU_SET_BYTES 1024U
-#define LPSMMU_UNIT_BYTES 4608U
+#define LPSMMU_UNIT_BYTES 6400U
 #define LPSMMU_STATE_ALIGN 64U
 #define LPSMMU_STATE_BYTES(count) (LPSMMU_SET_BYTES + ((size_t)(count) * LPSMMU_UNIT_BYTES))
 

@@ -19,7 +19,7 @@ use crate::types::Error;
 /// LPSMMU_SET_BYTES.
 pub const SET_BYTES: usize = 1024;
 /// LPSMMU_UNIT_BYTES.
-pub const UNIT_BYTES: usize = 4608;
+pub const UNIT_BYTES: usize = 6400;
 /// LPSMMU_STATE_ALIGN.
 pub const STATE_ALIGN: usize = 64;
 
