@@ -185,6 +185,9 @@ uint64_t activate(uint64_t psmmu_ptr, uint64_t params)
 	/* The interrupts come on before translation does, so that no event is recorded unheard. */
 	else if (bring_up() && lpsmmu_attach(set, psmmu_ptr, &queues, NULL) == LPSMMU_OK)
 		result = enable(CMDQEN | EVENTQEN | SMMUEN) ? LPSMMU_RMI_SUCCESS : LPSMMU_RMI_ERROR_DEVICE;
+	/* On each error path: an attached SMMU that is not active would go on being served. */
+	if (result == LPSMMU_RMI_ERROR_DEVICE && lpsmmu_detach(set, psmmu_ptr) != LPSMMU_OK)
+		print("rmm: not attached, or does not acknowledge", 0);
 	unlock();
 	return result;
 }

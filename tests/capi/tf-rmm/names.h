@@ -1,0 +1,544 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+
+/*
+ * The names of TF-RMM 9a7f8ef4 that begin with psmmu, smmu, rmi or PSMMU, SMMU, RMI, from its public headers and
+ * smmuv3_priv.h, each as something that is none of ours: a name of libpsmmu.h or of the recipe that is among them
+ * does not compile. Those that the recipe uses are in tf-rmm.h.
+ */
+
+#ifndef NAMES_H
+#define NAMES_H
+
+#define PSMMU_ACTIVE 1
+#define PSMMU_BUSY 1
+#define PSMMU_H 1
+#define PSMMU_INACTIVE 1
+#define PSMMU_ST_L2_REFCOUNT_MAX 1
+#define RMI_ABI_VERSION_GET_MAJOR 1
+#define RMI_ABI_VERSION_GET_MINOR 1
+#define RMI_ACCEPT 1
+#define RMI_ADDR_RDESC_4K_ADDR_SHIFT 1
+#define RMI_ADDR_RDESC_4K_ADDR_WIDTH 1
+#define RMI_ADDR_RDESC_4K_CNT_SHIFT 1
+#define RMI_ADDR_RDESC_4K_CNT_WIDTH 1
+#define RMI_ADDR_RDESC_4K_GET_ADDR 1
+#define RMI_ADDR_RDESC_4K_ST_SHIFT 1
+#define RMI_ADDR_RDESC_4K_ST_WIDTH 1
+#define RMI_ADDR_RDESC_4K_SZ_SHIFT 1
+#define RMI_ADDR_RDESC_4K_SZ_WIDTH 1
+#define RMI_ADDR_TYPE_LIST 1
+#define RMI_ADDR_TYPE_NONE 1
+#define RMI_ADDR_TYPE_SINGLE 1
+#define RMI_ASSIGNED 1
+#define RMI_ASSIGNED_DEV 1
+#define RMI_AUX_DESTROYED 1
+#define RMI_BLOCKED 1
+#define RMI_BLOCK_L0 1
+#define RMI_BLOCK_L1 1
+#define RMI_BLOCK_L2 1
+#define RMI_BUSY 1
+#define RMI_COH 1
+#define RMI_CONTINUE_BEYOND_FLAG 1
+#define RMI_CONTINUE_KEEP_GOING 1
+#define RMI_CONTINUE_STOP 1
+#define RMI_DESTROYED 1
+#define RMI_DEV 1
+#define RMI_DEV_COMM_DATA_SIZE 1
+#define RMI_DEV_COMM_ENTER_OFFSET 1
+#define RMI_DEV_COMM_ENTER_STATUS_ERROR 1
+#define RMI_DEV_COMM_ENTER_STATUS_NONE 1
+#define RMI_DEV_COMM_ENTER_STATUS_RESPONSE 1
+#define RMI_DEV_COMM_EXIT_FLAGS_MULTI_BIT 1
+#define RMI_DEV_COMM_EXIT_FLAGS_REQ_CACHE_BIT 1
+#define RMI_DEV_COMM_EXIT_FLAGS_REQ_SEND_BIT 1
+#define RMI_DEV_COMM_EXIT_FLAGS_RSP_CACHE_BIT 1
+#define RMI_DEV_COMM_EXIT_FLAGS_RSP_RESET_BIT 1
+#define RMI_DEV_COMM_EXIT_FLAGS_RSP_WAIT_BIT 1
+#define RMI_DEV_COMM_EXIT_FLAGS_STREAM_WAIT_BIT 1
+#define RMI_DEV_COMM_EXIT_OFFSET 1
+#define RMI_DEV_COMM_OBJECT_CERTIFICATE 1
+#define RMI_DEV_COMM_OBJECT_INTERFACE_REPORT 1
+#define RMI_DEV_COMM_OBJECT_MEASUREMENTS 1
+#define RMI_DEV_COMM_OBJECT_VCA 1
+#define RMI_DEV_COMM_PROTOCOL_SECURE_SPDM 1
+#define RMI_DEV_COMM_PROTOCOL_SPDM 1
+#define RMI_EMPTY 1
+#define RMI_ERROR_COUNT_MAX 1
+#define RMI_ERROR_DEVICE 1
+#define RMI_ERROR_DPT 1
+#define RMI_ERROR_GLOBAL 1
+#define RMI_ERROR_GPT 1
+#define RMI_ERROR_GRANULE 1
+#define RMI_ERROR_INPUT 1
+#define RMI_ERROR_PSMMU_ST 1
+#define RMI_ERROR_REALM 1
+#define RMI_ERROR_REC 1
+#define RMI_ERROR_RTT 1
+#define RMI_ERROR_RTT_AUX 1
+#define RMI_ERROR_TRACKING 1
+#define RMI_EXIT_DEV_MEM_MAP 1
+#define RMI_EXIT_FIQ 1
+#define RMI_EXIT_HOST_CALL 1
+#define RMI_EXIT_IRQ 1
+#define RMI_EXIT_PSCI 1
+#define RMI_EXIT_RIPAS_CHANGE 1
+#define RMI_EXIT_S2AP_CHANGE 1
+#define RMI_EXIT_SERROR 1
+#define RMI_EXIT_SYNC 1
+#define RMI_EXIT_VDEV_P2P_BINDING 1
+#define RMI_EXIT_VDEV_REQUEST 1
+#define RMI_FEATURE_FALSE 1
+#define RMI_FEATURE_REGISTER_0_INDEX 1
+#define RMI_FEATURE_REGISTER_0_LPA2_SHIFT 1
+#define RMI_FEATURE_REGISTER_0_LPA2_WIDTH 1
+#define RMI_FEATURE_REGISTER_0_NUM_BPS_SHIFT 1
+#define RMI_FEATURE_REGISTER_0_NUM_BPS_WIDTH 1
+#define RMI_FEATURE_REGISTER_0_NUM_WPS_SHIFT 1
+#define RMI_FEATURE_REGISTER_0_NUM_WPS_WIDTH 1
+#define RMI_FEATURE_REGISTER_0_PMU_EN_SHIFT 1
+#define RMI_FEATURE_REGISTER_0_PMU_EN_WIDTH 1
+#define RMI_FEATURE_REGISTER_0_PMU_NUM_CTRS_SHIFT 1
+#define RMI_FEATURE_REGISTER_0_PMU_NUM_CTRS_WIDTH 1
+#define RMI_FEATURE_REGISTER_0_S2SZ_SHIFT 1
+#define RMI_FEATURE_REGISTER_0_S2SZ_WIDTH 1
+#define RMI_FEATURE_REGISTER_0_SVE_EN_SHIFT 1
+#define RMI_FEATURE_REGISTER_0_SVE_EN_WIDTH 1
+#define RMI_FEATURE_REGISTER_0_SVE_VL_SHIFT 1
+#define RMI_FEATURE_REGISTER_0_SVE_VL_WIDTH 1
+#define RMI_FEATURE_REGISTER_1_HASH_SHA_256_SHIFT 1
+#define RMI_FEATURE_REGISTER_1_HASH_SHA_256_WIDTH 1
+#define RMI_FEATURE_REGISTER_1_HASH_SHA_384_SHIFT 1
+#define RMI_FEATURE_REGISTER_1_HASH_SHA_384_WIDTH 1
+#define RMI_FEATURE_REGISTER_1_HASH_SHA_512_SHIFT 1
+#define RMI_FEATURE_REGISTER_1_HASH_SHA_512_WIDTH 1
+#define RMI_FEATURE_REGISTER_1_INDEX 1
+#define RMI_FEATURE_REGISTER_1_L0GPTSZ_SHIFT 1
+#define RMI_FEATURE_REGISTER_1_L0GPTSZ_WIDTH 1
+#define RMI_FEATURE_REGISTER_1_MAX_RECS_ORDER_SHIFT 1
+#define RMI_FEATURE_REGISTER_1_MAX_RECS_ORDER_WIDTH 1
+#define RMI_FEATURE_REGISTER_1_PPS_SHIFT 1
+#define RMI_FEATURE_REGISTER_1_PPS_WIDTH 1
+#define RMI_FEATURE_REGISTER_1_RMI_GRAN_SZ_16K_SHIFT 1
+#define RMI_FEATURE_REGISTER_1_RMI_GRAN_SZ_16K_WIDTH 1
+#define RMI_FEATURE_REGISTER_1_RMI_GRAN_SZ_4K_SHIFT 1
+#define RMI_FEATURE_REGISTER_1_RMI_GRAN_SZ_4K_WIDTH 1
+#define RMI_FEATURE_REGISTER_1_RMI_GRAN_SZ_64K_SHIFT 1
+#define RMI_FEATURE_REGISTER_1_RMI_GRAN_SZ_64K_WIDTH 1
+#define RMI_FEATURE_REGISTER_2_ATS_SHIFT 1
+#define RMI_FEATURE_REGISTER_2_ATS_WIDTH 1
+#define RMI_FEATURE_REGISTER_2_DA_COH_SHIFT 1
+#define RMI_FEATURE_REGISTER_2_DA_COH_WIDTH 1
+#define RMI_FEATURE_REGISTER_2_DA_EN_SHIFT 1
+#define RMI_FEATURE_REGISTER_2_DA_EN_WIDTH 1
+#define RMI_FEATURE_REGISTER_2_INDEX 1
+#define RMI_FEATURE_REGISTER_2_MAX_VDEVS_ORDER_SHIFT 1
+#define RMI_FEATURE_REGISTER_2_MAX_VDEVS_ORDER_WIDTH 1
+#define RMI_FEATURE_REGISTER_2_NON_TEE_STREAM_SHIFT 1
+#define RMI_FEATURE_REGISTER_2_NON_TEE_STREAM_WIDTH 1
+#define RMI_FEATURE_REGISTER_2_VDEV_KROU_SHIFT 1
+#define RMI_FEATURE_REGISTER_2_VDEV_KROU_WIDTH 1
+#define RMI_FEATURE_REGISTER_2_VSMMU_SHIFT 1
+#define RMI_FEATURE_REGISTER_2_VSMMU_WIDTH 1
+#define RMI_FEATURE_REGISTER_3_INDEX 1
+#define RMI_FEATURE_REGISTER_3_MAX_NUM_AUX_PLANES_SHIFT 1
+#define RMI_FEATURE_REGISTER_3_MAX_NUM_AUX_PLANES_WIDTH 1
+#define RMI_FEATURE_REGISTER_3_RTT_PLANE_SHIFT 1
+#define RMI_FEATURE_REGISTER_3_RTT_PLANE_WIDTH 1
+#define RMI_FEATURE_REGISTER_3_RTT_S2AP_INDIRECT_SHIFT 1
+#define RMI_FEATURE_REGISTER_3_RTT_S2AP_INDIRECT_WIDTH 1
+#define RMI_FEATURE_REGISTER_4_INDEX 1
+#define RMI_FEATURE_REGISTER_4_MEC_COUNT_SHIFT 1
+#define RMI_FEATURE_REGISTER_4_MEC_COUNT_WIDTH 1
+#define RMI_GRANULE_SIZE_16KB 1
+#define RMI_GRANULE_SIZE_4KB 1
+#define RMI_GRANULE_SIZE_64KB 1
+#define RMI_GRAN_16KB_TRACKING_REGION_SIZE_32MB 1
+#define RMI_GRAN_16KB_TRACKING_REGION_SIZE_64GB 1
+#define RMI_GRAN_4KB_TRACKING_REGION_SIZE_1GB 1
+#define RMI_GRAN_64KB_TRACKING_REGION_SIZE_4TB 1
+#define RMI_GRAN_64KB_TRACKING_REGION_SIZE_512MB 1
+#define RMI_GRAN_SZ_16KB 1
+#define RMI_GRAN_SZ_4KB 1
+#define RMI_GRAN_SZ_64KB 1
+#define RMI_HANDLER_ID 1
+#define RMI_HASH_SHA_256 1
+#define RMI_HASH_SHA_384 1
+#define RMI_HASH_SHA_512 1
+#define RMI_INCOMPLETE 1
+#define RMI_L0GPTSZ_30BITS 1
+#define RMI_L0GPTSZ_34BITS 1
+#define RMI_L0GPTSZ_36BITS 1
+#define RMI_L0GPTSZ_39BITS 1
+#define RMI_MEASURE_CONTENT 1
+#define RMI_MEC_POLICY_PRIVATE 1
+#define RMI_MEC_POLICY_SHARED 1
+#define RMI_MEM_CATEGORY_CONVENTIONAL 1
+#define RMI_MEM_CATEGORY_DEV_COH 1
+#define RMI_MEM_CATEGORY_DEV_NCOH 1
+#define RMI_MPIDR_AFF 1
+#define RMI_MPIDR_AFF0_SHIFT 1
+#define RMI_MPIDR_AFF0_VAL_SHIFT 1
+#define RMI_MPIDR_AFF0_WIDTH 1
+#define RMI_MPIDR_AFF1_SHIFT 1
+#define RMI_MPIDR_AFF1_VAL_SHIFT 1
+#define RMI_MPIDR_AFF1_WIDTH 1
+#define RMI_MPIDR_AFF2_SHIFT 1
+#define RMI_MPIDR_AFF2_VAL_SHIFT 1
+#define RMI_MPIDR_AFF2_WIDTH 1
+#define RMI_MPIDR_AFF3_SHIFT 1
+#define RMI_MPIDR_AFF3_VAL_SHIFT 1
+#define RMI_MPIDR_AFF3_WIDTH 1
+#define RMI_NCOH 1
+#define RMI_NO_MEASURE_CONTENT 1
+#define RMI_OP_CANNOT_CANCEL 1
+#define RMI_OP_CAN_CANCEL 1
+#define RMI_OP_CAN_CANCEL_BIT_SHIFT 1
+#define RMI_OP_CAN_CANCEL_BIT_WIDTH 1
+#define RMI_OP_DONATE_BLK_COUNT_SHIFT 1
+#define RMI_OP_DONATE_BLK_COUNT_WIDTH 1
+#define RMI_OP_DONATE_BLK_SIZE_SHIFT 1
+#define RMI_OP_DONATE_BLK_SIZE_WIDTH 1
+#define RMI_OP_DONATE_MEM_CONTIG_SHIFT 1
+#define RMI_OP_DONATE_MEM_CONTIG_WIDTH 1
+#define RMI_OP_DONATE_MEM_STATE_SHIFT 1
+#define RMI_OP_DONATE_MEM_STATE_WIDTH 1
+#define RMI_OP_DONATE_TRANSFER_SIZE 1
+#define RMI_OP_MEM_CONTIG 1
+#define RMI_OP_MEM_DELEGATED 1
+#define RMI_OP_MEM_NON_CONTIG 1
+#define RMI_OP_MEM_REQ_DONATE 1
+#define RMI_OP_MEM_REQ_NONE 1
+#define RMI_OP_MEM_REQ_RECLAIM 1
+#define RMI_OP_MEM_REQ_SHIFT 1
+#define RMI_OP_MEM_REQ_WIDTH 1
+#define RMI_OP_MEM_UNDELEGATED 1
+#define RMI_OP_RECLAIM_MEM_STATE 1
+#define RMI_PAGE_L3 1
+#define RMI_PDEV_COHERENT_FALSE 1
+#define RMI_PDEV_COHERENT_TRUE 1
+#define RMI_PDEV_ENDPOINT_ACCEL_OFF_CHIP 1
+#define RMI_PDEV_ENDPOINT_ACCEL_ON_CHIP 1
+#define RMI_PDEV_EVENT_IDE_KEY_REFRESH 1
+#define RMI_PDEV_FLAGS_CATEGORY_SHIFT 1
+#define RMI_PDEV_FLAGS_CATEGORY_WIDTH 1
+#define RMI_PDEV_FLAGS_SPDM_SHIFT 1
+#define RMI_PDEV_FLAGS_SPDM_WIDTH 1
+#define RMI_PDEV_ROOTPORT 1
+#define RMI_PDEV_SPDM_FALSE 1
+#define RMI_PDEV_SPDM_TRUE 1
+#define RMI_PDEV_STATE_ERROR 1
+#define RMI_PDEV_STATE_HAS_KEY 1
+#define RMI_PDEV_STATE_NEEDS_KEY 1
+#define RMI_PDEV_STATE_NEW 1
+#define RMI_PDEV_STATE_READY 1
+#define RMI_PDEV_STATE_STOPPED 1
+#define RMI_PDEV_STREAM_ADDR_RANGE_CNT 1
+#define RMI_PDEV_STREAM_COH 1
+#define RMI_PDEV_STREAM_COH_SYS 1
+#define RMI_PDEV_STREAM_NCOH 1
+#define RMI_PDEV_STREAM_NCOH_SYS 1
+#define RMI_PDEV_STREAM_NON_TEE 1
+#define RMI_PDEV_STREAM_TYPE_COUNT 1
+#define RMI_PGS_16KB 1
+#define RMI_PGS_4KB 1
+#define RMI_PGS_64KB 1
+#define RMI_PMU_OVERFLOW_ACTIVE 1
+#define RMI_PMU_OVERFLOW_NOT_ACTIVE 1
+#define RMI_PPS_48BITS 1
+#define RMI_PPS_52BITS 1
+#define RMI_PSMMU_FLAGS_ATS_SHIFT 1
+#define RMI_PSMMU_FLAGS_ATS_WIDTH 1
+#define RMI_PSMMU_FLAGS_PRI_SHIFT 1
+#define RMI_PSMMU_FLAGS_PRI_WIDTH 1
+#define RMI_RAM 1
+#define RMI_REALM_FLAGS0_DA_SHIFT 1
+#define RMI_REALM_FLAGS0_DA_WIDTH 1
+#define RMI_REALM_FLAGS0_LPA2_SHIFT 1
+#define RMI_REALM_FLAGS0_LPA2_WIDTH 1
+#define RMI_REALM_FLAGS0_MEC_POLICY_SHIFT 1
+#define RMI_REALM_FLAGS0_MEC_POLICY_WIDTH 1
+#define RMI_REALM_FLAGS0_PMU_SHIFT 1
+#define RMI_REALM_FLAGS0_PMU_WIDTH 1
+#define RMI_REALM_FLAGS0_SVE_SHIFT 1
+#define RMI_REALM_FLAGS0_SVE_WIDTH 1
+#define RMI_REALM_FLAGS1_RTT_TREE_PP_SHIFT 1
+#define RMI_REALM_FLAGS1_RTT_TREE_PP_WIDTH 1
+#define RMI_REALM_FLAGS1_S2AP_ENC_SHIFT 1
+#define RMI_REALM_FLAGS1_S2AP_ENC_WIDTH 1
+#define RMI_REC_EXIT_FLAGS_RIPAS_DEV_SHARED_SHIFT 1
+#define RMI_REC_EXIT_FLAGS_RIPAS_DEV_SHARED_WIDTH 1
+#define RMI_REJECT 1
+#define RMI_RTT_PLANE_AUX 1
+#define RMI_RTT_PLANE_AUX_SINGLE 1
+#define RMI_RTT_PLANE_SINGLE 1
+#define RMI_RTT_PROT_MAP_FLAGS_LIST_COUNT_SHIFT 1
+#define RMI_RTT_PROT_MAP_FLAGS_LIST_COUNT_WIDTH 1
+#define RMI_RTT_PROT_MAP_FLAGS_OADDR_TYPE_SHIFT 1
+#define RMI_RTT_PROT_MAP_FLAGS_OADDR_TYPE_WIDTH 1
+#define RMI_RTT_UNMAP_FLAGS_LIST_COUNT_SHIFT 1
+#define RMI_RTT_UNMAP_FLAGS_LIST_COUNT_WIDTH 1
+#define RMI_RTT_UNMAP_FLAGS_OADDR_TYPE_SHIFT 1
+#define RMI_RTT_UNMAP_FLAGS_OADDR_TYPE_WIDTH 1
+#define RMI_RTT_UNPROT_MAP_FLAGS_LIST_COUNT_SHIFT 1
+#define RMI_RTT_UNPROT_MAP_FLAGS_LIST_COUNT_WIDTH 1
+#define RMI_RTT_UNPROT_MAP_FLAGS_MEMATTR_SHIFT 1
+#define RMI_RTT_UNPROT_MAP_FLAGS_MEMATTR_WIDTH 1
+#define RMI_RTT_UNPROT_MAP_FLAGS_OADDR_TYPE_SHIFT 1
+#define RMI_RTT_UNPROT_MAP_FLAGS_OADDR_TYPE_WIDTH 1
+#define RMI_RTT_UNPROT_MAP_FLAGS_S2AP_SHIFT 1
+#define RMI_RTT_UNPROT_MAP_FLAGS_S2AP_WIDTH 1
+#define RMI_S2AP_DIRECT 1
+#define RMI_S2AP_DIRECT_READ_SHIFT 1
+#define RMI_S2AP_DIRECT_READ_WIDTH 1
+#define RMI_S2AP_DIRECT_WRITE_SHIFT 1
+#define RMI_S2AP_DIRECT_WRITE_WIDTH 1
+#define RMI_S2AP_INDIRECT 1
+#define RMI_SIGNATURE_ALGORITHM_ECDSA_P256 1
+#define RMI_SIGNATURE_ALGORITHM_ECDSA_P384 1
+#define RMI_SIGNATURE_ALGORITHM_RSASSA_3072 1
+#define RMI_SUCCESS 1
+#define RMI_TABLE 1
+#define RMI_TRACKING_COARSE 1
+#define RMI_TRACKING_FINE 1
+#define RMI_TRACKING_NONE 1
+#define RMI_TRACKING_RESERVED 1
+#define RMI_UNASSIGNED 1
+#define RMI_VDEV_DMA_DISABLED 1
+#define RMI_VDEV_DMA_ENABLED 1
+#define RMI_VDEV_FLAGS_VSMMU_SHIFT 1
+#define RMI_VDEV_FLAGS_VSMMU_WIDTH 1
+#define RMI_VDEV_MEASURE_FLAGS_RAW_SHIFT 1
+#define RMI_VDEV_MEASURE_FLAGS_RAW_WIDTH 1
+#define RMI_VDEV_PARAMS_ADDR_RANGE_MAX 1
+#define RMI_VDEV_STATE_ERROR 1
+#define RMI_VDEV_STATE_KEY_PURGE 1
+#define RMI_VDEV_STATE_KEY_REFRESH 1
+#define RMI_VDEV_STATE_LOCKED 1
+#define RMI_VDEV_STATE_NEW 1
+#define RMI_VDEV_STATE_STARTED 1
+#define RMI_VDEV_STATE_UNLOCKED 1
+#define SMC_RMI_FEATURES 1
+#define SMC_RMI_GPT_L1_CREATE 1
+#define SMC_RMI_GPT_L1_DESTROY 1
+#define SMC_RMI_GRANULE_RANGE_DELEGATE 1
+#define SMC_RMI_GRANULE_RANGE_UNDELEGATE 1
+#define SMC_RMI_GRANULE_TRACKING_GET 1
+#define SMC_RMI_GRANULE_TRACKING_SET 1
+#define SMC_RMI_H 1
+#define SMC_RMI_OP_CANCEL 1
+#define SMC_RMI_OP_CONTINUE 1
+#define SMC_RMI_OP_MEM_DONATE 1
+#define SMC_RMI_OP_MEM_RECLAIM 1
+#define SMC_RMI_PDEV_ABORT 1
+#define SMC_RMI_PDEV_COMMUNICATE 1
+#define SMC_RMI_PDEV_CREATE 1
+#define SMC_RMI_PDEV_DESTROY 1
+#define SMC_RMI_PDEV_GET_STATE 1
+#define SMC_RMI_PDEV_SET_PUBKEY 1
+#define SMC_RMI_PDEV_STOP 1
+#define SMC_RMI_PDEV_STREAM_COMPLETE 1
+#define SMC_RMI_PDEV_STREAM_CONNECT 1
+#define SMC_RMI_PDEV_STREAM_DISCONNECT 1
+#define SMC_RMI_PDEV_STREAM_KEY_PURGE 1
+#define SMC_RMI_PDEV_STREAM_KEY_REFRESH 1
+#define SMC_RMI_PSCI_COMPLETE 1
+#define SMC_RMI_PSMMU_ACTIVATE 1
+#define SMC_RMI_PSMMU_DEACTIVATE 1
+#define SMC_RMI_PSMMU_ST_L2_CREATE 1
+#define SMC_RMI_PSMMU_ST_L2_DESTROY 1
+#define SMC_RMI_REALM_ACTIVATE 1
+#define SMC_RMI_REALM_CREATE 1
+#define SMC_RMI_REALM_DESTROY 1
+#define SMC_RMI_REALM_TERMINATE 1
+#define SMC_RMI_REC_CREATE 1
+#define SMC_RMI_REC_DESTROY 1
+#define SMC_RMI_REC_ENTER 1
+#define SMC_RMI_RMM_ACTIVATE 1
+#define SMC_RMI_RMM_CONFIG_GET 1
+#define SMC_RMI_RMM_CONFIG_SET 1
+#define SMC_RMI_RTT_AUX_CREATE 1
+#define SMC_RMI_RTT_AUX_DESTROY 1
+#define SMC_RMI_RTT_AUX_FOLD 1
+#define SMC_RMI_RTT_AUX_MAP_PROTECTED 1
+#define SMC_RMI_RTT_AUX_MAP_UNPROTECTED 1
+#define SMC_RMI_RTT_AUX_UNMAP_PROTECTED 1
+#define SMC_RMI_RTT_AUX_UNMAP_UNPROTECTED 1
+#define SMC_RMI_RTT_CREATE 1
+#define SMC_RMI_RTT_DATA_MAP 1
+#define SMC_RMI_RTT_DATA_MAP_INIT 1
+#define SMC_RMI_RTT_DATA_UNMAP 1
+#define SMC_RMI_RTT_DESTROY 1
+#define SMC_RMI_RTT_DEV_MAP 1
+#define SMC_RMI_RTT_DEV_UNMAP 1
+#define SMC_RMI_RTT_DEV_VALIDATE 1
+#define SMC_RMI_RTT_FOLD 1
+#define SMC_RMI_RTT_INIT_RIPAS 1
+#define SMC_RMI_RTT_READ_ENTRY 1
+#define SMC_RMI_RTT_SET_RIPAS 1
+#define SMC_RMI_RTT_SET_S2AP 1
+#define SMC_RMI_RTT_UNPROT_MAP 1
+#define SMC_RMI_RTT_UNPROT_UNMAP 1
+#define SMC_RMI_VDEV_ABORT 1
+#define SMC_RMI_VDEV_COMMUNICATE 1
+#define SMC_RMI_VDEV_COMPLETE 1
+#define SMC_RMI_VDEV_CREATE 1
+#define SMC_RMI_VDEV_DESTROY 1
+#define SMC_RMI_VDEV_GET_INTERFACE_REPORT 1
+#define SMC_RMI_VDEV_GET_MEASUREMENTS 1
+#define SMC_RMI_VDEV_GET_STATE 1
+#define SMC_RMI_VDEV_LOCK 1
+#define SMC_RMI_VDEV_START 1
+#define SMC_RMI_VDEV_UNLOCK 1
+#define SMC_RMI_VERSION 1
+#define SMC_RMI_VSMMU_CREATE 1
+#define SMC_RMI_VSMMU_DESTROY 1
+#define SMC_RMI_VSMMU_MAP 1
+#define SMC_RMI_VSMMU_UNMAP 1
+#define SMMUV3_H 1
+#define SMMUV3_PRIV_H 1
+#define SMMUV3_PSMMU_H 1
+#define SMMU_AIDR 1
+#define SMMU_CR0 1
+#define SMMU_CR0_ACK 1
+#define SMMU_CR1 1
+#define SMMU_CR2 1
+#define SMMU_DEBUG 1
+#define SMMU_IDR0 1
+#define SMMU_IDR1 1
+#define SMMU_IDR2 1
+#define SMMU_IDR3 1
+#define SMMU_IDR4 1
+#define SMMU_IDR5 1
+#define SMMU_IIDR 1
+#define SMMU_MEM_SIZE 1
+#define SMMU_R_AGBPA 1
+#define SMMU_R_AIDR 1
+#define SMMU_R_BASE_LOG2SIZE_SHIFT 1
+#define SMMU_R_CMDQ_BASE 1
+#define SMMU_R_CMDQ_CONS 1
+#define SMMU_R_CMDQ_PROD 1
+#define SMMU_R_CR0 1
+#define SMMU_R_CR0ACK 1
+#define SMMU_R_CR0_INIT 1
+#define SMMU_R_CR1 1
+#define SMMU_R_CR1_INIT 1
+#define SMMU_R_CR2 1
+#define SMMU_R_CR2_INIT 1
+#define SMMU_R_DPT_BASE 1
+#define SMMU_R_DPT_BASE_CFG 1
+#define SMMU_R_DPT_CFG_FAR 1
+#define SMMU_R_EVENTQ_BASE 1
+#define SMMU_R_EVENTQ_CONS 1
+#define SMMU_R_EVENTQ_IRQ_CFG0 1
+#define SMMU_R_EVENTQ_IRQ_CFG1 1
+#define SMMU_R_EVENTQ_IRQ_CFG2 1
+#define SMMU_R_EVENTQ_PROD 1
+#define SMMU_R_GBPA 1
+#define SMMU_R_GBPA_ABORT 1
+#define SMMU_R_GERROR_IRQ_CFG0 1
+#define SMMU_R_GERROR_IRQ_CFG1 1
+#define SMMU_R_GERROR_IRQ_CFG2 1
+#define SMMU_R_GMECID 1
+#define SMMU_R_GMPAM 1
+#define SMMU_R_IDR0 1
+#define SMMU_R_IDR1 1
+#define SMMU_R_IDR2 1
+#define SMMU_R_IDR3 1
+#define SMMU_R_IDR4 1
+#define SMMU_R_IDR6 1
+#define SMMU_R_MECIDR 1
+#define SMMU_R_MECIDR_MECIDSIZE_SHIFT 1
+#define SMMU_R_MECIDR_MECIDSIZE_WIDTH 1
+#define SMMU_R_MPAMIDR 1
+#define SMMU_R_PRIQ_BASE 1
+#define SMMU_R_PRIQ_CONS 1
+#define SMMU_R_PRIQ_IRQ_CFG0 1
+#define SMMU_R_PRIQ_IRQ_CFG1 1
+#define SMMU_R_PRIQ_IRQ_CFG2 1
+#define SMMU_R_PRIQ_PROD 1
+#define SMMU_R_STRTAB_BASE 1
+#define SMMU_R_STRTAB_BASE_CFG 1
+#define SMMU_STRTAB_SPLIT 1
+#define SMMU_VA_UNCOMMITTED 1
+#define smmu_va_get_reserved 1
+#define smmu_va_is_committed 1
+#define smmu_va_mark_reserved 1
+
+enum psmmu_l1_mem_range { unused_of_psmmu_l1_mem_range };
+enum smmu_sro_stage { unused_of_smmu_sro_stage };
+struct rmi_address_range { int unused; };
+struct rmi_dev_comm_data { int unused; };
+struct rmi_dev_comm_enter { int unused; };
+struct rmi_dev_comm_exit { int unused; };
+struct rmi_pdev_params { int unused; };
+struct rmi_pdev_stream_params { int unused; };
+struct rmi_psmmu_params { int unused; };
+struct rmi_public_key_params { int unused; };
+struct rmi_realm_params { int unused; };
+struct rmi_rec_enter { int unused; };
+struct rmi_rec_exit { int unused; };
+struct rmi_rec_params { int unused; };
+struct rmi_rec_run { int unused; };
+struct rmi_rmm_config { int unused; };
+struct rmi_vdev_measure_params { int unused; };
+struct rmi_vdev_params { int unused; };
+struct smmu_info { int unused; };
+struct smmu_list { int unused; };
+struct smmu_stg2_config { int unused; };
+struct smmuv3_cmd_sync { int unused; };
+
+void psmmu_activate_finish(void);
+void psmmu_activate_start(void);
+void psmmu_create_l2_finish(void);
+void psmmu_create_l2_start(void);
+void psmmu_deactivate_finish(void);
+void psmmu_deactivate_start(void);
+void psmmu_destroy_l2_finish(void);
+void psmmu_destroy_l2_start(void);
+void rmi_get_highest_supported_version(void);
+void rmi_op_donate_req_encode(void);
+void smmu_continue_handler(void);
+void smmu_l1std_l2tab_pa(void);
+void smmu_l2tab_va(void);
+void smmu_memory_donate(void);
+void smmu_memory_reclaim(void);
+void smmu_off(void);
+void smmu_on(void);
+void smmu_prepare_donate(void);
+void smmu_prepare_reclaim(void);
+void smmu_reclaim_finish(void);
+void smmu_reclaim_start(void);
+void smmuv3_cmd_sync_init(void);
+void smmuv3_cmd_sync_is_complete(void);
+void smmuv3_cmd_sync_wait(void);
+void smmuv3_configure_stream(void);
+void smmuv3_disable_ste(void);
+void smmuv3_driver_setup(void);
+void smmuv3_enable_ste(void);
+void smmuv3_init(void);
+void smmuv3_inv(void);
+void smmuv3_inv_at_level(void);
+void smmuv3_inv_at_level_per_vmids(void);
+void smmuv3_inv_at_level_per_vmids_submit(void);
+void smmuv3_inv_entries(void);
+void smmuv3_psmmu_activate(void);
+void smmuv3_psmmu_cmdq_alloc_size(void);
+void smmuv3_psmmu_deactivate(void);
+void smmuv3_psmmu_evtq_alloc_size(void);
+void smmuv3_psmmu_find(void);
+void smmuv3_psmmu_get_donated(void);
+void smmuv3_psmmu_register_queues(void);
+void smmuv3_psmmu_register_st_l1(void);
+void smmuv3_psmmu_register_st_l2(void);
+void smmuv3_psmmu_release_st_l2(void);
+void smmuv3_psmmu_reset(void);
+void smmuv3_psmmu_set_active(void);
+void smmuv3_psmmu_set_busy(void);
+void smmuv3_psmmu_set_inactive(void);
+void smmuv3_psmmu_strtab_size(void);
+void smmuv3_psmmu_unmap(void);
+void smmuv3_psmmu_validate_params(void);
+void smmuv3_psmmu_validate_sid(void);
+void smmuv3_release_ste(void);
+
+#endif
