@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Hands the linker scripts, and where the image lies, to the linker.
+//! Passes the linker scripts, and the address of the image, to the linker.
 
 use std::env;
 

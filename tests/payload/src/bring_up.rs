@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
 //! What a host does at boot: agrees with the RMM, makes it active, finds out how the SMMU interrupts,
-//! wires the interrupts up, starts the SMMU's Realm side on memory that it donates, and makes the stream
+//! connects the interrupts, starts the SMMU's Realm side on memory that it donates, and makes the stream
 //! table of the first devices.
 
 use core::fmt::Display;
@@ -14,7 +14,7 @@ use psmmu_host::{IntId, Interrupts, Topology, TransferStats, discover, rmm};
 use crate::edu::Edu;
 use crate::events;
 use crate::gic::{self, MAX_CPUS};
-use crate::granule::{Granule, Lent};
+use crate::granule::{Granule, SharedPage};
 use crate::pci::{self, MAX_EDUS};
 use crate::platform::SMMU;
 use crate::pool::{self, MemoryDonor};
@@ -81,7 +81,7 @@ pub fn all() -> Bench {
 /// Takes the RMM to its active state.
 pub fn activate_rmm() -> MemoryDonor {
     let mut donor = pool::donor(&LISTS);
-    let started = must(rmm::start(&RMI, &mut donor, &mut Lent(&PAGE)));
+    let started = must(rmm::start(&RMI, &mut donor, &mut SharedPage(&PAGE)));
     let version = started.capabilities.version;
     require!(version >= Version::RMI_2_0, "RMI {version} is older than 2.0");
     require!(!started.was_active, "the RMM is active at boot");
@@ -92,7 +92,7 @@ pub fn activate_rmm() -> MemoryDonor {
 /// Asks how the PSMMU interrupts.
 pub fn topology() -> Topology {
     let idr0 = Smmu::new().idr0();
-    let topology = discover(&RMI, SMMU, idr0, &mut Lent(&PAGE));
+    let topology = discover(&RMI, SMMU, idr0, &mut SharedPage(&PAGE));
     if let Some(error) = topology.failure {
         fail!("discovery: {error}");
     }
@@ -103,9 +103,9 @@ pub fn topology() -> Topology {
     match topology.interrupts {
         Interrupts::Wired { gerror, eventq, priq } => say!(
             "PSMMU_INFO: wired, GERROR {}, EVENTQ {}, PRIQ {}",
-            Wire(gerror),
-            Wire(eventq),
-            Wire(priq)
+            IntIdText(gerror),
+            IntIdText(eventq),
+            IntIdText(priq)
         ),
         other => say!("PSMMU_INFO: {other:?}"),
     }
@@ -123,7 +123,7 @@ pub fn interrupts_and_devices(topology: &Topology, donor: MemoryDonor) -> Bench 
 /// before.
 pub fn activate_psmmu(donor: &mut MemoryDonor) {
     let before = events::count();
-    must(psmmu::activate(&RMI, donor, SMMU, &mut Lent(&PAGE), events::parameters()));
+    must(psmmu::activate(&RMI, donor, SMMU, &mut SharedPage(&PAGE), events::parameters()));
     events::poll(IrqSet::GERROR);
     events::poll(IrqSet::EVENTQ);
     expect_eq!(events::count(), before, "events before any device did anything");
@@ -158,9 +158,9 @@ pub fn deactivate_psmmu(donor: &mut MemoryDonor) {
 }
 
 /// Prints an interrupt number.
-struct Wire(Option<IntId>);
+struct IntIdText(Option<IntId>);
 
-impl Display for Wire {
+impl Display for IntIdText {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         match self.0 {
             Some(IntId(number)) => number.fmt(f),

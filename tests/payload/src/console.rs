@@ -18,7 +18,7 @@ const PREFIX: &str = "host: ";
 
 fn line(text: fmt::Arguments<'_>) {
     let registers = NonNull::new(platform::UART as *mut PL011Registers).expect("not zero");
-    // SAFETY: a PL011's registers lie there, mapped as device memory. Nobody in this image writes to
+    // SAFETY: a PL011's registers lie there, mapped as device memory. No other code in this image writes to
     // them but the holder of `TURN`, or the last CPU alive.
     let mut uart = Uart::new(unsafe { UniqueMmioPointer::new(registers) });
     // The UART cannot fail.
@@ -27,8 +27,8 @@ fn line(text: fmt::Arguments<'_>) {
     let _ = uart.write_str("\r\n");
 }
 
-/// Writes pretty-printed structures without their line breaks, so that a line stays one for whoever
-/// reads them by their prefix.
+/// Writes pretty-printed structures without their line breaks, so that a reader that filters by
+/// prefix gets whole lines.
 struct OneLine<'a, 'b> {
     uart: &'a mut Uart<'b>,
     /// Only blanks have come since the line break.

@@ -25,12 +25,12 @@ static STACKS: [CpuStack; MAX_CPUS] = [const { CpuStack(UnsafeCell::new(Stack::n
 
 /// Starts the CPU with the given affinity on `job(index)`, which ends with [`off`].
 ///
-/// PSCI says yes even for a CPU that does not exist: whoever starts one has to see that it arrives.
+/// PSCI says yes even for a CPU that does not exist: the caller has to check that it arrives.
 pub fn start(index: usize, affinity: u64, job: fn(usize)) {
     // A CPU that is on has its stack in use.
     expect_off(affinity);
     let stack = STACKS[index].0.get();
-    // SAFETY: the stack is that CPU's alone, which is off, so nobody uses it; it lives for ever and is
+    // SAFETY: the stack is that CPU's alone, which is off, so it is not in use; it is static and
     // mapped alike for all CPUs.
     let result = unsafe { start_core::<Smc, _, STACK_PAGES>(affinity, stack, move || job(index)) };
     if let Err(error) = result {

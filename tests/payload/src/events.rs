@@ -16,7 +16,7 @@ use spin::Once;
 use crate::edu::Dma;
 use crate::gic;
 use crate::lock::Locked;
-use crate::platform::{MESSAGES, SMMU};
+use crate::platform::{MSI_SPIS, SMMU};
 use crate::smc::RMI;
 use crate::{arch, time};
 
@@ -33,7 +33,7 @@ const LIMIT: u32 = 5000;
 /// Milliseconds in which an unexpected one would show.
 const CALM: u32 = 50;
 
-/// Something that the handler was reported.
+/// Something that was reported to the handler.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Entry {
     /// By which source.
@@ -59,26 +59,26 @@ static LOG: Locked<Log> = Locked::new(Log {
 
 /// The interrupt numbers of the sources.
 #[derive(Clone, Copy)]
-pub struct WiredIrqs {
+pub struct SourceIrqs {
     /// Global errors.
     pub gerror: u32,
     /// Event queue.
     pub eventq: u32,
 }
 
-static WIRED_IRQS: Once<WiredIrqs> = Once::new();
+static SOURCE_IRQS: Once<SourceIrqs> = Once::new();
 
-/// What `PSMMU_ACTIVATE` is notified of MSIs.
+/// The MSIs for `PSMMU_ACTIVATE`.
 static PARAMETERS: Once<PsmmuParamsFields> = Once::new();
 
-/// WiredIrqs the handler up as discovery found it, and enables its interrupts. MSIs without a doorbell
+/// Connects the handler as discovery found it, and enables its interrupts. MSIs without a doorbell
 /// for them are left out, and the sources are polled.
 pub fn connect(interrupts: Interrupts) {
     match interrupts {
         Interrupts::Wired { gerror: Some(gerror), eventq: Some(eventq), .. } => {
-            enable(WiredIrqs { gerror: gerror.0, eventq: eventq.0 });
+            enable(SourceIrqs { gerror: gerror.0, eventq: eventq.0 });
         }
-        Interrupts::Msi => match gic::doorbell().zip(MESSAGES) {
+        Interrupts::Msi => match gic::doorbell().zip(MSI_SPIS) {
             Some((address, [eventq, gerror])) => {
                 let vectors = Vectors::new(false, &interrupts);
                 let msi = |index| {
@@ -92,61 +92,61 @@ pub fn connect(interrupts: Interrupts) {
                 let parameters = vectors.parameters(msi, PsmmuParamsFlags::empty());
                 let parameters = parameters.unwrap_or_else(|error| fail!("{error}"));
                 PARAMETERS.call_once(|| parameters);
-                enable(WiredIrqs { gerror, eventq });
-                say!("msis to {address:#x}, GERROR {gerror}, EVENTQ {eventq}");
+                enable(SourceIrqs { gerror, eventq });
+                say!("MSIs to {address:#x}, GERROR {gerror}, EVENTQ {eventq}");
             }
-            None => say!("there is no doorbell for msis: polling"),
+            None => say!("there is no doorbell for MSIs: polling"),
         },
         other => fail!("interrupts for GERROR and EVENTQ were expected, came {other:?}"),
     }
 }
 
-fn enable(wires: WiredIrqs) {
-    WIRED_IRQS.call_once(|| wires);
-    gic::enable(wires.gerror);
-    gic::enable(wires.eventq);
+fn enable(irqs: SourceIrqs) {
+    SOURCE_IRQS.call_once(|| irqs);
+    gic::enable(irqs.gerror);
+    gic::enable(irqs.eventq);
 }
 
-/// Returns what `PSMMU_ACTIVATE` is to be reported.
+/// Returns the parameters of `PSMMU_ACTIVATE`.
 pub fn parameters() -> &'static PsmmuParamsFields {
     PARAMETERS.get().unwrap_or(&PARAMS_NO_MSI)
 }
 
 /// Returns the interrupt numbers.
-pub fn wired_irqs() -> WiredIrqs {
-    *WIRED_IRQS.get().unwrap_or_else(|| fail!("no interrupt is connected yet"))
+pub fn source_irqs() -> SourceIrqs {
+    *SOURCE_IRQS.get().unwrap_or_else(|| fail!("no interrupt is connected yet"))
 }
 
-/// Interrupts are taken without a look at their source: one that was raised before the PSMMU was deactivated
+/// Interrupts are taken without service of their source: one that was raised before the PSMMU was deactivated
 /// may come behind that.
-static IS_AT_REST: AtomicBool = AtomicBool::new(false);
+static IS_INACTIVE: AtomicBool = AtomicBool::new(false);
 
-/// Says whether interrupts are to be taken without a look at their source, as there is no active PSMMU.
-pub fn set_default_ste(is_at_rest: bool) {
-    IS_AT_REST.store(is_at_rest, Ordering::Relaxed);
+/// Says whether interrupts are to be taken without service of their source, as there is no active PSMMU.
+pub fn set_inactive(is_inactive: bool) {
+    IS_INACTIVE.store(is_inactive, Ordering::Relaxed);
 }
 
 /// Handles one interrupt.
 pub fn interrupt() {
     let Some(intid) = gic::acknowledge() else { return };
     let number = intid.raw_value();
-    match WIRED_IRQS.get() {
-        Some(wires) if number == wires.gerror => LOG.with(|log| {
+    match SOURCE_IRQS.get() {
+        Some(irqs) if number == irqs.gerror => LOG.with(|log| {
             count_up(&mut log.gerror_interrupts);
             log.take(IrqSet::GERROR);
         }),
-        Some(wires) if number == wires.eventq => LOG.with(|log| {
+        Some(irqs) if number == irqs.eventq => LOG.with(|log| {
             count_up(&mut log.eventq_interrupts);
             log.take(IrqSet::EVENTQ);
         }),
         _ if intid == gic::TIMER => arch::disarm_timer(),
-        _ => fail!("an interrupt of nobody: {intid:?}"),
+        _ => fail!("an interrupt without a source: {intid:?}"),
     }
     gic::end(intid);
 }
 
 /// Counts an interrupt. One that comes again as soon as it has been handled would keep the scenario
-/// from ever noticing.
+/// from ever detecting it.
 fn count_up(interrupts: &mut u32) {
     *interrupts += 1;
     if *interrupts > STORM {
@@ -171,7 +171,7 @@ impl Log {
     }
 
     fn take(&mut self, source: IrqSet) {
-        if IS_AT_REST.load(Ordering::Relaxed) {
+        if IS_INACTIVE.load(Ordering::Relaxed) {
             return;
         }
         for _ in 0..ROUNDS {
@@ -252,7 +252,7 @@ pub fn entry(index: usize) -> Entry {
 /// Waits until `wanted` events were logged in all.
 pub fn wait_for(wanted: usize) {
     let came = || {
-        if WIRED_IRQS.get().is_none() {
+        if SOURCE_IRQS.get().is_none() {
             poll(IrqSet::GERROR);
             poll(IrqSet::EVENTQ);
         }
@@ -270,7 +270,7 @@ pub fn wait_for(wanted: usize) {
 
 /// Checks that there are `wanted` events in all, and no more to come from anywhere.
 pub fn expect_no_more_than(wanted: usize) {
-    expect_no_more_quiesced(wanted);
+    expect_no_more_while_inactive(wanted);
     for source in [IrqSet::GERROR, IrqSet::EVENTQ, IrqSet::PRIQ] {
         expect_nothing(source, "at the end");
     }
@@ -283,7 +283,7 @@ pub fn expect_nothing(source: IrqSet, when: &str) {
 }
 
 /// Checks that there are `wanted` events in all, on a PSMMU that is not active.
-pub fn expect_no_more_quiesced(wanted: usize) {
+pub fn expect_no_more_while_inactive(wanted: usize) {
     time::pass(CALM);
     let came = count();
     if let Some(extra) = came.checked_sub(wanted).filter(|&extra| extra != 0) {

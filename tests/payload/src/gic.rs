@@ -69,7 +69,7 @@ pub fn doorbell() -> Option<u64> {
 
 /// Delivers the shared interrupt `number` to this CPU.
 ///
-/// By edge: the SMMU pulses its wires, and a pulse on a level-sensitive input is lost. An MSI is a
+/// By edge: the SMMU pulses its interrupts, and a pulse on a level-sensitive input is lost. An MSI is a
 /// pulse too.
 pub fn enable(number: u32) {
     let intid = match IntId::try_from(number) {

@@ -8,7 +8,7 @@ use psmmu_host::Page;
 
 const WORDS: usize = psmmu_abi::GRANULE_SIZE / 8;
 
-/// One granule. Its words are atomic since the RMM writes them while nobody here does.
+/// One granule. Its words are atomic since the RMM writes them while no code here does.
 #[repr(C, align(4096))]
 pub struct Granule([AtomicU64; WORDS]);
 
@@ -77,10 +77,10 @@ const fn scribbled(index: usize) -> u64 {
     0x5CB1_B1E0_0000_0000 | (index as u64) << 16 | !(index as u64) & 0xFFFF
 }
 
-/// Lends a granule to the host driver.
-pub struct Lent(pub &'static Granule);
+/// A granule as a page that the host driver shares with the RMM.
+pub struct SharedPage(pub &'static Granule);
 
-impl Page for Lent {
+impl Page for SharedPage {
     fn address(&self) -> u64 {
         self.0.address()
     }

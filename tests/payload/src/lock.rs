@@ -22,7 +22,7 @@ impl<T> Locked<T> {
         work(&mut self.0.lock())
     }
 
-    /// Runs `work` on the value unless somebody holds it.
+    /// Runs `work` on the value unless the lock is held.
     pub fn try_with<R>(&self, work: impl FnOnce(&mut T) -> R) -> Option<R> {
         let _masked = Masked::new();
         self.0.try_lock().map(|mut value| work(&mut value))

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! PCIe: finds the devices that make DMA and gives them addresses, which nobody has done before.
+//! PCIe: finds the devices that make DMA and gives them addresses, which no firmware has done before.
 
 use core::ptr::NonNull;
 
@@ -31,7 +31,7 @@ const BAR_64: u32 = 1 << 2;
 /// A device decodes 1 MiB or less.
 const BAR_SIZE: u64 = 0x10_0000;
 const MEMORY_SPACE: u16 = 1 << 1;
-/// Without it the device's DMA vanishes, and no event reports.
+/// Without it the device's DMA vanishes, without an event.
 const BUS_MASTER: u16 = 1 << 2;
 
 /// Functions of a bus, eight for each slot.

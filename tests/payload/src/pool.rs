@@ -3,14 +3,14 @@
 //! Memory that the host donates to the RMM: a pool of granules, and the proof that none is lost.
 //!
 //! A granule leaves the pool with numbers in it, and must come back wiped, or as it was if it never left
-//! the host's world. Each that comes back is written, and read, when it leaves again or when
-//! [`expect_whole`] looks.
+//! Non-secure PAS. Each that comes back is written, and read, when it leaves again or by
+//! [`expect_whole`].
 
 use core::sync::atomic::{AtomicU64, Ordering};
 
 use psmmu_host::Memory;
 
-use crate::granule::{Granule, Lent};
+use crate::granule::{Granule, SharedPage};
 use crate::lock::Locked;
 use crate::platform::{POOL, POOL_GRANULES};
 
@@ -20,7 +20,7 @@ pub const GRANULE: u64 = psmmu_abi::GRANULE_SIZE as u64;
 const BITS: usize = u64::BITS as usize;
 
 /// One bit for each granule that is out, and where the search for the next one begins: behind the last
-/// one, so that a life does not run on the memory of the one before.
+/// one, so that a cycle does not run on the memory of the one before.
 static OUT: Locked<Out> = Locked::new(Out { bits: [0; POOL_GRANULES / BITS], next: 0 });
 
 struct Out {
@@ -52,16 +52,16 @@ impl Out {
 /// Granules that came back wiped.
 static WIPED: AtomicU64 = AtomicU64::new(0);
 
-/// The pool, as the host driver sees it. Every CPU may lend from it.
+/// The pool, as the host driver sees it. Every CPU may donate from it.
 #[derive(Clone, Copy, Debug)]
 pub struct Pool;
 
 /// The host driver's account of what the RMM holds.
-pub type MemoryDonor = psmmu_host::MemoryDonor<Pool, Lent>;
+pub type MemoryDonor = psmmu_host::MemoryDonor<Pool, SharedPage>;
 
 /// Begins an account; `page` is for lists.
 pub const fn donor(page: &'static Granule) -> MemoryDonor {
-    MemoryDonor::new(Pool, Lent(page))
+    MemoryDonor::new(Pool, SharedPage(page))
 }
 
 impl Memory for Pool {
@@ -97,13 +97,13 @@ impl Memory for Pool {
     }
 }
 
-/// Returns a granule of the pool. Reading it while it is in the Realm world is an exception.
+/// Returns a granule of the pool. Reading it while it is in Realm PAS is an exception.
 pub fn granule(address: u64) -> &'static Granule {
     let aligned = address.is_multiple_of(GRANULE);
     let inside = (POOL..POOL + POOL_GRANULES as u64 * GRANULE).contains(&address);
     require!(aligned && inside, "{address:#x} is no granule of the pool");
-    // SAFETY: a granule of memory that is mapped, that no image uses and that only this module hands
-    // out; its words are atomic, and any value is a good one.
+    // SAFETY: a granule of memory that is mapped, that no image uses and that only this module
+    // allocates; its words are atomic, and any value is a good one.
     unsafe { &*core::ptr::with_exposed_provenance::<Granule>(address as usize) }
 }
 

@@ -5,7 +5,7 @@
 //! | code | meaning |
 //! |---|---|
 //! | 0 | the scenario passed |
-//! | 1 | a panic, or an exception that nobody expected |
+//! | 1 | a panic, or an unexpected exception |
 //! | 2 | no scenario of that name, or arguments that it cannot use |
 //! | 10.. | a check of that scenario failed, see [`SCENARIOS`] |
 
@@ -23,9 +23,9 @@ mod burst;
 mod cmdq_error;
 mod config;
 mod isolation;
-mod life;
-mod life_faults;
-mod life_smp;
+mod lifecycle;
+mod lifecycle_faults;
+mod lifecycle_smp;
 mod linux;
 mod linux_newest;
 mod losses;
@@ -69,11 +69,11 @@ static SCENARIOS: [Scenario; 23] = [
     scenario("bad-stream", 20, bad_stream::run),
     scenario("quiet", 21, quiet::run),
     scenario("bench", 22, bench::run),
-    scenario("life", 23, life::run),
-    scenario("life-faults", 24, life_faults::run),
+    scenario("lifecycle", 23, lifecycle::run),
+    scenario("lifecycle-faults", 24, lifecycle_faults::run),
     scenario("tfa-tests", 25, tfa_tests::run),
     scenario("linux", 26, linux::run),
-    scenario("life-smp", 27, life_smp::run),
+    scenario("lifecycle-smp", 27, lifecycle_smp::run),
     scenario("linux-newest", 28, linux_newest::run),
     scenario("isolation", 29, isolation::run),
     scenario("losses", 30, losses::run),

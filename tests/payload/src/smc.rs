@@ -24,6 +24,6 @@ pub const RMI: Rmi<Smc> = Rmi::new(Smc);
 pub fn call_wide(x: [u64; 18]) -> [u64; 18] {
     let mut arguments = [0; 17];
     arguments.copy_from_slice(&x[1..]);
-    // EL3 looks at W0 alone.
+    // EL3 reads W0 alone.
     smccc::smc64(x[0] as u32, arguments)
 }

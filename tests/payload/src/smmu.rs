@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The SMMU's registers that the host can reach, as far as tests need them: to look, to do harm where the
+//! The SMMU's registers that the host can reach, as far as tests need them: to read, to do harm where the
 //! one programming interface stands in for the Realm one, and to use the host's own side where there are
 //! two.
 

@@ -24,7 +24,7 @@ fn ticks(milliseconds: u32) -> u64 {
     u64::from(milliseconds) * (arch::counter_frequency() / 1000)
 }
 
-/// Sleeps until `done` answers true, and looks again after each interrupt and at least every
+/// Sleeps until `done` answers true, and calls it again after each interrupt and at least every
 /// millisecond. Answers false when `limit` milliseconds passed before that.
 ///
 /// Interrupts are taken meanwhile if the caller has not masked them; `done` runs with them masked.
@@ -32,7 +32,7 @@ fn ticks(milliseconds: u32) -> u64 {
 pub fn wait(limit: u32, mut done: impl FnMut() -> bool) -> bool {
     let deadline = Deadline::after(limit);
     loop {
-        // Masked from the look to the sleep: an interrupt between them would else be slept through.
+        // Masked from the check to the sleep: an interrupt between them would else be slept through.
         let masked = Masked::new();
         if done() {
             return true;

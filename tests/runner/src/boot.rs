@@ -281,7 +281,7 @@ impl Outcome {
 }
 
 impl fmt::Display for Outcome {
-    /// Says what somebody wants to know of a boot that failed.
+    /// Writes the diagnostics of a boot that failed.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         const LINES: usize = 20;
         write!(f, "{}", self.verdict())?;
@@ -409,7 +409,7 @@ fn watch(
     limit: Duration,
     mut meanwhile: impl FnMut() -> Result<(), BootError>,
 ) -> Result<(ExitStatus, bool), BootError> {
-    const LOOK: Duration = Duration::from_millis(10);
+    const POLL_INTERVAL: Duration = Duration::from_millis(10);
     /// For QEMU to put the terminal back as it was.
     const GRACE: Duration = Duration::from_secs(2);
     let start = Instant::now();
@@ -426,7 +426,7 @@ fn watch(
             let _ = Command::new("kill").arg(qemu.id().to_string()).status();
         }
         meanwhile()?;
-        thread::sleep(LOOK);
+        thread::sleep(POLL_INTERVAL);
     }
 }
 

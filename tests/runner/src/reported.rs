@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! A boot that somebody else has made, on another machine than QEMU: what it left behind.
+//! A boot on another machine than QEMU, made outside of this runner: what it left behind.
 
 use std::path::PathBuf;
 use std::time::Duration;

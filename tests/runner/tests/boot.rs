@@ -81,10 +81,10 @@ on_both_machines! {
     on_the_plain_image_every_stream_with_a_table_aborts_quietly:
         plain("quiet").edus(&[FIRST, WITHOUT_TABLE]);
     a_psmmu_lives_a_hundred_times_and_no_granule_is_lost:
-        faulting("life").edus(&[FIRST, SECOND, WITHOUT_ENTRY, LAST]);
-    each_fault_of_a_cycle_gets_its_status_and_loses_nothing: faulting("life-faults");
+        faulting("lifecycle").edus(&[FIRST, SECOND, WITHOUT_ENTRY, LAST]);
+    each_fault_of_a_cycle_gets_its_status_and_loses_nothing: faulting("lifecycle-faults");
     four_cpus_delegate_donate_and_ask_at_once_without_loss:
-        faulting("life-smp").cpus(4).edus(&[FIRST, SECOND]);
+        faulting("lifecycle-smp").cpus(4).edus(&[FIRST, SECOND]);
     the_client_of_tf_a_tests_is_served: faulting("tfa-tests");
     the_order_of_linux_is_served: faulting("linux").edus(&[FIRST, SECOND]);
     the_newest_linux_is_served_through_20_kexecs: faulting("linux-newest");

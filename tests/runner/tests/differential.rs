@@ -6,7 +6,7 @@
 //! compared. QEMU runs no CPU: the test has its bus, by the protocol of its own unit tests (`-qtest`).
 //!
 //! What the architecture leaves UNKNOWN or CONSTRAINED UNPREDICTABLE is left out: registers before they are
-//! programmed, CMDQ_CONS.ERR without an error, pointers that make no sense, an acknowledge of what is not
+//! programmed, CMDQ_CONS.ERR without an error, inconsistent pointers, an acknowledge of what is not
 //! active.
 
 use std::fmt::Write as _;
@@ -325,7 +325,7 @@ impl Pair {
         self.write(Register::Gerrorn, gerror.into());
     }
 
-    /// Has the device look at its tables again.
+    /// Makes the device read its tables again.
     fn invalidate(&mut self, commands: &[[u64; 2]]) {
         if self.read(Register::Cr0) & CMDQEN == 0 {
             let cr0 = self.read(Register::Cr0);
@@ -440,7 +440,7 @@ impl Pair {
         let data = self.random.next() << 32;
         let command = self.random.of(&[
             SYNC,
-            // With an interrupt, by wire, by MSI, and by one that is aborted; with an event.
+            // With an interrupt, wired, by MSI, and by one that is aborted; with an event.
             [0x46 | 1 << 12, 0],
             [0x46 | 1 << 12 | data, doorbell],
             [0x46 | 1 << 12 | data, HOLE | MSI_NS],

@@ -14,7 +14,7 @@
  * |---|---|
  * | 0 | the RMM has booted and each answer was the one of the table |
  * | 2 | RMM_BOOT_COMPLETE says no |
- * | 3 | the RMM makes a call or an exception that nobody expects |
+ * | 3 | the RMM makes an unexpected call or exception |
  * | 4 | an exception here |
  * | 5 | the console was not switched on, or nothing was written to it |
  * | 6 | the information about the PSMMU is not what it should be |
@@ -208,7 +208,7 @@ end:	ldr	x1, =CONSOLE
 	ldrb	w2, [x1]
 	cmp	w2, #'\n'
 	b.ne	exit
-	/* Messages, and no wires. */
+	/* MSIs, and no wired interrupts. */
 	mov	w0, #6
 	ldr	x1, =INFO
 	ldp	x2, x3, [x1]

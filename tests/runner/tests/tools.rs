@@ -69,7 +69,7 @@ fn tree(scratch: &Scratch, name: &str) -> PathBuf {
     to
 }
 
-/// A command without the variables that the tools look at, but for these.
+/// A command without the variables that the tools read, but for these.
 fn command(program: impl AsRef<OsStr>, variables: &[(&str, &OsStr)]) -> Command {
     let mut command = Command::new(program);
     for name in ["BUILD", "TFA_SRC", "TICK_SECONDS", "MAKEFLAGS", "MAKELEVEL", "SMP", "BL33"] {

@@ -2,7 +2,7 @@
 
 //! QEMU's `virt` machine: as distributed, and with a Realm side of the SMMU, which IDR0 says.
 
-/// Where EL3 enters this image. The build script compiles this file too, and hands it to the linker.
+/// Where EL3 enters this image. The build script compiles this file too, and passes it to the linker.
 pub const IMAGE: u64 = 0x6000_0000;
 
 /// PL011, shared with EL3 and the RMM.
@@ -11,15 +11,15 @@ pub const UART: usize = 0x0900_0000;
 pub const GICD: usize = 0x0800_0000;
 /// GICv3 redistributors, one after the other.
 pub const GICR: usize = 0x080A_0000;
-/// Register page 0 of the SMMUv3, and so the PSMMU's name towards the RMM.
+/// Register page 0 of the SMMUv3, and so `psmmu_ptr` towards the RMM.
 pub const SMMU: u64 = 0x0905_0000;
 /// PCIe configuration space of bus 0.
 pub const ECAM: usize = 0x40_1000_0000;
-/// PCIe memory window below 4 GiB; nobody has assigned anything in it.
+/// PCIe memory window below 4 GiB; no address in it is assigned yet.
 pub const PCI_WINDOW: u64 = 0x1000_0000;
 
-/// Shared interrupts for MSIs: EVENTQ, GERROR. None: the SMMU has wires.
-pub const MESSAGES: Option<[u32; 2]> = None;
+/// Shared interrupts for MSIs: EVENTQ, GERROR. None: the SMMU has wired interrupts.
+pub const MSI_SPIS: Option<[u32; 2]> = None;
 /// A device is on the Realm side: by its property, or since the one interface of the SMMU stands in for the
 /// Realm one.
 pub const REALM_TRAFFIC: bool = true;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! `bad-stream`: a stream without a level-2 stream table. Its record has no address, so the host is reported
-//! none.
+//! `bad-stream`: a stream without a level-2 stream table. Its record has no address, so none is
+//! reported.
 
 use super::{Arguments, usage};
 use crate::edu::{Access, Dma, Fault};

@@ -68,7 +68,7 @@ pub fn run(arguments: &Arguments) {
     calls.repeat("info", Function::PsmmuInfo.id(), [SMMU, page], 0);
     calls.granules();
     calls.worst();
-    calls.lives();
+    calls.cycles();
 
     calls.repeat("notify_nothing", NOTIFY, [SMMU, EVENTQ], 0);
     calls.repeat("notify_gerror_nothing", NOTIFY, [SMMU, IrqSet::GERROR.bits()], 0);
@@ -87,7 +87,7 @@ pub fn run(arguments: &Arguments) {
 
 /// Makes calls and counts them.
 struct Calls<'a> {
-    /// The device, if there is an RMM that would report of it.
+    /// The device, if there is an RMM that reports its faults.
     edu: Option<&'a mut Edu>,
 }
 
@@ -127,9 +127,9 @@ impl Calls<'_> {
         count.print();
     }
 
-    /// One granule to the Realm world and back.
+    /// One granule to Realm PAS and back.
     fn granules(&self) {
-        // An RMM that does nothing else is reported which call to EL3 to make.
+        // The null RMM gets the call to EL3 to make as an argument.
         const TO_REALM: u64 = 0xC400_01B0;
         const FROM_REALM: u64 = 0xC400_01B1;
         let mut delegate = Count::calling_el3("delegate");
@@ -222,7 +222,7 @@ impl Calls<'_> {
             let outputs = self.longest(Function::PsmmuIrqNotify, [SMMU, set, 0], 0);
             let reported = Notification::try_from(outputs);
             let goes_on = left != 0 && reported.is_ok();
-            require!(goes_on, "events do not end, or make no sense: {reported:?}");
+            require!(goes_on, "events do not end, or are inconsistent: {reported:?}");
             if reported.is_ok_and(|notification| notification.event.kind() == EventKind::None) {
                 break;
             }
@@ -234,8 +234,8 @@ impl Calls<'_> {
         }
     }
 
-    /// The life of a PSMMU, several times; the last time it stays active.
-    fn lives(&self) {
+    /// Activate/deactivate cycles of a PSMMU; the last one stays active.
+    fn cycles(&self) {
         let mut activate = Count::of_calls("activate", 5);
         let mut create = Count::of_calls("st_l2_create", 3);
         let mut destroy = Count::of_calls("st_l2_destroy", 3);
@@ -354,7 +354,7 @@ impl Calls<'_> {
                     _ => &mut staged,
                 };
                 self.notify(notify, reported);
-                // Asked again for the last one, the RMM looks at the device.
+                // Asked again for the last one, the RMM polls the device.
                 if number < BATCH {
                     self.notify(&mut repeated, reported);
                 }

@@ -46,8 +46,8 @@ fn case(edu: &mut Edu, logged: usize, early: u32, at: u32, late: u32) -> usize {
     let masked = Masked::new();
     edu.run(first);
 
-    // The interrupt is taken by hand, so that it is in no doubt which one is the next.
-    let wanted = events::wired_irqs().eventq;
+    // The interrupt is taken here and not by the handler, so that it is in no doubt which one is the next.
+    let wanted = events::source_irqs().eventq;
     require!(
         time::wait(LIMIT, || gic::waiting().is_some()),
         "no interrupt is pending {LIMIT} ms after {early} events"

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! `burst N [read]`: one DMA makes N records; all are reported exactly once and in order, which the
+//! `burst N [read]`: one DMA makes N records; all are reported exactly once, in the order written, which the
 //! input addresses prove.
 
 use psmmu_abi::IrqSet;
@@ -31,6 +31,6 @@ pub fn run(arguments: &Arguments) {
     target.expect_unchanged(edu.stream);
     let end = events::expect_faults(0, &[dma]);
     events::expect_no_more_than(end);
-    // Whoever polled would have passed so far.
+    // A host that polls would have passed so far.
     require!(events::interrupts(IrqSet::EVENTQ) > 0, "no interrupt came");
 }

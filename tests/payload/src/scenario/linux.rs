@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
 //! `linux`: the calls of Linux in the order in which it makes them, from the boot to the last device.
-//! What the host crate does in the same way it does here too; what is between is by hand: all feature
+//! What the host crate does in the same way it does here too; what is between is made here: all feature
 //! registers, all memory tracked before any is delegated, discovery before activation, StreamIDs that are
 //! aligned to 256, and tables that exist already.
 
@@ -12,7 +12,7 @@ use psmmu_host::{IntId, Interrupts, discover, rmm};
 use super::{Arguments, usage};
 use crate::bring_up::{self, must};
 use crate::edu::{Access, Dma};
-use crate::granule::{Granule, Lent};
+use crate::granule::{Granule, SharedPage};
 use crate::platform::SMMU;
 use crate::smc::RMI;
 use crate::smmu;
@@ -38,21 +38,21 @@ pub fn run(arguments: &Arguments) {
         must(RMI.features(index));
     }
     let mut donor = pool::donor(&LISTS);
-    must(rmm::start(&RMI, &mut donor, &mut Lent(&PAGE)));
+    must(rmm::start(&RMI, &mut donor, &mut SharedPage(&PAGE)));
     for (base, top) in MEMORY {
         tracked(base, top, TrackingState::Fine);
     }
     tracked(RMM.0, RMM.1, TrackingState::None);
 
     // The driver of the SMMU.
-    let topology = discover(&RMI, SMMU, 1 << 30, &mut Lent(&PAGE));
+    let topology = discover(&RMI, SMMU, 1 << 30, &mut SharedPage(&PAGE));
     let [gerror, eventq] = smmu::wired_irqs().map(|intid| Some(IntId(intid)));
     let wired = Interrupts::Wired { gerror, eventq, priq: None };
     expect_eq!(topology.interrupts, wired, "how the PSMMU interrupts");
     require!(topology.rme, "{:?}: the driver does without a Realm side", topology.failure);
     let mut bench = bring_up::interrupts_and_devices(&topology, donor);
     let donor = &mut bench.donor;
-    must(psmmu::activate(&RMI, donor, SMMU, &mut Lent(&PAGE), &PARAMS_NO_MSI));
+    must(psmmu::activate(&RMI, donor, SMMU, &mut SharedPage(&PAGE), &PARAMS_NO_MSI));
     events::poll(psmmu_abi::IrqSet::GERROR);
     events::poll(psmmu_abi::IrqSet::EVENTQ);
 

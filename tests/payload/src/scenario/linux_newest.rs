@@ -3,7 +3,7 @@
 //! `linux-newest [KEXECS]`: a host that calls the way the newest public Linux does, written from what is
 //! known of it and none of it copied. It differs from the older one, whose order `linux` has, in that it
 //!
-//! - asks at the start whose the granule protection tables of all its memory are;
+//! - asks at the start who owns the granule protection tables of all its memory;
 //! - leaves an operation that asks for memory, when it has none, by `OP_CANCEL`, and only if the answer says
 //!   that this can be done: otherwise it never comes back to it;
 //! - takes any answer of `OP_MEM_DONATE` but "incomplete" for the end, without a further call;
@@ -11,7 +11,7 @@
 //! - takes the RMM out of service before a kexec.
 //!
 //! Each kernel has no memory at each of its allocations in turn, more often than the RMM has room for
-//! operations, and lives through the whole with all its memory behind that. Then the next kernel comes, 20
+//! operations, and runs a whole cycle with all its memory behind that. Then the next kernel comes, 20
 //! times if not said otherwise.
 
 use psmmu_abi::{
@@ -70,7 +70,7 @@ pub fn run(arguments: &Arguments) {
         }
     }
     pool::expect_whole();
-    events::expect_no_more_quiesced(events::count());
+    events::expect_no_more_while_inactive(events::count());
 }
 
 /// Makes a call, and returns X0 to X3.

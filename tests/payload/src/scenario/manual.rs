@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Granules and stateful operations by hand: one call of the host driver at a time, without its loops
+//! Manual granules and stateful operations: one call of the host driver at a time, without its loops
 //! and with every register in view. Registers that the driver never sends are for [`raw::expect`].
 
 use core::fmt;
@@ -20,7 +20,7 @@ pub const DONATE: u64 = 0x50D;
 /// X0 of an operation that gives memory back.
 pub const RECLAIM: u64 = 0x20D;
 
-/// X0 of most refusals.
+/// X0 of most errors.
 pub const INPUT: u64 = x0(Status::ErrorInput);
 
 /// Stops the PSMMU.
@@ -265,7 +265,7 @@ impl Operation {
     }
 }
 
-/// Activates the PSMMU by hand. Returns what it runs on, in the order in which it asked.
+/// Activates the PSMMU call by call. Returns what it runs on, in the order in which it asked.
 pub fn activate() -> heapless::Vec<Region, 4> {
     let mut operation = activate_begin();
     let mut regions = heapless::Vec::new();
@@ -282,7 +282,7 @@ pub fn activate() -> heapless::Vec<Region, 4> {
     regions
 }
 
-/// Deactivates the PSMMU by hand, which must give back `regions`.
+/// Deactivates the PSMMU call by call, which must give back `regions`.
 pub fn deactivate(regions: &[Region]) {
     let operation = begin(DEACTIVATION, RECLAIM);
     operation.reclaim(regions, 0);
@@ -290,7 +290,7 @@ pub fn deactivate(regions: &[Region]) {
     regions.iter().for_each(|region| region.take_back());
 }
 
-/// Makes a table by hand. Returns what it lies in.
+/// Makes a table call by call. Returns what it lies in.
 pub fn st_l2_create(stream: u32) -> Region {
     let operation = begin(creation(stream), DONATE);
     let region = operation.find();
@@ -299,7 +299,7 @@ pub fn st_l2_create(stream: u32) -> Region {
     region
 }
 
-/// Destroys a table by hand, which must give back `region`.
+/// Destroys a table call by call, which must give back `region`.
 pub fn st_l2_destroy(stream: u32, region: Region) {
     let operation = begin(destruction(stream), RECLAIM);
     operation.reclaim(&[region], 0);

@@ -3,7 +3,7 @@
 //! `msi`: the SMMU interrupts by MSIs, here to words of memory. One is sent when the queue was empty, and
 //! none while it is not; one that is aborted, since nothing is at its address or since the granule is not
 //! the host's any more, is an ERROR event by the MSI of global errors, and the event is reported as well.
-//! One that is lost, since the host does not look, loses nothing.
+//! One that the host ignores loses nothing.
 
 use psmmu_abi::{ErrorCause, Event, IrqSet, MsiMessage, PsmmuParamsFlags};
 use psmmu_host::psmmu;
@@ -14,7 +14,7 @@ use super::{Arguments, usage};
 use crate::bring_up::{self, Bench, TABLE, must};
 use crate::edu::{Access, Dma};
 use crate::events::Entry;
-use crate::granule::{Granule, Lent};
+use crate::granule::{Granule, SharedPage};
 use crate::platform::SMMU;
 use crate::smc::RMI;
 use crate::{events, time};
@@ -70,7 +70,7 @@ fn activate(bench: &mut Bench, eventq: u64) {
     let parameters = vectors.parameters(msi, PsmmuParamsFlags::empty());
     let parameters = parameters.unwrap_or_else(|error| fail!("{error}"));
     DOORBELLS.fill(0);
-    must(psmmu::activate(&RMI, &mut bench.donor, SMMU, &mut Lent(&PAGE), &parameters));
+    must(psmmu::activate(&RMI, &mut bench.donor, SMMU, &mut SharedPage(&PAGE), &parameters));
     events::poll(IrqSet::GERROR);
     events::poll(IrqSet::EVENTQ);
     bring_up::st_l2_create(&mut bench.donor, TABLE);
@@ -87,7 +87,7 @@ fn sent_when_the_queue_was_empty(bench: &mut Bench) {
         let count = events::count();
         bench.edu().run(first);
         arrives(0, EVENTQ);
-        // The host does not look yet: for it this one is lost.
+        // The host ignores this one.
         DOORBELLS.set_word(0, 0);
         bench.edu().run(second);
         expect_eq!(DOORBELLS.word(0), 0, "the MSI of a queue that was not empty");
@@ -108,7 +108,7 @@ fn aborted(bench: &mut Bench) {
         events::poll(IrqSet::GERROR);
         let error =
             Entry { source: IrqSet::GERROR, event: Event::Error(ErrorCause::MSI_EVENTQ_ABT_ERR) };
-        expect_eq!(events::entry(count), error, "what the host hears of an aborted MSI");
+        expect_eq!(events::entry(count), error, "the report of an aborted MSI");
         events::poll(IrqSet::EVENTQ);
         // By the one source or the other: the RMM has a host that serves any interrupt ask for the rest.
         for (index, wanted) in (count + 1..).zip(dma.events()) {

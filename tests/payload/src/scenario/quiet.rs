@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! `quiet`: on the RMM as it ships, every stream of a Realm aborts: DMA does nothing, and nobody hears
-//! of it. For that a stream must have a level-2 table; one without is recorded.
+//! `quiet`: on the RMM as it ships, every stream of a Realm aborts: DMA does nothing, and no event
+//! reports it. For that a stream must have a level-2 table; one without is recorded.
 
 use psmmu_abi::IrqSet;
 use psmmu_host::psmmu::STREAMS_PER_TABLE;

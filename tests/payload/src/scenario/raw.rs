@@ -133,7 +133,7 @@ fn call(fid: u64, arguments: &[u64]) -> ([u64; 18], [u64; 18]) {
     (call_wide(sent), sent)
 }
 
-/// Returns a number that is never zero and looks like nothing; the same ones in every boot.
+/// Returns a number that is never zero and equals no valid value; the same ones in every boot.
 pub fn noise() -> u64 {
     static STATE: AtomicU64 = AtomicU64::new(0x9E37_79B9_7F4A_7C15);
     let mut state = STATE.load(Ordering::Relaxed);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
 //! `smp`: all CPUs call the RMM at once while devices fault. First one CPU consumes and the others only
-//! ask; then all consume, one at a time. Nothing is lost, nothing comes twice, nobody waits for ever.
+//! ask; then all consume, one at a time. Nothing is lost, nothing comes twice, no CPU waits for ever.
 //! At the end each CPU goes off and comes back once more.
 
 use core::sync::atomic::{AtomicU32, Ordering};
@@ -159,7 +159,7 @@ fn check_info(index: usize) {
     page.scribble();
     must(RMI.psmmu_info(SMMU, page.address()));
     let written = page.words();
-    let events::WiredIrqs { gerror, eventq } = events::wired_irqs();
+    let events::SourceIrqs { gerror, eventq } = events::source_irqs();
     let delivery = IrqDelivery::Wired;
     let wanted = PsmmuInfoFields { delivery, gerror, eventq, priq: 0, cmdq_sync: 0 };
     let (fields, rest) = written.split_at(PsmmuInfoFields::WORDS);

@@ -25,7 +25,7 @@ pub fn run(arguments: &Arguments) {
     let topology = bring_up::topology();
     let mut bench = bring_up::interrupts_and_devices(&topology, donor);
     for round in 0..rounds {
-        events::set_default_ste(false);
+        events::set_inactive(false);
         bring_up::activate_psmmu(&mut bench.donor);
         bring_up::st_l2_create(&mut bench.donor, TABLE);
         let (first, dma) = (events::count(), Dma::new(Access::Write, 2));
@@ -37,7 +37,7 @@ pub fn run(arguments: &Arguments) {
         bench.edus.iter_mut().for_each(|edu| edu.start(storm));
         time::pass(FIRST + round % ROUNDS);
         bring_up::st_l2_destroy(&mut bench.donor, TABLE);
-        events::set_default_ste(true);
+        events::set_inactive(true);
         bring_up::deactivate_psmmu(&mut bench.donor);
         expect_eq!(pool::out(), 0, "round {round}: granules that did not come back");
         // What the devices still do reaches no memory that was the PSMMU's.

@@ -8,12 +8,12 @@
 //! - wants "incomplete" as the first answer of the four PSMMU commands;
 //! - calls `OP_CONTINUE` with flags in X1 and the handle in X2, and takes X1 of the answer for the
 //!   handle from then on;
-//! - begins its lists 80 bytes into a page, moves granules one at a time and does not look how far the
+//! - begins its lists 80 bytes into a page, moves granules one at a time and ignores how far the
 //!   RMM says that it came;
 //! - leaves the configuration undefined but for its two fields;
 //! - continues an operation whose donation failed, and wants the end of it.
 //!
-//! It lives through the whole several times, as its tests follow each other in one boot.
+//! It runs through all of it several times, as its tests follow each other in one boot.
 
 use heapless::Vec;
 use psmmu_abi::{AddressRange, DonateRequest, Function, ResultWord, Status, Version, features};
@@ -27,7 +27,7 @@ use crate::pool::{GRANULE, Pool};
 use crate::{bring_up, events, pool, smc};
 
 /// How often the tests follow each other.
-const LIVES: usize = 5;
+const CYCLES: usize = 5;
 /// Where its lists begin in their page, in words.
 const LIST_START: usize = 10;
 /// Entries of its lists.
@@ -49,13 +49,13 @@ pub fn run(arguments: &Arguments) {
         let donor = pool::donor(&BUFFER);
         bring_up::interrupts_and_devices(&bring_up::topology(), donor)
     };
-    for life in 0..LIVES {
-        psmmu_test(bench.edu(), life);
+    for cycle in 0..CYCLES {
+        psmmu_test(bench.edu(), cycle);
         failing_donation();
-        expect_eq!(pool::out(), 0, "life {life}: granules that did not come back");
+        expect_eq!(pool::out(), 0, "cycle {cycle}: granules that did not come back");
     }
     pool::expect_whole();
-    events::expect_no_more_quiesced(events::count());
+    events::expect_no_more_while_inactive(events::count());
 }
 
 /// Calls `function` with `arguments` and other numbers in all registers behind them. Returns X0 to X3.
@@ -123,14 +123,14 @@ fn delegate_tests() {
 }
 
 /// What the test of an SMMU does, with a device that faults in the place of the devices' own part.
-fn psmmu_test(edu: &mut Edu, life: usize) {
+fn psmmu_test(edu: &mut Edu, cycle: usize) {
     PAGE.fill(0);
     let mut held = Held::new();
     operation(Function::PsmmuActivate, &[SMMU, PAGE.address()], &mut held);
     let stream = u64::from(edu.stream) & !0x3F;
     operation(Function::PsmmuStL2Create, &[SMMU, stream], &mut held);
     let first = events::count();
-    let dma = Dma::new(Access::Write, 1 + life as u32);
+    let dma = Dma::new(Access::Write, 1 + cycle as u32);
     edu.run(dma);
     events::wait_for(first + dma.words as usize);
     events::expect_faults(first, &[dma]);

@@ -23,7 +23,10 @@ const ALL: [Function; 4] =
     [Function::OpContinue, Function::OpMemDonate, Function::OpMemReclaim, Function::OpCancel];
 
 pub fn run() {
-    nobody(&[0, 1, 2, 0x100, 0x700, 0x800, 0x1_0000, 1 << 48, 1 << 63, !0], "when there is none");
+    expect_unknown(
+        &[0, 1, 2, 0x100, 0x700, 0x800, 0x1_0000, 1 << 48, 1 << 63, !0],
+        "when there is none",
+    );
     activating();
     at_the_wrong_time();
     reclaiming();
@@ -32,7 +35,7 @@ pub fn run() {
 }
 
 /// Handles that name no operation.
-fn nobody(handles: &[u64], when: &str) {
+fn expect_unknown(handles: &[u64], when: &str) {
     LIST.fill(0);
     for &handle in handles {
         for function in ALL {
@@ -48,10 +51,10 @@ fn neighbours(operation: &Operation) {
     let handle = operation.handle;
     let others = [1, 2, 0x80, 0x100, 0x700, 0xF000, 0x1_0000, 0x2_0000, 1 << 48, 1 << 63];
     let others = others.map(|bits| handle ^ bits);
-    nobody(&others, "beside the only one");
+    expect_unknown(&others, "beside the only one");
 }
 
-/// What an activation keeps from everybody else.
+/// What an activation excludes other calls from.
 fn activating() {
     let mut operation = manual::activate_begin();
     let mut regions = Vec::<_, 4>::new();
@@ -185,7 +188,7 @@ fn many() {
     manual::refused(manual::destruction(0), BLOCKED);
     manual::refused(manual::DEACTIVATION, BLOCKED);
     manual::refused(manual::activation(PARAMS.address()), BLOCKED);
-    // One ends, and its place is free; a table that is being made is nobody else's.
+    // One ends, and its place is free; a table that is being made belongs to one operation.
     let first = operations[0];
     first.abandon();
     first.expect_over();
@@ -214,7 +217,7 @@ fn many() {
     manual::deactivate(&regions);
 }
 
-/// What a deactivation keeps from everybody else.
+/// What a deactivation excludes other calls from.
 fn deactivating() {
     // X2 is no argument.
     for x2 in [0, 64, !0] {

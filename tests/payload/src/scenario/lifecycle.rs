@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! `life [ROUNDS]`: the whole life of a PSMMU, 100 times in one boot if not said otherwise. In each
-//! round:
+//! `lifecycle [ROUNDS]`: whole activate/deactivate cycles of a PSMMU, 100 in one boot if not said
+//! otherwise. In each round:
 //!
 //! 1. memory is delegated and donated, the PSMMU activated, a level-2 table made for the first streams
 //!    and one for others, far off and of another round each time;
@@ -46,7 +46,7 @@ pub fn run(arguments: &Arguments) {
         [rounds] => rounds.parse().ok().filter(|&rounds| rounds != 0),
         _ => None,
     };
-    let Some(rounds) = rounds else { usage("life [ROUNDS]") };
+    let Some(rounds) = rounds else { usage("lifecycle [ROUNDS]") };
     let donor = bring_up::activate_rmm();
     let topology = bring_up::topology();
     let mut bench = bring_up::interrupts_and_devices(&topology, donor);
@@ -55,11 +55,11 @@ pub fn run(arguments: &Arguments) {
         one(&mut bench, round, full);
     }
     pool::expect_whole();
-    events::expect_no_more_quiesced(events::count());
-    say!("{rounds} lives; {} granules came back wiped, none is lost", pool::wiped());
+    events::expect_no_more_while_inactive(events::count());
+    say!("{rounds} cycles; {} granules came back wiped, none is lost", pool::wiped());
 }
 
-/// One life.
+/// One cycle.
 fn one(bench: &mut Bench, round: u32, full: bool) {
     let wiped = pool::wiped();
     let other = (1 + round * 7 % (TABLES - 1)) * STREAMS_PER_TABLE;

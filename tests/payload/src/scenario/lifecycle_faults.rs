@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! `life-faults`: whatever a host may get wrong in the life of a PSMMU, call by call. Each answer has the
-//! right status and leaves alone what it must, the RMM answers the next call, and at the end all memory
-//! is back.
+//! `lifecycle-faults`: fault injection at each step of the lifecycle of a PSMMU, call by call. Each
+//! answer has the right status and leaves alone what it must, the RMM answers the next call, and at the
+//! end all memory is back.
 //!
-//! Read the parts in the order of a life: [`granules`] that cannot be moved, [`donations`] that are not
+//! Read the parts in the order of a cycle: [`granules`] that cannot be moved, [`donations`] that are not
 //! what was asked for, [`operations`] that are named wrongly or come at the wrong time, [`running`] and
-//! what comes while the PSMMU does, or just does not any more, [`pages`] that leave the host's world.
+//! what comes while the PSMMU does, or just does not any more, [`pages`] that leave Non-secure PAS.
 
 use psmmu_abi::{Function, Status};
 
@@ -24,7 +24,7 @@ mod running;
 
 pub fn run(arguments: &Arguments) {
     if !arguments.is_empty() {
-        usage("life-faults");
+        usage("lifecycle-faults");
     }
     while_the_rmm_is_not_active();
     let donor = bring_up::activate_rmm();
@@ -41,13 +41,13 @@ pub fn run(arguments: &Arguments) {
     }
     running::run(bench.edu());
     expect_that_nothing_is_lost("running");
-    // What went wrong left nothing behind that a good life would meet.
+    // What went wrong left nothing behind that a good cycle would meet.
     bring_up::activate_psmmu(&mut bench.donor);
     bring_up::st_l2_create(&mut bench.donor, bring_up::TABLE);
     bring_up::st_l2_destroy(&mut bench.donor, bring_up::TABLE);
     bring_up::deactivate_psmmu(&mut bench.donor);
     pool::expect_whole();
-    events::expect_no_more_quiesced(events::count());
+    events::expect_no_more_while_inactive(events::count());
 }
 
 fn expect_that_nothing_is_lost(part: &str) {

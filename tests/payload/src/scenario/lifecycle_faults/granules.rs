@@ -65,7 +65,7 @@ fn ranges() {
     region.free();
 }
 
-/// Addresses that are nobody's to move. The boot manifest calls some of them DRAM.
+/// Addresses that the host may not move. The boot manifest calls some of them DRAM.
 fn not_the_hosts() {
     for (address, what) in NOT_HOST_MEMORY {
         for function in [DELEGATE, UNDELEGATE] {
@@ -75,7 +75,7 @@ fn not_the_hosts() {
             }
         }
     }
-    // What the host has now and nobody ever delegated.
+    // What the host has now and has never delegated.
     for address in [0x4000_0000, 0x5000_0000, 0x6000_0000, manual::LIST.address()] {
         refused(UNDELEGATE, address, address + GRANULE);
     }

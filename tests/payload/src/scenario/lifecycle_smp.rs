@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! `life-smp`: all CPUs change what the RMM has at once, while devices fault. Each of the other CPUs, in
+//! `lifecycle-smp`: all CPUs change what the RMM has at once, while devices fault. Each of the other CPUs, in
 //! each of its rounds,
 //!
 //! - delegates granules of its own and takes them back, wiped;
@@ -8,7 +8,7 @@
 //! - makes a level-2 table for streams of its own, and destroys it;
 //! - asks for events and consumes them, as the boot CPU does by interrupt.
 //!
-//! Besides, one CPU donates and reclaims by a list that another one gives to the Realm world and takes back
+//! Besides, one CPU donates and reclaims by a list that another one delegates and undelegates
 //! all the time: whatever the RMM finds there, it answers one of the statuses that it may, and the next
 //! try finds all as it was. At the end no event is lost, and no granule.
 
@@ -32,7 +32,7 @@ use crate::time::Deadline;
 use crate::{cpus, events, time};
 
 /// Rounds of each CPU; or as many as fit into [`PATIENCE`], but this many at least: where the build
-/// machine has fewer CPUs than this one, a lock that is handed on in turn waits for its scheduler.
+/// machine has fewer CPUs than this one, a lock that is passed on in turn waits for its scheduler.
 const ROUNDS: u32 = 400;
 const FEWEST_ROUNDS: u32 = 40;
 const PATIENCE: u32 = 6000;
@@ -46,7 +46,7 @@ const TABLES: u32 = 8;
 const LAST_TABLE: u32 = 0xFFC0;
 
 /// The CPU that donates by a list that is not always there, and the one that sees to that.
-const LENDS: usize = 2;
+const DONATES: usize = 2;
 const TAKES_AWAY: usize = 3;
 
 /// For lists, one for each CPU.
@@ -70,7 +70,7 @@ static STOP: AtomicBool = AtomicBool::new(false);
 
 pub fn run(arguments: &Arguments) {
     if !arguments.is_empty() {
-        usage("life-smp");
+        usage("lifecycle-smp");
     }
     let mut bench = bring_up::all();
     let others = bench.affinities.len() as u32 - 1;
@@ -139,7 +139,7 @@ fn work(index: usize) {
         must(RMI.irq_notify(SMMU, IrqSet::EVENTQ | IrqSet::GERROR));
         events::try_poll(IrqSet::EVENTQ);
         match index {
-            LENDS => lend(),
+            DONATES => donate_by_list(),
             TAKES_AWAY => take_away(),
             _ => {}
         }
@@ -153,13 +153,13 @@ fn work(index: usize) {
         require!(!deadline.has_passed(), "CPU {index} is in round {round} after {LIMIT} ms");
     }
     expect_eq!((donor.held(), donor.leaked()), (0, 0), "granules that CPU {index} has donated");
-    if index == LENDS {
-        RegionLent::get().take_back();
+    if index == DONATES {
+        DonatedRegion::get().take_back();
     }
     cpus::off();
 }
 
-/// Granules of this CPU's own, to the Realm world and back.
+/// Granules of this CPU's own, to Realm PAS and back.
 fn granules(round: u32) {
     Region::delegated(1 + u64::from(round) % 5).take_back();
 }
@@ -193,10 +193,10 @@ fn table(donor: &mut MemoryDonor, index: usize, round: u32) {
     bring_up::st_l2_destroy(donor, stream);
 }
 
-/// What [`LENDS`] donates again and again: one granule, delegated once.
-struct RegionLent;
+/// What [`DONATES`] donates again and again: one granule, delegated once.
+struct DonatedRegion;
 
-impl RegionLent {
+impl DonatedRegion {
     fn get() -> Region {
         static ADDRESS: AtomicU64 = AtomicU64::new(0);
         let address = match ADDRESS.load(Ordering::Relaxed) {
@@ -213,8 +213,8 @@ impl RegionLent {
 }
 
 /// Makes a table of what stands in the page that vanishes, and takes it back by that page.
-fn lend() {
-    let region = RegionLent::get();
+fn donate_by_list() {
+    let region = DonatedRegion::get();
     ENTRY.store(region.entry(), Ordering::Release);
     let list = VANISHING.load(Ordering::Relaxed);
     let command = Command::CreateTable { psmmu: SMMU, stream: LAST_TABLE };
@@ -273,7 +273,7 @@ fn begun(command: Command, x0: u64) -> u64 {
     }
 }
 
-/// Takes the page away while [`LENDS`] uses it, and puts it back, a few times.
+/// Takes the page away while [`DONATES`] uses it, and puts it back, a few times.
 fn take_away() {
     const TIMES: usize = 8;
     let base = VANISHING.load(Ordering::Relaxed);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Pages that the RMM reads or writes for the host, and that leave the host's world between two calls.
+//! Pages that the RMM reads or writes for the host, and that leave Non-secure PAS between two calls.
 
 use psmmu_abi::{Function, Status};
 use psmmu_host::RmiError;
@@ -20,7 +20,7 @@ pub fn run() {
             written(function, page, false);
             page.undelegate();
             let wiped = granule(page.address).is_zero();
-            require!(wiped, "{function:?} has written to a page of the Realm world");
+            require!(wiped, "{function:?} has written to a page in Realm PAS");
         }
     }
     // Parameters that the host has given away.

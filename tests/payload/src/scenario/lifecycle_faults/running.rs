@@ -63,9 +63,10 @@ fn no_table(stream: u64) {
     }
 }
 
-/// A DMA that is under way while the PSMMU is deactivated, and fires when it is at rest.
+/// A DMA that is under way while the PSMMU is deactivated, and fires when it is inactive.
 ///
-/// QEMU lets it through then: the SMMU that stands in is the host's own, and off. Nothing is recorded.
+/// QEMU lets it through then: the SMMU that emulates the Realm side is the host's own, and off.
+/// Nothing is recorded.
 fn before_it_faults(edu: &mut Edu) {
     let before = events::count();
     for round in 0..3 {
@@ -83,7 +84,7 @@ fn before_it_faults(edu: &mut Edu) {
             manual::deactivate(&regions);
         }
         if round == 1 {
-            // It fires in the next life, in which its stream has no table.
+            // It fires in the next cycle, in which its stream has no table.
             let regions = manual::activate();
             edu.finish();
             events::wait_for(before + WORDS as usize);
@@ -92,12 +93,12 @@ fn before_it_faults(edu: &mut Edu) {
             manual::deactivate(&regions);
         }
         edu.finish();
-        expect_silence("at rest");
+        expect_silence("inactive");
     }
-    events::expect_no_more_quiesced(before + WORDS as usize);
+    events::expect_no_more_while_inactive(before + WORDS as usize);
 }
 
-/// Records that nobody has asked for, and an interrupt that nobody has taken.
+/// Records that no NOTIFY has asked for, and an interrupt that was not taken.
 fn while_records_are_queued(edu: &mut Edu) {
     let before = events::count();
     let masked = Masked::new();
@@ -108,10 +109,10 @@ fn while_records_are_queued(edu: &mut Edu) {
     edu.run(Dma::faulting(Fault::NoTable, Access::Read, WORDS));
     manual::deactivate(&regions);
     require!(gic::waiting().is_some(), "the interrupt is lost");
-    expect_silence("at rest, with an interrupt that waits");
+    expect_silence("inactive, with an interrupt that waits");
     take_interrupts();
     drop(masked);
-    the_next_lifecycle(before);
+    the_next_cycle(before);
 }
 
 /// An event that is reported, and not consumed, and more behind it.
@@ -125,25 +126,25 @@ fn while_an_event_is_reported(edu: &mut Edu) {
     let reported = RMI.irq_notify(SMMU, IrqSet::EVENTQ);
     expect_eq!(reported, Ok(Notification { pending: true, event }), "the first event");
     manual::deactivate(&regions);
-    expect_silence("at rest, with an event that was reported");
+    expect_silence("inactive, with an event that was reported");
     take_interrupts();
     drop(masked);
-    the_next_lifecycle(before);
+    the_next_cycle(before);
 }
 
 /// Activates once more, and finds nothing of what was before.
-fn the_next_lifecycle(before: usize) {
+fn the_next_cycle(before: usize) {
     let regions = manual::activate();
     for source in [IrqSet::GERROR, IrqSet::EVENTQ, IrqSet::PRIQ, IrqSet::all()] {
-        events::expect_nothing(source, "in the next life");
+        events::expect_nothing(source, "in the next cycle");
         must(WATCHED.event_consume(SMMU, source));
         events::poll(source);
     }
     manual::deactivate(&regions);
-    events::expect_no_more_quiesced(before);
+    events::expect_no_more_while_inactive(before);
 }
 
-/// Sees to it that a PSMMU at rest says nothing.
+/// Checks that an inactive PSMMU reports nothing.
 fn expect_silence(when: &str) {
     for set in 0..8 {
         let what = format_args!("NOTIFY {when}");

@@ -145,7 +145,7 @@ fn memory(held: usize) {
 fn more_than_one(held: usize) {
     let (operation, regions) = begin(held);
     let several = wanted(&operation) > 1;
-    // An operation that nobody helps any more ends by a donation that fails.
+    // An operation that cannot be served any more ends by a donation that fails.
     operation.fail(held);
     end(operation, &regions);
     if !several {
@@ -208,7 +208,7 @@ fn cancelled(held: usize) {
     regions.iter().for_each(|region| region.take_back());
 }
 
-/// Lists that look odd and are good.
+/// Lists of odd form that are valid.
 fn good_lists() {
     for (first, entries) in [(0, 3), (10, 1), (10, 502), (WORDS - 3, !0), (WORDS - 1, 1 << 32)] {
         let (operation, mut regions) = begin(2);
