@@ -30,7 +30,7 @@ realm_machine := $(if $(QUICK),,machine-realm)
 MACHINE ?= qemu
 export MACHINE
 
-.PHONY: help run linux fvp test fuzz mutants deny semver msrv bench image fvp-image capi setup host-test boot-test no-panic fmt clippy doc clean
+.PHONY: help run linux fvp test fuzz mutants deny semver msrv package bench image fvp-image capi setup host-test boot-test no-panic fmt clippy doc clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-11s %s\n", $$1, $$2 }' Makefile
@@ -72,6 +72,7 @@ test: ## everything: format, lints, documentation, host tests, images, boot test
 	@tools/msrv --if-there
 	@$(limit) 1800 tools/host-cargo test
 	@$(limit) 1800 tools/host-cargo test -p thread-tests
+	@$(limit) 900 tools/package -q
 	@tools/no-panic
 	@tools/capi -q test
 	@tools/image qemu plain c fvp
@@ -98,6 +99,10 @@ semver: ## compare the crates' public interfaces with those of BASE=<revision> (
 msrv: ## build with the oldest Rust that Cargo.toml accepts
 	@tools/setup test
 	@tools/msrv
+
+package: ## package the crates that can be published, and build each from its package; in target/package
+	@tools/setup test
+	@$(limit) 900 tools/package
 
 bench: ## count instructions and register accesses, compare with goals and peers; build/bench.json
 	@tools/setup $(realm_machine)

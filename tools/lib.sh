@@ -14,6 +14,10 @@ me=${0##*/}
 
 target=aarch64-unknown-none-softfloat
 
+# The crates that can be published, what one depends on before it.
+# shellcheck disable=SC2034
+published=(psmmu-abi psmmu psmmu-host smmu-model)
+
 # Where cargo builds for the build machine; below the build folder if the source is read-only.
 host_target=${CARGO_TARGET_DIR:-${CARGO_BUILD_TARGET_DIR:-$root/target}}
 if [[ -z ${CARGO_TARGET_DIR:-${CARGO_BUILD_TARGET_DIR-}} && ! -w $root ]]; then host_target=$build/target; fi

@@ -1,11 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The wire between a host and a Realm Management Monitor (RMM) for the physical SMMU.
+#![doc = include_str!("../README.md")]
 //!
-//! Both sides link this crate: the RMM that answers `RMI_PSMMU_INFO`, `RMI_PSMMU_IRQ_NOTIFY` and
-//! `RMI_PSMMU_EVENT_CONSUME`, and the host that asks. It holds numbers, layouts and the packing of
-//! structures into registers, and no logic of either side.
-//!
+//! # How to read it
 //! Read it along a call: [`Function`] names it in X0, [`ResultWord`] answers it in X0, and what is
 //! between stands in the module of the command group: [`version`], [`features`], [`config`],
 //! [`info`], [`activate`], [`notify`], [`tracking`], and [`operation`] for those that take more than one

@@ -1,15 +1,11 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The host's side of a physical SMMU whose Realm half belongs to an RMM.
+#![doc = include_str!("../README.md")]
 //!
-//! The interrupt of a Realm event reaches the host, which may not look into the Realm's queues: it
-//! asks the RMM what happened and says when it is done. Before that it starts the RMM and the Realm
-//! half, and donates them memory. This crate does the asking and the lending, and nothing that a kernel
-//! does itself: no interrupt controller, no allocation, no printing.
-//!
+//! # How to read it
 //! The numbers of the calls are those of [`psmmu_abi`]; who answers them in the RMM is
 //! [`psmmu`](../psmmu/index.html). `docs/event.md` follows one event through all crates, and
-//! `examples/realm-smmu` is a whole driver to be lifted: `cargo run -p psmmu-host --example realm-smmu`.
+//! `examples/realm-smmu` is a whole driver: `cargo run -p psmmu-host --example realm-smmu`.
 //!
 //! Read it in the order of use:
 //!

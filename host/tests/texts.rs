@@ -14,16 +14,24 @@ use responder_tests::{Faults, Machine, Options, PSMMU};
 use smmu_model::Source;
 
 /// Texts that are checked.
-const TEXTS: [&str; 9] = [
+const TEXTS: [&str; 17] = [
     "README.md",
     "CHANGELOG.md",
+    "CONTRIBUTING.md",
+    "SECURITY.md",
+    "abi/README.md",
+    "host/README.md",
+    "psmmu/README.md",
+    "tests/smmu-model/README.md",
     "docs/abi.md",
     "docs/boot.md",
     "docs/embedding.md",
     "docs/event.md",
     "docs/fvp.md",
     "docs/life.md",
+    "docs/linux.md",
     "docs/promises.md",
+    "docs/threat-model.md",
 ];
 
 /// First folders of paths into the source tree.
@@ -141,6 +149,19 @@ fn no_link_is_dead() {
             let page = page.or_else(|| fs::read_to_string(folder.join(path)).ok());
             let leads = anchor.is_empty() || page.is_some_and(|it| anchors(&it).contains(anchor));
             assert!(leads, "{text}: [{label}] leads to {target}, which has no such heading");
+        }
+    }
+}
+
+/// The README of a crate is the front page of its documentation, too, where a path into this tree leads nowhere.
+#[test]
+fn links_of_a_crates_readme_lead_outside_or_within_it() {
+    let of_crates: Vec<_> = TEXTS.iter().filter(|text| text.ends_with("/README.md")).collect();
+    assert_eq!(of_crates.len(), 4, "{of_crates:?}");
+    for text in of_crates {
+        for (label, target) in links(&read(text)) {
+            let leads = target.contains("://") || target.starts_with('#');
+            assert!(leads, "{text}: [{label}] leads to {target}");
         }
     }
 }
@@ -320,7 +341,7 @@ fn the_versions_of_the_readme_are_those_of_the_tools() {
     let tf_a = value(&read("tools/tf-a"), "version=");
     assert!(readme.contains(&format!("| TF-A | {tf_a}, ")), "TF-A {tf_a}");
     let rust = value(&read("Cargo.toml"), "rust-version");
-    assert!(readme.contains(&format!("{rust} is the oldest accepted")), "Rust {rust}");
+    assert!(readme.contains(&format!("| Rust | {rust}, the oldest accepted")), "Rust {rust}");
 }
 
 #[test]

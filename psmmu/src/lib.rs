@@ -1,11 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The Realm side of the physical SMMUs, for any RMM to embed.
-//!
-//! A device that is assigned to a Realm faults in an SMMUv3. The record of the fault lands in a queue
-//! in Realm memory, where the host may not look; the interrupt reaches the host, which may not act.
-//! This module stands between the two: it brings the Realm programming interface of an SMMU up, and
-//! it answers the host's `RMI_PSMMU_INFO`, `RMI_PSMMU_IRQ_NOTIFY` and `RMI_PSMMU_EVENT_CONSUME`.
+#![doc = include_str!("../README.md")]
 //!
 //! # How to read it
 //! Three layers, one folder each, upon what the embedder gives; an arrow leads downwards only, and no files use each

@@ -1,15 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! A software SMMUv3 with the Realm programming interface, for tests of its drivers.
-//!
-//! Written from the architecture (Arm IHI 0070, SMMUv3 with RME-DA) and for tests alone: it is as
-//! unkind as the architecture allows, and says which rule was broken when the driver breaks one. It
-//! depends on no driver, and any driver whose register accesses and barriers can be redirected runs on it
-//! unchanged; its shared memory is redirected as well, or [mirrored](Mirror) where it has plain pointers.
-//!
-//! **It is the Realm side of an SMMU and nothing else.** A driver of the Non-secure side runs on it as far as
-//! its registers and commands exist on the Realm side too: of the Non-secure pages only the identification
-//! registers are there, nothing stalls, and GBPA is read-only.
+#![doc = include_str!("../README.md")]
 //!
 //! # How to use it
 //!
@@ -22,77 +13,6 @@
 //! A driver with plain pointers gets a [`Mirror`]: `examples/plain_pointers.rs` has one, with 30 lines between
 //! it and the model (`cargo run -p smmu-model --example plain_pointers`). Devices are chosen by [`Config`], by
 //! identification registers or by features.
-//!
-//! ```
-//! use smmu_model::{Config, Enable, Page, Record, Region, Register, Smmu, Source};
-//!
-//! /// A driver of nothing but the event queue: four records, no interrupt but the wired one.
-//! struct Driver {
-//!     smmu: Smmu,
-//!     queue: Region,
-//!     cons: u32,
-//! }
-//!
-//! impl Driver {
-//!     fn write(&self, register: Register, value: u64) {
-//!         let (page, offset) = (register.page(), register.offset());
-//!         match register.bits() {
-//!             64 => self.smmu.write64(page, offset, value),
-//!             _ => self.smmu.write32(page, offset, value as u32),
-//!         }
-//!     }
-//!
-//!     fn read(&self, register: Register) -> u32 {
-//!         self.smmu.read32(register.page(), register.offset())
-//!     }
-//!
-//!     fn start(&self) {
-//!         self.write(Register::Cr1, 0xD75);
-//!         self.write(Register::EventqBase, self.queue.address() | 2);
-//!         self.write(Register::EventqProd, 0);
-//!         self.write(Register::EventqCons, 0);
-//!         self.write(Register::EventqIrqCfg0, 0);
-//!         let enable = Enable::Eventq.bits();
-//!         self.write(Register::Cr0, enable.into());
-//!         while self.read(Register::Cr0Ack) & enable == 0 {}
-//!         let enable = Source::Eventq.bit();
-//!         self.write(Register::IrqCtrl, enable.into());
-//!         while self.read(Register::IrqCtrlAck) & enable == 0 {}
-//!     }
-//!
-//!     fn drain(&mut self) -> Vec<u64> {
-//!         let mut streams = Vec::new();
-//!         loop {
-//!             let prod = self.read(Register::EventqProd);
-//!             if prod & 7 == self.cons & 7 {
-//!                 return streams;
-//!             }
-//!             self.smmu.read_barrier();
-//!             while prod & 7 != self.cons & 7 {
-//!                 streams.push(self.queue.load(4 * (self.cons as usize & 3)) >> 32);
-//!                 self.cons = (self.cons + 1) & 7;
-//!             }
-//!             // OVACKFLG takes the value of OVFLG: an overflow is acknowledged.
-//!             self.smmu.write_barrier();
-//!             self.write(Register::EventqCons, (self.cons | prod & 1 << 31).into());
-//!         }
-//!     }
-//! }
-//!
-//! let smmu = Smmu::new(Config::default());
-//! let queue = smmu.memory().region(0x8000_0000, 16);
-//! let mut driver = Driver { smmu: smmu.clone(), queue, cons: 0 };
-//! driver.start();
-//!
-//! smmu.device().record(Record::bad_stream_id(8));
-//! smmu.device().record(Record::bad_stream_id(9));
-//! assert!(smmu.device().take_interrupts().contains(Source::Eventq));
-//! // A record that comes just before the second read of PROD.
-//! smmu.before(Register::EventqProd, |_| ());
-//! smmu.before(Register::EventqProd, |device| device.record(Record::bad_stream_id(10)));
-//! assert_eq!(driver.drain(), [8, 9, 10]);
-//! assert_eq!(smmu.device().accesses_of(Register::EventqProd), (3, 1));
-//! ```
 //!
 //! # Time
 //!

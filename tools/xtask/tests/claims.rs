@@ -50,3 +50,69 @@ fn plain_cargo_builds_firmware_with_the_flags_of_its_script() {
     assert!(script.contains("-C linker=aarch64-linux-gnu-ld\n"));
     assert_eq!(quoted(&config, "linker ="), ["aarch64-linux-gnu-ld"]);
 }
+
+/// Folders of the crates that can be published.
+const PUBLISHED: [&str; 4] = ["abi", "host", "psmmu", "tests/smmu-model"];
+
+/// Returns the lines of a table of a manifest.
+fn table<'a>(manifest: &'a str, name: &str) -> Vec<&'a str> {
+    let header = format!("[{name}]");
+    let lines = manifest.lines().skip_while(|line| **line != header).skip(1);
+    let lines = lines.take_while(|line| !line.starts_with('['));
+    lines.filter(|line| !line.is_empty() && !line.starts_with('#')).collect()
+}
+
+#[test]
+fn the_crates_that_can_be_published_are_those_that_are_packaged() {
+    let workspace = text("Cargo.toml");
+    assert_eq!(table(&workspace, "workspace.package").last(), Some(&"publish = false"));
+    let members = quoted(&workspace, "members = ");
+    assert!(members.len() > 10, "{members:?}");
+    let mut names = Vec::new();
+    for member in &members {
+        let manifest = text(&format!("{member}/Cargo.toml"));
+        if PUBLISHED.contains(&member.as_str()) {
+            assert!(manifest.contains("\npublish = true\n"), "{member} can be published");
+            for file in ["README.md", "LICENSE-APACHE", "LICENSE-MIT"] {
+                assert!(root().join(member).join(file).exists(), "{member}/{file}");
+            }
+            names.extend(quoted(&manifest, "name = ").into_iter().take(1));
+        } else {
+            assert!(manifest.contains("\npublish.workspace = true\n"), "{member} stays here");
+        }
+    }
+    let script = text("tools/lib.sh");
+    let line = script.lines().find_map(|line| line.strip_prefix("published=(")).expect("a list");
+    let mut packaged: Vec<_> = line.trim_end_matches(')').split(' ').collect();
+    packaged.sort_unstable();
+    names.sort_unstable();
+    assert_eq!(packaged, names);
+    assert!(text("Makefile").contains("tools/package -q\n"), "make test packages them");
+}
+
+#[test]
+fn published_crates_resolve_beside_other_versions_of_what_they_use() {
+    let workspace = text("Cargo.toml");
+    let [version] = quoted(&workspace, "version = ").try_into().expect("one");
+    let requirements = table(&workspace, "workspace.dependencies");
+    let mut seen = 0;
+    for package in PUBLISHED {
+        for line in table(&text(&format!("{package}/Cargo.toml")), "dependencies") {
+            let name = line.split(['.', ' ']).next().expect("a name");
+            assert!(line.contains("workspace = true"), "{package}: {line}");
+            let start = format!("{name} = ");
+            let of_workspace = requirements.iter().find_map(|it| it.strip_prefix(&start));
+            let of_workspace = of_workspace.unwrap_or_else(|| panic!("{package}: {name}"));
+            if of_workspace.contains("path = ") {
+                let own = format!("version = \"{version}\"");
+                assert!(of_workspace.contains(&own), "{name}: {of_workspace}");
+            } else {
+                let requirement = of_workspace.trim_start_matches("{ version = ");
+                let is_caret = |c: char| c.is_ascii_digit();
+                assert!(requirement.trim_start_matches('"').starts_with(is_caret), "{name}");
+            }
+            seen += 1;
+        }
+    }
+    assert!(seen > 6, "{seen} dependencies");
+}
