@@ -215,17 +215,17 @@ table32! {
     pub(crate) GERROR_IRQ_CFG1: ReadWrite = Realm0 + 0x070;
     /// Memory attributes of the MSI for global errors.
     pub(crate) GERROR_IRQ_CFG2: ReadWrite = Realm0 + 0x074;
-    /// Lower half of [`Register64::CMDQ_BASE`], to see what runs; the upper half is behind it.
+    /// Lower half of `CMDQ_BASE`, to see what runs; the upper half is behind it.
     pub CMDQ_BASE_LOW: ReadOnly = Realm0 + 0x090;
-    /// Upper half of [`Register64::CMDQ_BASE`].
+    /// Upper half of `CMDQ_BASE`.
     pub CMDQ_BASE_HIGH: ReadOnly = Realm0 + 0x094;
-    /// Lower half of [`Register64::EVENTQ_BASE`].
+    /// Lower half of `EVENTQ_BASE`.
     pub EVENTQ_BASE_LOW: ReadOnly = Realm0 + 0x0A0;
-    /// Upper half of [`Register64::EVENTQ_BASE`].
+    /// Upper half of `EVENTQ_BASE`.
     pub EVENTQ_BASE_HIGH: ReadOnly = Realm0 + 0x0A4;
-    /// Lower half of [`Register64::PRIQ_BASE`].
+    /// Lower half of `PRIQ_BASE`.
     pub PRIQ_BASE_LOW: ReadOnly = Realm0 + 0x0C0;
-    /// Upper half of [`Register64::PRIQ_BASE`].
+    /// Upper half of `PRIQ_BASE`.
     pub PRIQ_BASE_HIGH: ReadOnly = Realm0 + 0x0C4;
     /// Format, split and size of the stream table.
     pub(crate) STRTAB_BASE_CFG: ReadWrite = Realm0 + 0x088;
