@@ -221,8 +221,8 @@ impl<H: Hook> Environment for Harness<H> {
         if self.inner.completion == 0 {
             return None;
         }
-        let name = psmmu.config().psmmu_ptr;
-        let (_, smmu) = self.inner.devices.iter().find(|(of, _)| *of == name)?;
+        let psmmu_ptr = psmmu.config().psmmu_ptr;
+        let (_, smmu) = self.inner.devices.iter().find(|(of, _)| *of == psmmu_ptr)?;
         smmu.memory().find(self.inner.completion).map(ModelMemory)
     }
 

@@ -47,14 +47,14 @@ struct Log {
     eventq_interrupts: u32,
     gerror_interrupts: u32,
     /// What is no longer among the entries.
-    forgotten: Counts,
+    cleared: Counts,
 }
 
 static LOG: Locked<Log> = Locked::new(Log {
     entries: Vec::new(),
     eventq_interrupts: 0,
     gerror_interrupts: 0,
-    forgotten: Counts { events: 0, errors: 0, interrupts: 0 },
+    cleared: Counts { events: 0, errors: 0, interrupts: 0 },
 });
 
 /// The interrupt numbers of the sources.
@@ -198,11 +198,11 @@ pub fn record(source: IrqSet, event: &Event) {
 }
 
 /// Empties the log, for scenarios with more events than it holds.
-pub fn forget() {
+pub fn clear() {
     LOG.with(|log| {
         let errors = log.errors();
-        log.forgotten.errors += errors;
-        log.forgotten.events += log.entries.len() - errors;
+        log.cleared.errors += errors;
+        log.cleared.events += log.entries.len() - errors;
         log.entries.clear();
     });
 }
@@ -223,8 +223,8 @@ pub fn counts() -> Counts {
     LOG.with(|log| {
         let errors = log.errors();
         Counts {
-            events: log.forgotten.events + log.entries.len() - errors,
-            errors: log.forgotten.errors + errors,
+            events: log.cleared.events + log.entries.len() - errors,
+            errors: log.cleared.errors + errors,
             interrupts: log.eventq_interrupts + log.gerror_interrupts,
         }
     })

@@ -21,7 +21,7 @@ use psmmu_abi::PsmmuParamsFlags;
 use rmm::Environment;
 use smmu_model::AckDelay;
 
-use crate::raw::{entry, fid, wanted, x0};
+use crate::raw::{entry, fid, granules_of, x0};
 use crate::walk::Numbers;
 use crate::{
     DEVICE_GRANULES, DEVICE_MEMORY, HEAP, HOST_PAGE, Machine, NO_MEMORY, Options, PSMMU,
@@ -149,9 +149,9 @@ impl Host {
             return;
         };
         match self.reference.operations[&handle].wants {
-            Wants::Donation(request) => match self.idle(wanted(request)) {
+            Wants::Donation(request) => match self.idle(granules_of(request)) {
                 Some(address) => {
-                    self.donate_entries(handle, &[entry(address, wanted(request))], true);
+                    self.donate_entries(handle, &[entry(address, granules_of(request))], true);
                 }
                 None if self.numbers.once_in(8) => self.cancel_one(handle),
                 None => {}
@@ -248,9 +248,9 @@ impl Host {
                     self.proceed_with([handle, 0]);
                 }
                 Wants::Reclaim => self.reclaim_from(handle),
-                Wants::Donation(request) => match self.idle(wanted(request)) {
+                Wants::Donation(request) => match self.idle(granules_of(request)) {
                     Some(address) => {
-                        self.donate_entries(handle, &[entry(address, wanted(request))], false);
+                        self.donate_entries(handle, &[entry(address, granules_of(request))], false);
                     }
                     None => self.cancel_one(handle),
                 },
@@ -287,9 +287,9 @@ impl Host {
     }
 
     fn carry_out(&mut self, function: u64, of: usize, x2: u64) {
-        let name = PSMMU + of as u64 * PSMMU_STEP;
+        let psmmu_ptr = PSMMU + of as u64 * PSMMU_STEP;
         let begun =
-            (0..TRIES).any(|_| self.begin_with(function, name, of, x2) & 0xFF == x0::CONTINUE);
+            (0..TRIES).any(|_| self.begin_with(function, psmmu_ptr, of, x2) & 0xFF == x0::CONTINUE);
         assert!(begun, "{function:#x} of {of}");
         let handle = *self.reference.operations.keys().next().expect("it is open");
         self.finish(handle);

@@ -140,8 +140,8 @@ impl Machine {
         }
         // It reads the words of a stream table entry in whatever order it likes.
         smmus.iter().for_each(|smmu| smmu.device().set_strict_entries(true));
-        let names = (0..).map(|index| PSMMU + index * PSMMU_STEP);
-        let devices: Vec<_> = names.zip(smmus.iter().cloned()).collect();
+        let addresses = (0..).map(|index| PSMMU + index * PSMMU_STEP);
+        let devices: Vec<_> = addresses.zip(smmus.iter().cloned()).collect();
 
         let dram = dram();
         let device_memory = device_memory();
@@ -162,11 +162,11 @@ impl Machine {
         };
         let psmmus: Vec<_> = devices
             .into_iter()
-            .map(|(name, smmu)| Psmmu::new(config(name), ModelRegisters::new(smmu)))
+            .map(|(psmmu_ptr, smmu)| Psmmu::new(config(psmmu_ptr), ModelRegisters::new(smmu)))
             .collect();
         // The RMM borrows its PSMMUs for good; tests are short.
         let psmmus: &'static [_] = Box::leak(psmmus.into());
-        let directory = Directory::new(psmmus).expect("at most 16 with a name each");
+        let directory = Directory::new(psmmus).expect("at most 16 with an address each");
         let tracker = tracker(&dram, &device_memory);
 
         let owners = Owners::default();
@@ -349,8 +349,9 @@ impl Machine {
         let device = match handle {
             Some(handle) => operations.get(&handle)?.device,
             None => {
-                let names = (0..self.smmus.len() as u64).map(|index| PSMMU + index * PSMMU_STEP);
-                names.into_iter().position(|name| name == x1)?
+                let mut addresses =
+                    (0..self.smmus.len() as u64).map(|index| PSMMU + index * PSMMU_STEP);
+                addresses.position(|psmmu_ptr| psmmu_ptr == x1)?
             }
         };
         self.harness.about(device);
@@ -438,7 +439,7 @@ impl Machine {
         self.service_of(PSMMU, source)
     }
 
-    /// As [`service`](Self::service), of the PSMMU with this name.
+    /// As [`service`](Self::service), of the PSMMU at this address.
     #[must_use]
     pub fn service_of(&self, psmmu: u64, source: IrqSet) -> Vec<Event> {
         let mut events = Vec::new();

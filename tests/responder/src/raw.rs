@@ -67,7 +67,7 @@ pub const ONE_GRANULE: u64 = 4;
 /// # Panics
 /// When it asks for something else.
 #[must_use]
-pub fn wanted(x2: u64) -> u64 {
+pub fn granules_of(x2: u64) -> u64 {
     // Blocks of 4 KiB or 2 MiB, delegated, contiguous unless it is a single granule.
     let contiguous = if x2 == ONE_GRANULE { 0 } else { 1 << 16 };
     assert_eq!(x2 & !(0x3FFF << 2 | 1), contiguous, "X2 {x2:#x}");
@@ -208,7 +208,7 @@ impl Machine {
     /// # Panics
     /// When the RMM does not take all of it.
     pub fn give(&self, handle: u64, request: u64) -> (u64, u64, u64) {
-        let granules = wanted(request);
+        let granules = granules_of(request);
         let address = self.allocate(granules);
         let [x0, taken, x2] = self.donate(handle, &[entry(address, granules)]);
         assert_eq!(taken, granules, "X0 {x0:#x}");

@@ -219,8 +219,8 @@ fn a_pri_queue_comes_with_the_command_queue_and_is_answered() {
     let _table = rig.smmu.memory().region(STREAM_TABLE, 1);
     write(&rig.smmu, Register::StrtabBase, STREAM_TABLE);
     write(&rig.smmu, Register::StrtabBaseCfg, 1 << 16 | 6 << 6 | 6);
-    let forget = [Command::CFGI_ALL, Command::TLBI_NSNH_ALL, Command::TLBI_EL2_ALL];
-    assert_eq!(rig.psmmu.run_commands(&rig.clock, &forget), Ok(()));
+    let invalidations = [Command::CFGI_ALL, Command::TLBI_NSNH_ALL, Command::TLBI_EL2_ALL];
+    assert_eq!(rig.psmmu.run_commands(&rig.clock, &invalidations), Ok(()));
     write(&rig.smmu, Register::Cr0, 0b1111);
     rig.device().page_request(PageRequest::last_of(8, 1, 0x7000));
     assert!(rig.device().take_interrupts().contains(Source::Priq));
@@ -242,8 +242,8 @@ fn requests_staged_at_detachment_are_denied() {
     let _table = rig.smmu.memory().region(STREAM_TABLE, 1);
     write(&rig.smmu, Register::StrtabBase, STREAM_TABLE);
     write(&rig.smmu, Register::StrtabBaseCfg, 1 << 16 | 6 << 6 | 6);
-    let forget = [Command::CFGI_ALL, Command::TLBI_NSNH_ALL, Command::TLBI_EL2_ALL];
-    assert_eq!(rig.psmmu.run_commands(&rig.clock, &forget), Ok(()));
+    let invalidations = [Command::CFGI_ALL, Command::TLBI_NSNH_ALL, Command::TLBI_EL2_ALL];
+    assert_eq!(rig.psmmu.run_commands(&rig.clock, &invalidations), Ok(()));
     write(&rig.smmu, Register::Cr0, 0b1111);
     for group in 1..=3 {
         rig.device().page_request(PageRequest::last_of(8, group, 0x7000));

@@ -330,9 +330,13 @@ fn bad_addresses_and_states_get_status_zeros_and_no_effect() {
     }
     machine.activate().unwrap();
     machine.device().fault(1);
-    for name in [0, PSMMU + 1, PSMMU + 0x1000, !0, HOST_PAGE] {
+    for psmmu_ptr in [0, PSMMU + 1, PSMMU + 0x1000, !0, HOST_PAGE] {
         for function in [Function::PsmmuInfo, Function::PsmmuActivate].into_iter().chain(commands) {
-            assert_eq!(call(function, name, HOST_PAGE), Ok(Status::ErrorInput), "{name:#x}");
+            assert_eq!(
+                call(function, psmmu_ptr, HOST_PAGE),
+                Ok(Status::ErrorInput),
+                "{psmmu_ptr:#x}"
+            );
         }
     }
     assert_eq!(call(Function::PsmmuActivate, PSMMU, HOST_PAGE), Ok(Status::ErrorInput), "twice");

@@ -478,15 +478,15 @@ impl Pair {
     fn set_entry(&mut self, table: u64, stream: u64, words: [u64; 4]) {
         self.log(format!("entry of stream {stream}: {words:x?}"));
         let entry = table + (stream % 64) * 64;
-        let forget = [0x03 | stream << 32, 1];
+        let invalidation = [0x03 | stream << 32, 1];
         self.store(entry, 0);
-        self.invalidate(&[forget, SYNC]);
+        self.invalidate(&[invalidation, SYNC]);
         for (index, word) in words.into_iter().enumerate().skip(1) {
             self.store(entry + 8 * index as u64, word);
         }
-        self.invalidate(&[forget, SYNC]);
+        self.invalidate(&[invalidation, SYNC]);
         self.store(entry, words[0]);
-        self.invalidate(&[forget, SYNC]);
+        self.invalidate(&[invalidation, SYNC]);
     }
 
     /// Makes another level-1 descriptor of stream 64.

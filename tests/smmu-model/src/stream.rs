@@ -112,7 +112,7 @@ impl Streams {
         }
     }
 
-    fn forget(&mut self) {
+    fn invalidate_all(&mut self) {
         self.level_1.clear();
         self.entries.clear();
     }
@@ -322,14 +322,14 @@ impl Device {
 
     /// Forgets all cached configuration, as a test may want that has changed tables behind the driver's
     /// back.
-    pub fn forget_configuration(&mut self) {
-        self.streams.forget();
+    pub fn invalidate_configuration(&mut self) {
+        self.streams.invalidate_all();
     }
 
     /// Chooses whether configuration and translations are cached, which they are by default.
     pub fn cache_configuration(&mut self, caches: bool) {
         self.modes.caches = caches;
-        self.streams.forget();
+        self.streams.invalidate_all();
         self.streams.translations = Translations::default();
     }
 

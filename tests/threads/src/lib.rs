@@ -153,8 +153,8 @@ impl Machine {
     /// Those of [`Psmmu::attach`].
     pub fn attach(&self) -> Result<(), AttachError> {
         let Memory { command_queue, event_queue, pri_queue, .. } = self.memory.clone();
-        let running = LiveQueues { event_queue, pri_queue, command_queue: Some(command_queue) };
-        self.psmmu.attach(running, None, &*self.clock)
+        let queues = LiveQueues { event_queue, pri_queue, command_queue: Some(command_queue) };
+        self.psmmu.attach(queues, None, &*self.clock)
     }
 
     /// Detaches them.

@@ -46,14 +46,14 @@ fn fault(machine: &Machine, address: u64) {
 /// Asks and consumes until nothing is reported as pending, as the host's loop is.
 fn service(machine: &Machine, set: IrqSet, reported: &Reported) {
     loop {
-        let reported_now = machine.psmmu().notify(set, &NoVsmmu).expect("active");
-        if reported_now.event == Event::None {
-            assert!(!reported_now.pending, "nothing, and more of it");
+        let answer = machine.psmmu().notify(set, &NoVsmmu).expect("active");
+        if answer.event == Event::None {
+            assert!(!answer.pending, "nothing, and more of it");
             return;
         }
-        reported.push(reported_now.event);
+        reported.push(answer.event);
         machine.psmmu().consume(set).expect("active");
-        if !reported_now.pending {
+        if !answer.pending {
             return;
         }
     }

@@ -31,11 +31,11 @@ use crate::smc::RMI;
 use crate::time::Deadline;
 use crate::{cpus, events, time};
 
-/// Rounds of each CPU; or as many as fit into [`PATIENCE`], but this many at least: where the build
+/// Rounds of each CPU; or as many as fit into [`SOFT_LIMIT`], but this many at least: where the build
 /// machine has fewer CPUs than this one, a lock that is passed on in turn waits for its scheduler.
 const ROUNDS: u32 = 400;
 const FEWEST_ROUNDS: u32 = 40;
-const PATIENCE: u32 = 6000;
+const SOFT_LIMIT: u32 = 6000;
 /// Milliseconds for all of it.
 const LIMIT: u32 = 40_000;
 /// DMAs of each device.
@@ -131,7 +131,7 @@ fn faults(bench: &mut Bench) -> Vec<Dma, 64> {
 /// What the other CPUs do, with interrupts masked.
 fn work(index: usize) {
     let mut donor = pool::donor(&PAGES[index]);
-    let (deadline, retry_budget) = (Deadline::after(LIMIT), Deadline::after(PATIENCE));
+    let (deadline, soft_deadline) = (Deadline::after(LIMIT), Deadline::after(SOFT_LIMIT));
     for round in 1.. {
         granules(round);
         fight(round);
@@ -143,7 +143,7 @@ fn work(index: usize) {
             TAKES_AWAY => take_away(),
             _ => {}
         }
-        if round >= ROUNDS || round >= FEWEST_ROUNDS && retry_budget.has_passed() {
+        if round >= ROUNDS || round >= FEWEST_ROUNDS && soft_deadline.has_passed() {
             DONE.fetch_or(1 << index, Ordering::Release);
         }
         if STOP.load(Ordering::Acquire) {

@@ -23,10 +23,10 @@ use crate::{arch, cpus, events, time};
 
 /// Rounds of calls by each CPU in the first part.
 const ROUNDS: u32 = 2000;
-/// So many do when they take longer than [`PATIENCE`]: where the build machine has fewer CPUs than this
+/// So many do when they take longer than [`SOFT_LIMIT`]: where the build machine has fewer CPUs than this
 /// one, a lock that is handed on in turn waits for the build machine's scheduler each time.
 const FEWEST_ROUNDS: u32 = 50;
-const PATIENCE: u32 = 2000;
+const SOFT_LIMIT: u32 = 2000;
 /// Turns at consuming by each CPU in the second part.
 const TURNS: u32 = 100;
 /// DMAs of each device in each part.
@@ -112,14 +112,14 @@ fn wait(cpus: &AtomicU32, all: u32, what: &str) {
 fn work(index: usize) {
     let bit = 1 << index;
     ARRIVED.fetch_or(bit, Ordering::Release);
-    let (deadline, retry_budget) = (Deadline::after(LIMIT), Deadline::after(PATIENCE));
+    let (deadline, soft_deadline) = (Deadline::after(LIMIT), Deadline::after(SOFT_LIMIT));
     for round in 1.. {
         check_version();
         for set in [IrqSet::EVENTQ, IrqSet::GERROR | IrqSet::EVENTQ] {
             must(RMI.irq_notify(SMMU, set));
         }
         check_info(index);
-        if round >= ROUNDS || round >= FEWEST_ROUNDS && retry_budget.has_passed() {
+        if round >= ROUNDS || round >= FEWEST_ROUNDS && soft_deadline.has_passed() {
             ASKED.fetch_or(bit, Ordering::Release);
         }
         if PART.load(Ordering::Acquire) != ASK {

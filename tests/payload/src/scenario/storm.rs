@@ -44,7 +44,7 @@ pub fn run(arguments: &Arguments) {
         pool::expect_whole();
         bench.edus.iter().for_each(Edu::finish);
         pool::expect_kept();
-        events::forget();
+        events::clear();
     }
     say!("{rounds} times deactivated in a storm, all memory came back");
 }

@@ -13,23 +13,23 @@ use crate::{Faults, PSMMU, PSMMU_STEP, Pas, Tables, configure_stream};
 impl Host {
     pub(super) fn poll(&mut self) {
         let psmmu = self.numbers.below(PSMMUS) as usize;
-        let name = PSMMU + psmmu as u64 * PSMMU_STEP;
+        let psmmu_ptr = PSMMU + psmmu as u64 * PSMMU_STEP;
         let set = self.numbers.below(16);
         let state = self.machine.psmmu_of(psmmu).state();
         let serves = matches!(state, State::Active | State::Failed);
         match self.numbers.below(3) {
             0 => {
                 let page = self.granule();
-                let [x0, ..] = self.call(fid::PSMMU_INFO, &[name, page]);
+                let [x0, ..] = self.call(fid::PSMMU_INFO, &[psmmu_ptr, page]);
                 let is_mine = self.machine.host.pas(page) == Pas::NonSecure;
                 assert!(x0 == x0::INPUT || is_mine, "INFO in {page:#x}");
             }
             1 => {
-                let [x0, ..] = self.call(fid::EVENT_CONSUME, &[name, set]);
+                let [x0, ..] = self.call(fid::EVENT_CONSUME, &[psmmu_ptr, set]);
                 assert!(x0 == x0::INPUT || serves, "CONSUME in {state:?}");
             }
             _ => {
-                let x = [fid::IRQ_NOTIFY, name, set, 3, 4, 5, 6, 7];
+                let x = [fid::IRQ_NOTIFY, psmmu_ptr, set, 3, 4, 5, 6, 7];
                 let [x0, outputs @ .., x7] = self.machine.call(x);
                 assert_eq!(x7, 7);
                 assert!(x0 == 0 || outputs == [0; 6], "outputs of a failure");
@@ -91,8 +91,8 @@ impl Host {
                 if is_gone {
                     // Its event queue is inconsistent, so it is detected. Errors that it never had are
                     // not to be acknowledged before: it would come back with others than were.
-                    let name = PSMMU + of as u64 * PSMMU_STEP;
-                    let _ = self.machine.call([fid::IRQ_NOTIFY, name, 2, 0, 0, 0, 0, 0]);
+                    let psmmu_ptr = PSMMU + of as u64 * PSMMU_STEP;
+                    let _ = self.machine.call([fid::IRQ_NOTIFY, psmmu_ptr, 2, 0, 0, 0, 0, 0]);
                 }
             }
             9 => device.set_ack_delay(AckDelay::Reads(numbers.below(14) as u32)),

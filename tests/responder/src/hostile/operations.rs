@@ -7,7 +7,7 @@ use psmmu_abi::PsmmuParamsFlags;
 
 use super::reference::{Operation, Owner, Purpose, Wants, granules};
 use super::{Host, PAGES, POOL, PSMMUS};
-use crate::raw::{self, entry, fid, range, wanted, x0};
+use crate::raw::{self, entry, fid, granules_of, range, x0};
 use crate::{DEVICE_GRANULES, DEVICE_MEMORY, PSMMU, PSMMU_STEP, Pas};
 
 /// Returns the number of blocks of an entry.
@@ -26,7 +26,7 @@ impl Host {
 
     pub(super) fn begin(&mut self) {
         let psmmu = self.numbers.below(PSMMUS) as usize;
-        let name = match self.errs() && self.numbers.once_in(4) {
+        let psmmu_ptr = match self.errs() && self.numbers.once_in(4) {
             true => self.numbers.next(),
             false => PSMMU + psmmu as u64 * PSMMU_STEP,
         };
@@ -42,7 +42,7 @@ impl Host {
             fid::PSMMU_DEACTIVATE => self.numbers.next(),
             _ => self.stream(),
         };
-        self.begin_with(function, name, psmmu, x2);
+        self.begin_with(function, psmmu_ptr, psmmu, x2);
     }
 
     pub(super) fn params(&mut self) -> u64 {
@@ -61,8 +61,14 @@ impl Host {
         if self.numbers.once_in(20) { page + 4 } else { page }
     }
 
-    pub(super) fn begin_with(&mut self, function: u64, name: u64, psmmu: usize, x2: u64) -> u64 {
-        let [x0, handle, request, x3] = self.call(function, &[name, x2]);
+    pub(super) fn begin_with(
+        &mut self,
+        function: u64,
+        psmmu_ptr: u64,
+        psmmu: usize,
+        x2: u64,
+    ) -> u64 {
+        let [x0, handle, request, x3] = self.call(function, &[psmmu_ptr, x2]);
         assert_eq!(x3, 0);
         if x0 & 0xFF != x0::CONTINUE {
             assert_eq!((handle, request), (0, 0));
@@ -148,7 +154,7 @@ impl Host {
     pub(super) fn donate(&mut self) {
         let handle = self.handle();
         let request = match self.reference.operations.get(&handle) {
-            Some(Operation { wants: Wants::Donation(request), .. }) => wanted(*request),
+            Some(Operation { wants: Wants::Donation(request), .. }) => granules_of(*request),
             _ => 1 << self.numbers.below(3),
         };
         let is_right = !self.errs();
@@ -225,7 +231,7 @@ impl Host {
         }
         let full = entries.iter().find(|&&entry| range_count(entry) != 0).expect("an entry");
         let given = range(*full);
-        assert_eq!((taken, given.1), (wanted(request), taken));
+        assert_eq!((taken, given.1), (granules_of(request), taken));
         let end_of_devices = DEVICE_MEMORY + DEVICE_GRANULES * 0x1000;
         let is_device = given.0 < end_of_devices && DEVICE_MEMORY < given.0 + given.1 * 0x1000;
         assert!(!is_device, "{given:x?} is memory of a device");
@@ -343,11 +349,11 @@ impl Host {
         if !is_idle {
             return;
         }
-        let name = PSMMU;
+        let psmmu_ptr = PSMMU;
         for (function, x1, x2) in [
             (fid::RANGE_DELEGATE, POOL.0, POOL.0 + 0x1000),
-            (fid::PSMMU_INFO, name, PAGES[0]),
-            (fid::PSMMU_ACTIVATE, name, PAGES[0]),
+            (fid::PSMMU_INFO, psmmu_ptr, PAGES[0]),
+            (fid::PSMMU_ACTIVATE, psmmu_ptr, PAGES[0]),
             (fid::OP_CANCEL, 0, 0),
             (fid::RMM_DEACTIVATE, 0, 0),
         ] {

@@ -7,7 +7,7 @@ use psmmu::{
     ActivateError, ActivateParams, Activation, AttachError, LiveQueues, Memory, NotActivated,
     Psmmu, State,
 };
-use responder_tests::raw::{ONE_GRANULE, entry, fid, range, wanted, x0};
+use responder_tests::raw::{ONE_GRANULE, entry, fid, granules_of, range, x0};
 use responder_tests::{
     Faults, HOST_PAGE, Machine, ModelMemory, ModelRegisters, Options, PSMMU, RAW_LIST, Ram, Steps,
     inputs,
@@ -30,7 +30,7 @@ fn of_32_bits() -> Machine {
 
 /// Donates what `request` asks for from [`HIGH`] on, and returns X0 to X2.
 fn give_high(machine: &Machine, handle: u64, request: u64) -> [u64; 3] {
-    let granules = wanted(request);
+    let granules = granules_of(request);
     for granule in Ram::granules(HIGH, granules * 0x1000) {
         assert_eq!(machine.delegate(granule), x0::SUCCESS);
     }
@@ -77,10 +77,10 @@ fn a_donation_that_the_device_cannot_address_is_refused() {
         let (handle, mut request) = machine.begin_activate();
         let mut granules = 0;
         for place in 0..4 {
-            granules += wanted(request);
+            granules += granules_of(request);
             let next = if place == high {
                 let [x0, taken, next] = give_high(&machine, handle, request);
-                assert_eq!(taken, wanted(request), "X0 {x0:#x}");
+                assert_eq!(taken, granules_of(request), "X0 {x0:#x}");
                 next
             } else {
                 machine.give(handle, request).1
@@ -224,7 +224,7 @@ fn an_attached_queue_that_the_device_cannot_address_is_refused() {
         write(register, value);
     }
     assert_eq!(rig.smmu.device().take_violations().len(), 1, "the driver's own");
-    let running = LiveQueues { event_queue, pri_queue: None, command_queue: None };
-    assert_eq!(rig.psmmu.attach(running, None, &rig.clock), Err(AttachError::Memory));
+    let queues = LiveQueues { event_queue, pri_queue: None, command_queue: None };
+    assert_eq!(rig.psmmu.attach(queues, None, &rig.clock), Err(AttachError::Memory));
     assert_eq!(rig.psmmu.state(), State::Inactive);
 }

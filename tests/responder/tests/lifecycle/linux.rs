@@ -48,7 +48,7 @@ impl<'a> Operation<'a> {
                 answer
             }
             Next::Donate(request) => {
-                let granules = raw::wanted(request);
+                let granules = raw::granules_of(request);
                 let address = machine.heap.take(granules);
                 let mut base = address;
                 while base < address + granules * 0x1000 {

@@ -79,7 +79,7 @@ impl<'a> Kernel<'a> {
                 };
             }
             answer = match x0 >> 8 & 3 {
-                1 => match self.donate(handle, raw::wanted(request)) {
+                1 => match self.donate(handle, raw::granules_of(request)) {
                     Some(answer) if answer[0] & 0xFF == x0::CONTINUE => answer,
                     Some(answer) => return End::Donation(answer[0]),
                     None => {

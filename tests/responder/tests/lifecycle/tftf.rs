@@ -63,7 +63,7 @@ impl<'a> Client<'a> {
     }
 
     fn donate(&mut self, operation: &mut Operation) {
-        let granules = raw::wanted(operation.request);
+        let granules = raw::granules_of(operation.request);
         let address = self.machine.heap.take(granules);
         for granule in Ram::granules(address, granules * 0x1000) {
             let [x0, ..] = self.call(fid::RANGE_DELEGATE, &[granule, granule + 0x1000]);

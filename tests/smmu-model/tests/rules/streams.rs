@@ -285,7 +285,7 @@ fn an_invalid_entry_is_cached_too() {
     let _ = read(&rig, 8);
     put(&rig.smmu, TABLE + 8 * 64, STAGE_2);
     assert_eq!(read(&rig, 8), Outcome::Recorded(Record::bad_ste(8)));
-    rig.device().forget_configuration();
+    rig.device().invalidate_configuration();
     assert_ne!(read(&rig, 8), Outcome::Recorded(Record::bad_ste(8)));
     rig.device().cache_configuration(false);
     let _ = read(&rig, 8);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! A PSMMU that runs: tables that are wrong, and a device that faults while the PSMMU is brought to
-//! rest. Events of one life are never reported in the next.
+//! A PSMMU that runs: tables that are wrong, and a device that faults while the PSMMU is
+//! deactivated. Events of one cycle are never reported in the next.
 
 use psmmu_abi::{Function, IrqSet, Notification, ResultWord};
 
