@@ -35,7 +35,7 @@ export MACHINE
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-11s %s\n", $$1, $$2 }' Makefile
 
-run: ## boot the RMM and a host that takes a device's fault through it; BL33=<raw image> [SMP=<CPUs>] boots that; MACHINE=realm: with a Realm side of the SMMU
+run: ## boot the RMM and a host that services a device's faults; BL33=<raw image> [SMP=<CPUs>] boots that; MACHINE=realm: with a Realm side of the SMMU
 	@case $$MACHINE in \
 	qemu) ;; \
 	realm | realm-msi) export REALM_QEMU="$${REALM_QEMU-$${QEMU-}}" ;; \
@@ -84,7 +84,7 @@ fuzz: ## random walks with fresh seeds for FUZZ_SECONDS (60)
 	@tools/setup test
 	@$(limit) $$(($(FUZZ_SECONDS) + 900)) tools/host-cargo run -q --release -p responder-tests --bin walk -- --seconds $(FUZZ_SECONDS)
 
-mutants: ## change PACKAGE (psmmu) in one place at a time, see whether a test fails; SHARD=1/8 takes every eighth
+mutants: ## change PACKAGE (psmmu) in one place at a time, check whether a test fails; SHARD=1/8 takes every eighth
 	@tools/setup test
 	@$(limit) 36000 tools/mutants $(PACKAGE) $(SHARD)
 

@@ -3,7 +3,7 @@
 # Debian packages through a private apt configuration; sourced after lib.sh.
 #
 # Source list and package lists live in build/setup/apt, so the machine's own
-# apt sources stay as they are; only their mirror is taken over.
+# apt sources stay as they are; only their mirror is used.
 
 setup=$build/setup
 log=$setup/setup.log

@@ -174,7 +174,7 @@ rust_ok() {
 	at_least "$v" "$(rust_min)"
 }
 
-# Chooses the toolchains. Looks at what is there each time, so nothing goes stale.
+# Chooses the toolchains. Checks what is installed each time, so nothing goes stale.
 #   rust_host_cargo, rust_host_rustc: for the build machine ("" if there is none)
 #   rust_how: prebuilt | source | debian | none, for the firmware
 #   rust_cargo, rust_rustc, rust_sysroot: the firmware's toolchain

@@ -2,7 +2,7 @@
 
 //! `RMI_PSMMU_ACTIVATE`.
 //!
-//! X1 in: the PSMMU. X2 in: PA of a [`PsmmuParams`]. X0 out: result. While the result is "incomplete"
+//! X1 in: `psmmu_ptr`. X2 in: PA of a [`PsmmuParams`]. X0 out: result. While the result is "incomplete"
 //! X1 is the handle of the operation and X2 a [`DonateRequest`](crate::DonateRequest).
 
 use core::mem::offset_of;
@@ -11,7 +11,8 @@ use static_assertions::const_assert_eq;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 bitflags::bitflags! {
-    /// What the host asks of a PSMMU. Unknown bits are kept, to be refused or ignored by the reader.
+    /// Features that the host requests of a PSMMU. Unknown bits are kept, for the reader to reject or
+    /// ignore.
     #[derive(Clone, Copy, Debug, PartialEq, Eq)]
     pub struct PsmmuParamsFlags: u64 {
         /// Bit 0: interrupts by MSI, with the addresses and data of the structure.
@@ -24,7 +25,7 @@ bitflags::bitflags! {
     }
 }
 
-/// An MSI-signalled interrupt.
+/// Address and data of an MSI.
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout,
 )]
@@ -32,11 +33,11 @@ bitflags::bitflags! {
 pub struct MsiMessage {
     /// PA of the doorbell.
     pub address: u64,
-    /// What is written there; the device writes the low 32 bits.
+    /// Data that is written there; the device writes the low 32 bits.
     pub data: u64,
 }
 
-/// The parameters as they lie in memory, one granule.
+/// The parameters as laid out in memory, one granule.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
 pub struct PsmmuParams {
@@ -61,10 +62,10 @@ const_assert_eq!(offset_of!(PsmmuParams, reserved), 0x38);
 const_assert_eq!(offset_of!(MsiMessage, address), 0x0);
 const_assert_eq!(offset_of!(MsiMessage, data), 0x8);
 
-/// What a [`PsmmuParams`] says.
+/// The decoded fields of a [`PsmmuParams`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PsmmuParamsFields {
-    /// What is asked for.
+    /// Requested features.
     pub flags: PsmmuParamsFlags,
     /// MSI for global errors.
     pub gerror: MsiMessage,
@@ -75,10 +76,10 @@ pub struct PsmmuParamsFields {
 }
 
 impl PsmmuParamsFields {
-    /// Number of 64-bit words that say something; all behind them is not looked at.
+    /// Number of 64-bit words in use; the rest of the granule is not read.
     pub const WORDS: usize = 7;
 
-    /// Reads the words that begin the granule.
+    /// Decodes the first words of the granule.
     #[must_use]
     pub const fn from_words(words: [u64; Self::WORDS]) -> Self {
         let [flags, a, b, c, d, e, f] = words;
@@ -98,7 +99,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn parameters_lie_where_the_wire_has_them_and_keep_unknown_flags() {
+    fn parameters_match_the_wire_layout_and_keep_unknown_flags() {
         let mut params = PsmmuParams::new_zeroed();
         params.flags = 0x8000_0000_0000_0005;
         params.gerror = MsiMessage { address: 1, data: 2 };

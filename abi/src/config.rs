@@ -7,16 +7,16 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 /// The RMM's configuration, one granule.
 ///
-/// Callers leave what lies behind the two fields undefined, so it is never checked.
+/// Callers leave the rest of the granule undefined, so it is never checked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
 pub struct RmmConfig {
-    /// Size of a tracking region; for 4 KiB granules 0 means 1 GiB. One byte by the specification in
-    /// a slot of eight; hosts write and compare the whole slot.
+    /// Size of a tracking region; for 4 KiB granules 0 means 1 GiB. One byte by the specification, in a
+    /// slot of 8 bytes; hosts write and compare the whole slot.
     pub tracking_region_size: u64,
     /// Size of an RMI granule: 0 for 4 KiB, 1 for 16 KiB, 2 for 64 KiB. Slot as above.
     pub rmi_granule_size: u64,
-    /// Not looked at.
+    /// Not read.
     pub reserved: [u8; 0xFF0],
 }
 

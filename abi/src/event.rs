@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! What an SMMU reports: event numbers, the syndrome of a fault, the causes of an error.
+//! Defines what an SMMU reports: event numbers, the syndrome of a fault, the causes of an error.
 
 use core::fmt;
 
@@ -16,7 +16,7 @@ macro_rules! event_numbers {
         }
 
         impl EventNumber {
-            /// Every event that the architecture names, in the order of the numbers.
+            /// Every event that the architecture defines, in the order of the numbers.
             pub const ALL: &'static [Self] = &[$(Self::$name,)*];
 
             /// Returns the architecture's name.
@@ -27,7 +27,7 @@ macro_rules! event_numbers {
                 }
             }
 
-            /// Returns half a sentence that says what happened, for those who print.
+            /// Returns a description of the event for a log line.
             #[must_use]
             pub const fn description(self) -> &'static str {
                 match self {
@@ -65,9 +65,9 @@ event_numbers! {
     AddressSize = 0x11, "F_ADDR_SIZE", "an address is too large";
     AccessFlag = 0x12, "F_ACCESS", "the access flag is clear";
     Permission = 0x13, "F_PERMISSION", "the access is not permitted";
-    TlbConflict = 0x20, "F_TLB_CONFLICT", "translations in the TLB contradict each other";
-    ConfigConflict = 0x21, "F_CFG_CONFLICT", "cached configurations contradict each other";
-    PageRequest = 0x24, "E_PAGE_REQUEST", "a page may be wanted soon";
+    TlbConflict = 0x20, "F_TLB_CONFLICT", "TLB entries conflict";
+    ConfigConflict = 0x21, "F_CFG_CONFLICT", "cached configurations conflict";
+    PageRequest = 0x24, "E_PAGE_REQUEST", "a page is requested speculatively";
     VmsFetch = 0x25, "F_VMS_FETCH", "the virtual machine structure could not be fetched";
 }
 
@@ -92,7 +92,7 @@ impl EventNumber {
         matches!(self, Self::SteFetch | Self::CdFetch | Self::WalkAbort | Self::VmsFetch)
     }
 
-    /// Returns whether records of this event say if the access was a read.
+    /// Returns whether records of this event have the RnW bit.
     #[must_use]
     pub const fn has_access(self) -> bool {
         matches!(
@@ -104,7 +104,7 @@ impl EventNumber {
         ) || self.is_translation_fault()
     }
 
-    /// Returns whether records of this event say which stage it was.
+    /// Returns whether records of this event have the S2 bit.
     #[must_use]
     pub const fn has_stage(self) -> bool {
         matches!(self, Self::WalkAbort | Self::TlbConflict) || self.is_translation_fault()
@@ -151,7 +151,7 @@ impl Syndrome {
         Self((read as u64) | (stage_2 as u64) << 1 | (class as u64) << Self::CLASS_SHIFT)
     }
 
-    /// Takes a syndrome as it came. Bits 63:4 mean nothing and are kept.
+    /// Converts from a register. Bits 63:4 are reserved and kept.
     #[must_use]
     pub const fn from_bits(bits: u64) -> Self {
         Self(bits)
@@ -188,7 +188,8 @@ impl Syndrome {
 }
 
 bitflags::bitflags! {
-    /// Causes of an ERROR event, its syndrome: the bits of SMMU_GERROR, then what has no bit there.
+    /// Causes of an ERROR event, in its syndrome: the bits of SMMU_GERROR, then causes without a bit
+    /// there.
     #[derive(Clone, Copy, Debug, PartialEq, Eq)]
     pub struct ErrorCause: u64 {
         /// Bit 0: a command failed.
@@ -205,7 +206,7 @@ bitflags::bitflags! {
         const MSI_PRIQ_ABT_ERR = 1 << 6;
         /// Bit 7: an MSI of the global errors was aborted.
         const MSI_GERROR_ABT_ERR = 1 << 7;
-        /// Bit 8: the SMMU gave up its service. Not visible on the Realm side.
+        /// Bit 8: the SMMU entered service failure mode. Not visible on the Realm side.
         const SFM_ERR = 1 << 8;
         /// Bit 9: an enhanced command queue has an error.
         const CMDQP_ERR = 1 << 9;
@@ -220,24 +221,23 @@ bitflags::bitflags! {
 }
 
 impl ErrorCause {
-    /// Half a sentence for each cause, for those who print.
+    /// A description of each cause for a log line.
     const DESCRIPTIONS: [(Self, &'static str); 12] = [
         (Self::CMDQ_ERR, "a command failed"),
-        (Self::EVENTQ_ABT_ERR, "the event queue could not be written, events are lost"),
-        (Self::PRIQ_ABT_ERR, "the PRI queue could not be written, page requests are lost"),
-        (Self::MSI_CMDQ_ABT_ERR, "the msi of a SYNC could not be written"),
-        (Self::MSI_EVENTQ_ABT_ERR, "a msi of the event queue could not be written"),
-        (Self::MSI_PRIQ_ABT_ERR, "a msi of the PRI queue could not be written"),
-        (Self::MSI_GERROR_ABT_ERR, "a msi of the global errors could not be written"),
-        (Self::SFM_ERR, "the SMMU gave up its service"),
+        (Self::EVENTQ_ABT_ERR, "a write to the event queue was aborted, events are lost"),
+        (Self::PRIQ_ABT_ERR, "a write to the PRI queue was aborted, page requests are lost"),
+        (Self::MSI_CMDQ_ABT_ERR, "the MSI of a SYNC was aborted"),
+        (Self::MSI_EVENTQ_ABT_ERR, "an MSI of the event queue was aborted"),
+        (Self::MSI_PRIQ_ABT_ERR, "an MSI of the PRI queue was aborted"),
+        (Self::MSI_GERROR_ABT_ERR, "an MSI of the global errors was aborted"),
+        (Self::SFM_ERR, "the SMMU is in service failure mode"),
         (Self::CMDQP_ERR, "an enhanced command queue has an error"),
         (Self::DPT_ERR, "a device permission table lookup failed"),
         (Self::EVENTQ_OVERFLOW, "the event queue overflowed, at least one event is lost"),
         (Self::PRIQ_OVERFLOW, "the PRI queue overflowed, at least one page request is lost"),
     ];
 
-    /// Returns half a sentence for each cause that is set and known, lowest bit first, for those who
-    /// print.
+    /// Returns the description of each known cause that is set, lowest bit first, for a log line.
     pub fn descriptions(self) -> impl Iterator<Item = &'static str> {
         Self::DESCRIPTIONS
             .into_iter()

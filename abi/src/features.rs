@@ -22,8 +22,8 @@ bitflags::bitflags! {
 }
 
 impl Register0 {
-    /// Builds the register with S2SZ, bits 7:0: the largest width of an intermediate physical address
-    /// in bits. It must not be zero: hosts take a register that is not zero as "the RMM is there".
+    /// Builds the register with S2SZ, bits 7:0: the largest width of an intermediate physical address in
+    /// bits. It must not be zero: hosts take a nonzero register as proof of an RMM.
     #[must_use]
     pub const fn with_s2sz(bits: u8) -> Self {
         Self::from_bits_retain(bits as u64)
@@ -34,7 +34,7 @@ bitflags::bitflags! {
     /// Feature register 1.
     #[derive(Clone, Copy, Debug, PartialEq, Eq)]
     pub struct Register1: u64 {
-        /// Bit 0: RMI granules of 4 KiB. Linux insists on it.
+        /// Bit 0: RMI granules of 4 KiB. Linux requires it.
         const GRANULE_4K = 1 << 0;
         /// Bit 1: RMI granules of 16 KiB.
         const GRANULE_16K = 1 << 1;
@@ -54,7 +54,7 @@ bitflags::bitflags! {
     /// Feature register 2: devices.
     #[derive(Clone, Copy, Debug, PartialEq, Eq)]
     pub struct Register2: u64 {
-        /// Bit 0: device assignment. Clear, it makes every `PSMMU_*` command answer "not supported".
+        /// Bit 0: device assignment. If clear, every `PSMMU_*` command answers "not supported".
         const DEVICE_ASSIGNMENT = 1 << 0;
         /// Bit 1: coherent device assignment.
         const COHERENT = 1 << 1;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Function identifiers: what a caller puts into X0.
+//! Function identifiers, which a caller passes in X0.
 
 use crate::Unknown;
 
@@ -9,7 +9,7 @@ use crate::Unknown;
 const BASE: u32 = 0xC400_0000;
 
 /// The "no live SVE state" hint of SMCCC 1.3, bit 16 of a function identifier. EL3 passes it on, so a
-/// responder masks it before it looks at the rest.
+/// responder masks it before it decodes the identifier.
 pub const SVE_HINT: u64 = 1 << 16;
 
 macro_rules! functions {
@@ -29,8 +29,8 @@ macro_rules! functions {
         impl TryFrom<u64> for Function {
             type Error = Unknown;
 
-            /// Reads a function identifier as it came in X0. The [`SVE_HINT`] is ignored; any other
-            /// surplus bit makes the identifier unknown.
+            /// Decodes a function identifier from X0. The [`SVE_HINT`] is ignored; any other additional
+            /// bit makes the identifier unknown.
             fn try_from(x0: u64) -> Result<Self, Unknown> {
                 let id = x0 & !SVE_HINT;
                 if id >> 16 != BASE as u64 >> 16 {
@@ -46,49 +46,49 @@ macro_rules! functions {
 }
 
 functions! {
-    /// `RMI_VERSION`: agrees on an ABI version. Any RMM state.
+    /// `RMI_VERSION`: negotiates an ABI version. Any RMM state.
     Version = 0x150,
     /// `RMI_FEATURES`: reads a feature register. Any RMM state.
     Features = 0x165,
-    /// `RMI_VSMMU_CREATE`: as all commands of virtual SMMUs, not supported without the feature.
+    /// `RMI_VSMMU_CREATE`: like all commands of virtual SMMUs, not supported without the feature.
     VsmmuCreate = 0x16A,
     /// `RMI_VSMMU_DESTROY`.
     VsmmuDestroy = 0x16B,
     /// `RMI_RMM_CONFIG_SET`: sets granule and tracking region size. RMM state INIT only.
     RmmConfigSet = 0x16E,
-    /// `RMI_PSMMU_IRQ_NOTIFY`: says what happened on a physical SMMU.
+    /// `RMI_PSMMU_IRQ_NOTIFY`: returns the oldest event of a physical SMMU.
     PsmmuIrqNotify = 0x16F,
     /// `RMI_VSMMU_EVENT_NOTIFY`; `VSMMU_EVENT_HANDLE` from bet3 on.
     VsmmuEventNotify = 0x1D6,
-    /// `RMI_PSMMU_ACTIVATE`: starts the Realm side of a physical SMMU.
+    /// `RMI_PSMMU_ACTIVATE`: activates the Realm side of a physical SMMU.
     PsmmuActivate = 0x1D7,
-    /// `RMI_PSMMU_DEACTIVATE`: stops it.
+    /// `RMI_PSMMU_DEACTIVATE`: deactivates it.
     PsmmuDeactivate = 0x1D8,
-    /// `RMI_PSMMU_ST_L2_CREATE`: adds a level-2 stream table.
+    /// `RMI_PSMMU_ST_L2_CREATE`: creates a level-2 stream table.
     PsmmuStL2Create = 0x1DB,
-    /// `RMI_PSMMU_ST_L2_DESTROY`: removes one.
+    /// `RMI_PSMMU_ST_L2_DESTROY`: destroys one.
     PsmmuStL2Destroy = 0x1DC,
-    /// `RMI_GRANULE_TRACKING_GET`: says how the RMM tracks a range of memory. Any RMM state.
+    /// `RMI_GRANULE_TRACKING_GET`: returns how the RMM tracks a range of memory. Any RMM state.
     GranuleTrackingGet = 0x1E1,
     /// `RMI_RMM_CONFIG_GET`: reads the configuration. Any RMM state.
     RmmConfigGet = 0x1EC,
-    /// `RMI_RMM_STATE_GET`: says whether the RMM is active. Any RMM state.
+    /// `RMI_RMM_STATE_GET`: returns the RMM state. Any RMM state.
     RmmStateGet = 0x1EE,
-    /// `RMI_PSMMU_EVENT_CONSUME` (`EVENT_DISCARD` in early betas): takes the reported event off.
+    /// `RMI_PSMMU_EVENT_CONSUME` (`EVENT_DISCARD` in early betas): consumes the reported event.
     PsmmuEventConsume = 0x1F0,
-    /// `RMI_GRANULE_RANGE_DELEGATE`: gives granules to the Realm world.
+    /// `RMI_GRANULE_RANGE_DELEGATE`: delegates granules.
     GranuleRangeDelegate = 0x1F1,
-    /// `RMI_GRANULE_RANGE_UNDELEGATE`: takes them back.
+    /// `RMI_GRANULE_RANGE_UNDELEGATE`: undelegates them.
     GranuleRangeUndelegate = 0x1F2,
     /// `RMI_RMM_ACTIVATE`: moves the RMM from INIT to ACTIVE.
     RmmActivate = 0x202,
-    /// `RMI_OP_CONTINUE`: goes on with a stateful operation.
+    /// `RMI_OP_CONTINUE`: continues a stateful operation.
     OpContinue = 0x203,
-    /// `RMI_OP_MEM_DONATE`: gives it memory.
+    /// `RMI_OP_MEM_DONATE`: donates memory to it.
     OpMemDonate = 0x208,
-    /// `RMI_OP_MEM_RECLAIM`: takes memory back from it.
+    /// `RMI_OP_MEM_RECLAIM`: reclaims memory from it.
     OpMemReclaim = 0x209,
-    /// `RMI_OP_CANCEL`: gives it up.
+    /// `RMI_OP_CANCEL`: cancels it.
     OpCancel = 0x20A,
     /// `RMI_VSMMU_FEATURES`.
     VsmmuFeatures = 0x20B,
@@ -96,11 +96,11 @@ functions! {
     VsmmuCmdGet = 0x20C,
     /// `RMI_VSMMU_CMD_COMPLETE`.
     VsmmuCmdComplete = 0x20D,
-    /// `RMI_PSMMU_INFO`: reports how the host will be interrupted.
+    /// `RMI_PSMMU_INFO`: returns how the Realm side interrupts the host.
     PsmmuInfo = 0x20E,
     /// `RMI_RMM_DEACTIVATE`: moves the RMM from ACTIVE to INIT. From bet3 on.
     RmmDeactivate = 0x20F,
-    /// `RMI_GPT_INFO`: says whose the granule protection tables of a range are. From bet3 on.
+    /// `RMI_GPT_INFO`: returns the owner of the granule protection tables of a range. From bet3 on.
     GptInfo = 0x211,
 }
 
@@ -117,7 +117,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_function_round_trips_through_x0_with_and_without_the_sve_hint() {
+    fn function_ids_round_trip_with_and_without_the_sve_hint() {
         for &function in Function::ALL {
             assert_eq!(Function::try_from(function.id()), Ok(function));
             assert_eq!(Function::try_from(function.id() | SVE_HINT), Ok(function));

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! `RMI_PSMMU_INFO`: how the host will be interrupted.
+//! `RMI_PSMMU_INFO`: how the Realm side interrupts the host.
 //!
-//! X1 in: the PSMMU, named by the PA of its Non-secure register page 0. X2 in: PA of a zeroed granule
-//! of the host that the RMM fills with a [`PsmmuInfo`]. X0 out: status. On failure the granule is left
-//! alone, and zero reads as [`IrqDelivery::Disabled`].
+//! X1 in: `psmmu_ptr`, the PA of the SMMU's Non-secure register page 0. X2 in: PA of a zeroed granule of
+//! the host to which the RMM writes a [`PsmmuInfo`]. X0 out: status. On failure the granule is unchanged,
+//! and zero reads as [`IrqDelivery::Disabled`].
 
 use core::mem::offset_of;
 
@@ -13,31 +13,32 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 use crate::Unknown;
 
-/// How interrupts of the Realm side reach the host, bits 1:0 of the flags. Value 3 is reserved.
+/// How interrupts of the Realm side are delivered to the host, bits 1:0 of the flags. Value 3 is
+/// reserved.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum IrqDelivery {
-    /// Not at all: the host polls.
+    /// No interrupts: the host polls.
     Disabled = 0,
-    /// By the wires whose numbers stand in the structure.
+    /// By wired interrupts, with the INTIDs in the structure.
     Wired = 1,
     /// By MSIs whose addresses and data the host passes to `RMI_PSMMU_ACTIVATE`.
     Msi = 2,
 }
 
-/// A 32-bit interrupt number in its slot of eight bytes.
+/// A 32-bit INTID in a slot of 8 bytes.
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout,
 )]
 #[repr(C)]
 pub struct IrqSlot {
-    /// The number; 0 means that there is none.
+    /// The INTID; 0 means none.
     pub number: u32,
     /// Zero.
     pub reserved: u32,
 }
 
-/// The granule as it lies in memory.
+/// The structure as laid out in memory, one granule.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
 pub struct PsmmuInfo {
@@ -49,7 +50,7 @@ pub struct PsmmuInfo {
     pub eventq: IrqSlot,
     /// PRI queue.
     pub priq: IrqSlot,
-    /// Completion of command-queue SYNCs. A host that finds a number here gives up the Realm side of
+    /// Completion of command-queue SYNCs. A host that finds a number here does not use the Realm side of
     /// this SMMU.
     pub cmdq_sync: IrqSlot,
     /// Zero.
@@ -64,27 +65,27 @@ const_assert_eq!(offset_of!(PsmmuInfo, priq), 0x18);
 const_assert_eq!(offset_of!(PsmmuInfo, cmdq_sync), 0x20);
 const_assert_eq!(offset_of!(PsmmuInfo, reserved), 0x28);
 
-/// What a [`PsmmuInfo`] says, checked.
+/// The decoded and checked fields of a [`PsmmuInfo`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PsmmuInfoFields {
     /// How interrupts are delivered.
     pub delivery: IrqDelivery,
-    /// Number for global errors, 0 for none. Like the other three a GIC INTID, and only of use with
-    /// [`IrqDelivery::Wired`].
+    /// INTID for global errors, 0 for none. Like the other three it is meaningful with
+    /// [`IrqDelivery::Wired`] only.
     pub gerror: u32,
-    /// Number for the event queue, 0 for none.
+    /// INTID for the event queue, 0 for none.
     pub eventq: u32,
-    /// Number for the PRI queue, 0 for none.
+    /// INTID for the PRI queue, 0 for none.
     pub priq: u32,
-    /// Number for command-queue SYNCs, 0 for none.
+    /// INTID for command-queue SYNCs, 0 for none.
     pub cmdq_sync: u32,
 }
 
 impl PsmmuInfoFields {
-    /// Number of 64-bit words in front of the zeroes.
+    /// Number of 64-bit words in use; the rest of the granule is zero.
     pub const WORDS: usize = 5;
 
-    /// Returns the words that begin the granule; all behind them is zero.
+    /// Returns the first words of the granule; the rest is zero.
     #[must_use]
     pub const fn words(&self) -> [u64; Self::WORDS] {
         [
@@ -100,7 +101,7 @@ impl PsmmuInfoFields {
 impl TryFrom<&PsmmuInfo> for PsmmuInfoFields {
     type Error = Unknown;
 
-    /// Reads the granule. The reserved delivery is an error; other reserved bits are ignored.
+    /// Decodes the structure. The reserved delivery is an error; other reserved bits are ignored.
     fn try_from(info: &PsmmuInfo) -> Result<Self, Unknown> {
         let delivery = match info.flags & 3 {
             0 => IrqDelivery::Disabled,
@@ -148,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn a_granule_that_was_left_alone_reads_as_disabled() {
+    fn an_unwritten_granule_reads_as_disabled() {
         let info = PsmmuInfoFields::try_from(&PsmmuInfo::new_zeroed());
         assert_eq!(info.map(|info| info.delivery), Ok(IrqDelivery::Disabled));
     }

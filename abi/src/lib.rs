@@ -3,18 +3,18 @@
 #![doc = include_str!("../README.md")]
 //!
 //! # How to read it
-//! Read it along a call: [`Function`] names it in X0, [`ResultWord`] answers it in X0, and what is
-//! between stands in the module of the command group: [`version`], [`features`], [`config`],
-//! [`info`], [`activate`], [`notify`], [`tracking`], and [`operation`] for those that take more than one
-//! call. [`event`] names what an SMMU reports.
+//! Read it along a call: [`Function`] is its identifier in X0, [`ResultWord`] its result in X0, and the
+//! module of the command group has its arguments and outputs: [`version`], [`features`], [`config`],
+//! [`info`], [`activate`], [`notify`], [`tracking`], and [`operation`] for commands that take more than
+//! one call. [`event`] has what an SMMU reports.
 //!
 //! Every number's source and the revision of the specification that it belongs to are listed in
 //! `docs/abi.md`. `docs/event.md` follows one event through all crates.
 //!
 //! | side | crate |
 //! |---|---|
-//! | RMM | [`psmmu`](../psmmu/index.html), the module that answers |
-//! | host | [`psmmu_host`](../psmmu_host/index.html), which asks |
+//! | RMM | [`psmmu`](../psmmu/index.html), which implements the commands |
+//! | host | [`psmmu_host`](../psmmu_host/index.html), which calls them |
 //!
 //! All addresses are physical addresses (PA), all structures little-endian, all sizes in bytes.
 
@@ -50,8 +50,8 @@ pub use version::Version;
 /// Bytes in an RMI granule of 4 KiB, the only granule size of this project.
 pub const GRANULE_SIZE: usize = 0x1000;
 
-/// Says that a number from the other side has no meaning in this ABI.
+/// A number from the other side that this ABI does not define.
 ///
-/// The number is kept so that whoever prints can show it.
+/// It is kept for log lines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Unknown(pub u64);

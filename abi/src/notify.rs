@@ -2,14 +2,14 @@
 
 //! `RMI_PSMMU_IRQ_NOTIFY` and `RMI_PSMMU_EVENT_CONSUME`.
 //!
-//! X1 in: the PSMMU. X2 in: an [`IrqSet`], the same for both commands. X0 out: status. NOTIFY answers
-//! a [`Notification`] in X1 to X6; CONSUME has no further output.
+//! X1 in: `psmmu_ptr`. X2 in: an [`IrqSet`], the same for both commands. X0 out: status. NOTIFY returns a
+//! [`Notification`] in X1 to X6; CONSUME has no further output.
 
 use crate::Unknown;
 use crate::event::{ErrorCause, Syndrome};
 
 bitflags::bitflags! {
-    /// The sources that a call speaks about.
+    /// The sources that a call names.
     #[derive(Clone, Copy, Debug, PartialEq, Eq)]
     pub struct IrqSet: u64 {
         /// Bit 0: global errors.
@@ -18,7 +18,7 @@ bitflags::bitflags! {
         const EVENTQ = 1 << 1;
         /// Bit 2: the PRI queue.
         const PRIQ = 1 << 2;
-        /// Bit 3: the command queue, which never has anything to say.
+        /// Bit 3: the command queue, which never has an event.
         const CMDQ = 1 << 3;
     }
 }
@@ -27,7 +27,7 @@ bitflags::bitflags! {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum EventKind {
-    /// Nothing happened.
+    /// No event.
     None = 0,
     /// An error of the SMMU itself.
     Error = 1,
@@ -37,10 +37,10 @@ pub enum EventKind {
     Vsmmu = 3,
 }
 
-/// What the host learns of one event, and no more than that.
+/// What is reported to the host about one event, and nothing else.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Event {
-    /// Nothing happened.
+    /// No event.
     None,
     /// An error of the SMMU itself, with its causes in the syndrome register.
     Error(ErrorCause),
@@ -55,15 +55,15 @@ pub enum Event {
         /// Access, stage and class.
         syndrome: Syndrome,
     },
-    /// Something for the owner of a stream.
+    /// An event for the virtual SMMU that owns the stream.
     Vsmmu {
-        /// The stream.
+        /// StreamID.
         stream_id: u32,
     },
 }
 
 impl Event {
-    /// Returns the kind that goes into the flags.
+    /// Returns the kind for the flags.
     #[must_use]
     pub const fn kind(&self) -> EventKind {
         match self {
@@ -75,10 +75,10 @@ impl Event {
     }
 }
 
-/// The answer of NOTIFY.
+/// The outputs of NOTIFY.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Notification {
-    /// More is waiting on the named sources behind this event: call NOTIFY again.
+    /// More events are pending on the named sources: call NOTIFY again after this one is consumed.
     pub pending: bool,
     /// The event.
     pub event: Event,
@@ -90,11 +90,11 @@ const KIND_MASK: u64 = 0b11;
 const FLAGS_KNOWN: u64 = 0b111;
 
 impl Notification {
-    /// Nothing happened and nothing is waiting.
+    /// No event, and none pending.
     pub const NONE: Self = Self { pending: false, event: Event::None };
 
-    /// Returns X1 to X6: flags, event number, StreamID, fetch address, input address, syndrome. What
-    /// an event kind does not have is zero.
+    /// Returns X1 to X6: flags, event number, StreamID, fetch address, input address, syndrome. Fields
+    /// that an event kind does not have are zero.
     #[inline(always)]
     #[must_use]
     pub const fn registers(&self) -> [u64; 6] {
@@ -112,10 +112,10 @@ impl Notification {
 }
 
 impl Notification {
-    /// Reads X1 to X6 as a host does, which ignores reserved bits: a later RMM may set them, and the event
-    /// is to be served all the same. Returns also the first register that has some: flags beyond bit 2, an
-    /// event number above 255, a StreamID above 32 bits. Registers that the kind does not use are not
-    /// looked at.
+    /// Decodes X1 to X6 as a host does, which ignores reserved bits: a later RMM may set them, and the
+    /// event is to be serviced nevertheless. Also returns the first register with reserved bits set:
+    /// flags beyond bit 2, an event number above 255, a StreamID above 32 bits. Registers that the kind
+    /// does not use are not checked.
     #[inline(always)]
     #[must_use]
     pub const fn from_registers(registers: [u64; 6]) -> (Self, Option<Unknown>) {
@@ -154,8 +154,8 @@ impl Notification {
 impl TryFrom<[u64; 6]> for Notification {
     type Error = Unknown;
 
-    /// Reads X1 to X6 as a test of an RMM does: a register with reserved bits is an error. Hosts use
-    /// [`from_registers`](Self::from_registers).
+    /// Decodes X1 to X6 as a test of an RMM does: a register with reserved bits set is an error. Hosts
+    /// use [`from_registers`](Self::from_registers).
     fn try_from(registers: [u64; 6]) -> Result<Self, Unknown> {
         match Self::from_registers(registers) {
             (notification, None) => Ok(notification),
@@ -175,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn each_kind_of_event_round_trips_and_discloses_only_its_own_registers() {
+    fn each_event_kind_round_trips_in_its_own_registers_only() {
         for pending in [false, true] {
             let flag = u64::from(pending);
             let of = |event| round_trip(Notification { pending, event });
@@ -201,14 +201,14 @@ mod tests {
     }
 
     #[test]
-    fn flags_that_do_not_exist_and_numbers_too_wide_are_typed_errors() {
+    fn undefined_flags_and_too_wide_numbers_are_typed_errors() {
         assert_eq!(Notification::try_from([8, 0, 0, 0, 0, 0]), Err(Unknown(8)));
         assert_eq!(Notification::try_from([4, 0x100, 0, 0, 0, 0]), Err(Unknown(0x100)));
         assert_eq!(Notification::try_from([6, 0, 1 << 32, 0, 0, 0]), Err(Unknown(1 << 32)));
     }
 
     #[test]
-    fn a_host_reads_what_it_knows_and_learns_which_register_has_more() {
+    fn a_host_ignores_reserved_bits_and_gets_their_register() {
         let fault = Notification {
             pending: true,
             event: Event::Psmmu {
@@ -242,7 +242,7 @@ mod tests {
     }
 
     #[test]
-    fn sets_use_the_bits_of_the_host_and_not_the_numbers_of_the_specification() {
+    fn sets_use_the_bits_that_existing_hosts_use() {
         assert_eq!(IrqSet::GERROR.bits(), 1);
         assert_eq!(IrqSet::EVENTQ.bits(), 2);
         assert_eq!(IrqSet::PRIQ.bits(), 4);

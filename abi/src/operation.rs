@@ -1,25 +1,25 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Stateful operations: commands that take more than one call, since memory changes hands on the way.
+//! Stateful operations (SRO): commands that take more than one call, as memory is donated or reclaimed.
 //!
-//! The command that begins one answers "incomplete" with a handle in X1; what it wants next stands in
-//! X0 ([`ResultWord::transfer`](crate::ResultWord::transfer)):
+//! The command that begins one answers "incomplete" with a handle in X1; X0 has the transfer that it
+//! requests next ([`ResultWord::transfer`](crate::ResultWord::transfer)):
 //!
-//! | wants | the host calls | X1 in | X2 in | X3 in | X1 out | X2 out |
+//! | requests | the host calls | X1 in | X2 in | X3 in | X1 out | X2 out |
 //! |---|---|---|---|---|---|---|
 //! | donate | `OP_MEM_DONATE` | handle | PA of a list | entries | granules taken, whatever X0 is | the next [`DonateRequest`], if any |
 //! | reclaim | `OP_MEM_RECLAIM` | handle | PA of a list | room for entries | entries written | |
 //! | nothing | `OP_CONTINUE` | handle | 0 | | | the next [`DonateRequest`], if any |
 //!
-//! A list is an array of [`AddressRange`], 8-byte aligned. The operation is over when `OP_CONTINUE`
-//! answers something else than "incomplete"; that is the result of the command that began it. An error
-//! of the other two is by the specification only about the transfer, and `OP_CONTINUE` is the way on; but
-//! there are hosts that take an error of a donation for the end. While an answer says that the operation
-//! can be cancelled, `OP_CANCEL` (X1 the handle) has it give back what it was given and then end.
+//! A list is an array of [`AddressRange`], 8-byte aligned. The operation ends when `OP_CONTINUE` answers
+//! anything but "incomplete"; that is the result of the command that began it. By the specification an
+//! error of the other two concerns the transfer only, and `OP_CONTINUE` follows; but some hosts take an
+//! error of a donation as the end. While an answer has the can-cancel bit, `OP_CANCEL` (X1 the handle)
+//! makes the operation return its memory and end.
 
 use crate::{GRANULE_SIZE, Unknown};
 
-/// Size of the blocks that a range is counted in.
+/// Block size, the unit of a range.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum BlockSize {
@@ -53,9 +53,8 @@ impl BlockSize {
         1 << (self as u32 * Self::STEP)
     }
 
-    /// Returns the size and the number of the blocks that a region of `granules` is counted in: those
-    /// of 2 MiB when it is more than one of them and whole, since the count of an [`AddressRange`]
-    /// ends at 1023.
+    /// Returns block size and number of blocks of a region of `granules`: blocks of 2 MiB if it is a
+    /// multiple of that and larger than one, since the count of an [`AddressRange`] is at most 1023.
     const fn count(granules: u16) -> (Self, u64) {
         let large = Self::Level2.granules();
         let granules = granules as u64;
@@ -67,17 +66,17 @@ impl BlockSize {
     }
 }
 
-/// What memory an operation asks for, X2 of an "incomplete, donate" answer.
+/// Memory that an operation requests, X2 of an "incomplete, donate" answer.
 ///
-/// Only memory that is already delegated is ever asked for: that state is encoded as zero in every
-/// revision of the specification.
+/// Only delegated memory is ever requested: that state is encoded as zero in every revision of the
+/// specification.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(transparent)]
 pub struct DonateRequest(u64);
 
 impl DonateRequest {
-    /// Most granules that can be asked for at once: more would not fit the count of an
-    /// [`AddressRange`] of granules.
+    /// Largest number of granules in one request: more would not fit the count of an [`AddressRange`] of
+    /// granules.
     pub const MAX_GRANULES: u16 = 1023;
 
     const COUNT_SHIFT: u32 = 2;
@@ -86,17 +85,16 @@ impl DonateRequest {
     const STATE_SHIFT: u32 = 17;
     const STATE_MASK: u64 = 3;
 
-    /// Asks for `count` granules of 4 KiB, 1 to [`MAX_GRANULES`](Self::MAX_GRANULES), as one region
-    /// that is aligned to its size when `contiguous`, else anywhere.
+    /// Requests `count` granules of 4 KiB, 1 to [`MAX_GRANULES`](Self::MAX_GRANULES), as one region
+    /// aligned to its size if `contiguous`, else at any address.
     #[must_use]
     pub const fn granules(count: u16, contiguous: bool) -> Self {
         let contiguous = if contiguous { Self::CONTIGUOUS } else { 0 };
         Self((count as u64 & Self::COUNT_MASK) << Self::COUNT_SHIFT | contiguous)
     }
 
-    /// Asks for one region of `granules`, a power of two, that is aligned to its size. One granule is that
-    /// anyway: the bit that asks for it is clear then, since there are hosts that refuse every request with
-    /// it.
+    /// Requests one region of `granules`, a power of two, aligned to its size. For one granule the
+    /// contiguous bit is clear, as some hosts reject every request that sets it.
     #[must_use]
     pub const fn region(granules: u16) -> Self {
         let (size, count) = BlockSize::count(granules);
@@ -104,7 +102,7 @@ impl DonateRequest {
         Self(size as u64 | count << Self::COUNT_SHIFT | contiguous)
     }
 
-    /// Takes X2 as it came.
+    /// Converts from X2, unchecked.
     #[must_use]
     pub const fn from_x2(x2: u64) -> Self {
         Self(x2)
@@ -116,13 +114,13 @@ impl DonateRequest {
         self.0
     }
 
-    /// Returns the size of the blocks that are asked for.
+    /// Returns the block size of the request.
     #[must_use]
     pub const fn block_size(self) -> BlockSize {
         BlockSize::from_bits(self.0)
     }
 
-    /// Returns how many blocks are asked for.
+    /// Returns the number of blocks requested.
     #[must_use]
     pub const fn count(self) -> u64 {
         self.0 >> Self::COUNT_SHIFT & Self::COUNT_MASK
@@ -134,7 +132,7 @@ impl DonateRequest {
         self.0 & Self::CONTIGUOUS != 0
     }
 
-    /// Returns in which state the memory must be.
+    /// Returns the state that the memory must have.
     ///
     /// # Errors
     /// The whole word, for the reserved state 3.
@@ -146,13 +144,13 @@ impl DonateRequest {
     }
 }
 
-/// State of memory while it changes hands.
+/// State of memory that is transferred.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum MemState {
-    /// Delegated: in the Realm world.
+    /// Delegated: in Realm PAS.
     Delegated = 0,
-    /// Undelegated: the host's.
+    /// Undelegated: in Non-secure PAS.
     Undelegated = 1,
     /// The RMM undelegates it if it can; from bet3 on.
     Conditional = 2,
@@ -169,15 +167,15 @@ impl MemState {
     }
 }
 
-/// An entry of a list: blocks of memory, one behind the other.
+/// An entry of a list: consecutive blocks of memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(transparent)]
 pub struct AddressRange(u64);
 
 impl AddressRange {
-    /// Most blocks of an entry.
+    /// Largest number of blocks of an entry.
     pub const MAX_COUNT: u16 = 1023;
-    /// Most entries of a list within one granule.
+    /// Largest number of entries of a list within one granule.
     pub const MAX_ENTRIES: usize = GRANULE_SIZE / 8;
 
     const COUNT_SHIFT: u32 = 2;
@@ -196,21 +194,21 @@ impl AddressRange {
         Self(address & Self::ADDRESS | count << Self::COUNT_SHIFT)
     }
 
-    /// Describes a delegated region of `granules` from PA `address` on, as
-    /// [`DonateRequest::region`] asks for it.
+    /// Describes a delegated region of `granules` from PA `address` on, as [`DonateRequest::region`]
+    /// requests it.
     #[must_use]
     pub const fn region(address: u64, granules: u16) -> Self {
         let (size, count) = BlockSize::count(granules);
         Self(address & Self::ADDRESS | count << Self::COUNT_SHIFT | size as u64)
     }
 
-    /// Takes an entry as it lies in memory.
+    /// Converts from the word in memory, unchecked.
     #[must_use]
     pub const fn from_word(word: u64) -> Self {
         Self(word)
     }
 
-    /// Returns the entry as it lies in memory.
+    /// Returns the word in memory.
     #[must_use]
     pub const fn word(self) -> u64 {
         self.0
@@ -249,7 +247,7 @@ impl AddressRange {
         const UNDELEGATED: u64 = 2;
         match (self.0 & Self::RESERVED, self.0 >> Self::STATE_SHIFT) {
             (0, 0) => Ok(MemState::Delegated),
-            // Bit 63 up to bet1. From bet3 on that is "conditional", which is never asked for here.
+            // Bit 63 up to bet1. From bet3 on that is "conditional", which is never requested here.
             (0, UNDELEGATED) => Ok(MemState::Undelegated),
             _ => Err(Unknown(self.0)),
         }

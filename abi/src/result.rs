@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The result word: what an RMI command answers in X0.
+//! The result word, which an RMI command returns in X0.
 
 use crate::Unknown;
 
-/// Answer of SMCCC to a function that does not exist: all ones in 64 bits. It is not an RMI status.
+/// SMCCC's return value for an unknown function: all ones in 64 bits. It is not an RMI status.
 pub const SMCCC_NOT_SUPPORTED: u64 = u64::MAX;
 
 macro_rules! statuses {
@@ -35,7 +35,7 @@ macro_rules! statuses {
 }
 
 statuses! {
-    /// The command did what was asked.
+    /// The command succeeded.
     Success = 0,
     /// An argument has a wrong value.
     ErrorInput = 1,
@@ -55,15 +55,15 @@ statuses! {
     ErrorPsmmuSt = 8,
     /// A device permission table walk ended early; level in the data.
     ErrorDpt = 9,
-    /// Nothing changed, try again.
+    /// No state changed; retry.
     Busy = 10,
     /// The RMM is in the wrong state.
     ErrorGlobal = 11,
     /// State of granule tracking.
     ErrorTracking = 12,
-    /// A stateful operation is not finished; [`MemoryTransfer`] and can-cancel in the data.
+    /// A stateful operation is incomplete; [`MemoryTransfer`] and can-cancel in the data.
     Incomplete = 13,
-    /// The target is held by another operation; nothing changed.
+    /// The target is blocked by another operation; no state changed.
     Blocked = 14,
     /// Configuration of the granule protection table.
     ErrorGpt = 15,
@@ -71,19 +71,20 @@ statuses! {
     ErrorGranule = 16,
 }
 
-/// What a stateful operation wants next, bits 9:8 of the result word with [`Status::Incomplete`].
+/// Transfer that a stateful operation requests next, bits 9:8 of the result word with
+/// [`Status::Incomplete`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum MemoryTransfer {
-    /// Nothing: the host continues the operation.
+    /// None: the host continues the operation.
     None = 0,
     /// The host donates memory.
     Donate = 1,
-    /// The host takes memory back.
+    /// The host reclaims memory.
     Reclaim = 2,
 }
 
-/// X0 of an answer: status in bits 7:0, data that depends on the status in bits 63:8.
+/// X0 of an answer: status in bits 7:0, data of that status in bits 63:8.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(transparent)]
 pub struct ResultWord(u64);
@@ -101,7 +102,7 @@ impl ResultWord {
         Self(status as u64)
     }
 
-    /// Builds the result of an unfinished operation.
+    /// Builds the result of an incomplete operation.
     #[must_use]
     pub const fn incomplete(transfer: MemoryTransfer, can_cancel: bool) -> Self {
         let cancel = if can_cancel { Self::CAN_CANCEL } else { 0 };
@@ -114,7 +115,7 @@ impl ResultWord {
         Self(Status::ErrorPsmmuSt as u64 | (level as u64) << Self::DATA_SHIFT)
     }
 
-    /// Takes X0 as it came.
+    /// Converts from X0, unchecked.
     #[must_use]
     pub const fn from_x0(x0: u64) -> Self {
         Self(x0)
@@ -137,13 +138,13 @@ impl ResultWord {
         Status::try_from((self.0 & 0xFF) as u8).map_err(|_| Unknown(self.0))
     }
 
-    /// Returns the data, bits 63:8 moved down.
+    /// Returns the data, bits 63:8, shifted to bit 0.
     #[must_use]
     pub const fn data(self) -> u64 {
         self.0 >> Self::DATA_SHIFT
     }
 
-    /// Returns what an unfinished operation wants next, and whether it can be cancelled.
+    /// Returns the transfer that an incomplete operation requests next, and whether it can be cancelled.
     ///
     /// # Errors
     /// The whole word, when it is not [`Status::Incomplete`] or names the reserved transfer 3.
@@ -190,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn unfinished_operations_have_the_words_of_the_wire_and_read_back() {
+    fn incomplete_results_match_the_wire_and_read_back() {
         let words = [
             (MemoryTransfer::None, false, 0x00D),
             (MemoryTransfer::Donate, false, 0x10D),

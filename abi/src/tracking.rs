@@ -3,9 +3,9 @@
 //! `RMI_GRANULE_TRACKING_GET`: how the RMM tracks memory, in the form of bet1 and later; and
 //! `RMI_GPT_INFO`, of bet3.
 //!
-//! X1 and X2 in: PA of the first byte and of the byte behind the last. Of TRACKING_GET, X1 out:
-//! [`MemoryCategory`]; X2 out: [`TrackingState`]; X3 out: end of the part of the range that these two hold
-//! for. Of GPT_INFO, X1 out: that end; X2 out: [`GptState`].
+//! X1 and X2 in: PA of the range's beginning and its exclusive end. Of TRACKING_GET, X1 out:
+//! [`MemoryCategory`]; X2 out: [`TrackingState`]; X3 out: exclusive end of the part of the range that
+//! these two hold for. Of GPT_INFO, X1 out: that end; X2 out: [`GptState`].
 
 use crate::Unknown;
 
@@ -45,26 +45,26 @@ numbers! {
 numbers! {
     /// How granules are tracked.
     TrackingState:
-    /// Not for the host.
+    /// Reserved; not available to the host.
     Reserved = 0,
-    /// Not at all: nothing there can be delegated.
+    /// Not tracked: no granule of the range can be delegated.
     None = 1,
     /// Granule by granule.
     Fine = 2,
     /// Region by region.
     Coarse = 3,
-    /// Being changed.
+    /// Tracking is being changed.
     Intermediate = 4,
 }
 
 numbers! {
-    /// Whose the granule protection tables are.
+    /// Owner of the granule protection tables.
     GptState:
-    /// There are none, and can be none.
+    /// There are none, and none can be created.
     Reserved = 0,
-    /// The platform's: they were there before the host.
+    /// Created by the platform before the host booted.
     Platform = 1,
-    /// The host's to create.
+    /// To be created by the host.
     NotCreated = 2,
     /// Created by the host.
     Created = 3,
@@ -75,7 +75,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn numbers_without_a_meaning_are_typed_errors() {
+    fn undefined_numbers_are_typed_errors() {
         assert_eq!(MemoryCategory::try_from(0), Ok(MemoryCategory::Conventional));
         assert_eq!(MemoryCategory::try_from(3), Err(Unknown(3)));
         assert_eq!(TrackingState::try_from(2), Ok(TrackingState::Fine));

@@ -2,8 +2,8 @@
 
 //! `RMI_VERSION`.
 //!
-//! X1 in: the wanted version. X0 out: success, or an input error when it is not implemented. X1 and
-//! X2 out, in either case: the lower and the higher implemented version.
+//! X1 in: the requested version. X0 out: success, or an input error if it is not implemented. X1 and X2
+//! out, in both cases: the lower and the higher implemented version.
 
 use crate::Unknown;
 

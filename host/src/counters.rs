@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! How often what happened: for a kernel's statistics, which must not grow with what a device does.
+//! Counters of events by source and stream, for a kernel's statistics. Their memory is constant, whatever
+//! a device does.
 
 use core::fmt;
 
@@ -18,7 +19,7 @@ pub struct SourceCounts {
     pub psmmu: u64,
     /// Events of streams that a virtual SMMU owns.
     pub vsmmu: u64,
-    /// Those of the last that nobody took.
+    /// Of those, events that the sink did not handle.
     pub unhandled: u64,
 }
 
@@ -69,7 +70,7 @@ impl<const STREAMS: usize> Counters<STREAMS> {
         self.streams.iter().copied().flatten()
     }
 
-    /// Returns how many events came of streams that found no line free.
+    /// Returns the number of events of streams for which the table had no free line.
     #[must_use]
     pub const fn overflow(&self) -> u64 {
         self.overflow
@@ -108,7 +109,7 @@ const fn add(count: &mut u64) {
     *count = count.saturating_add(1);
 }
 
-/// A sink that counts, then hands on.
+/// A sink that counts each event, then passes it to the next sink.
 #[derive(Debug)]
 pub struct Counting<'a, S: ?Sized, const STREAMS: usize> {
     counters: &'a mut Counters<STREAMS>,
@@ -148,7 +149,7 @@ mod tests {
 
     use super::*;
 
-    /// Takes the events of even streams.
+    /// Handles the events of even streams.
     struct Even;
 
     impl EventSink for Even {
@@ -182,7 +183,7 @@ mod tests {
     }
 
     #[test]
-    fn streams_are_counted_one_by_one_until_the_table_is_full_and_then_together() {
+    fn streams_are_counted_each_until_the_table_is_full() {
         let mut counters = Counters::<2>::new();
         let mut even = Even;
         let mut sink = counters.counting(&mut even);

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! One readable line for each event.
+//! Formats each event as one line.
 
 use core::fmt;
 
 use psmmu_abi::{Event, EventNumber, FaultClass, Syndrome};
 
-/// Writes an event as one line without a line end, with only those fields that its kind has:
-/// `event 0x10 F_TRANSLATION  write  stage 2  input 0x5000_0004`.
+/// Formats an event as one line without a line end, with only the fields that its kind has: `event 0x10
+/// F_TRANSLATION  write  stage 2  input 0x5000_0004`.
 #[derive(Clone, Copy, Debug)]
 pub struct Described<'a>(pub &'a Event);
 
@@ -24,8 +24,8 @@ impl fmt::Display for Described<'_> {
     }
 }
 
-/// The line of an event of the PSMMU, for a log that takes text: made without the formatting of `core`,
-/// which takes several hundred instructions for a number alone. In a burst each event may be printed.
+/// The line of an event of the PSMMU as text. It is built without the formatting of `core`, which takes
+/// several hundred instructions for each number, as in a burst each event may be printed.
 #[derive(Clone, Copy, Debug)]
 pub struct EventLine {
     /// Longer than the longest line.
@@ -34,7 +34,7 @@ pub struct EventLine {
 }
 
 impl EventLine {
-    /// Makes the line that [`Described`] writes, or `None` for other events, which are rare.
+    /// Builds the line that [`Described`] writes; `None` for other events, which are rare.
     #[must_use]
     pub fn new(event: &Event) -> Option<Self> {
         let &Event::Psmmu { number, fetch_address, input_address, syndrome } = event else {
@@ -64,7 +64,7 @@ impl EventLine {
         str::from_utf8(&self.bytes[..self.length]).unwrap_or_default()
     }
 
-    /// Adds `text`; what would not fit is left out.
+    /// Appends `text`; text that does not fit is left out.
     #[inline(always)]
     fn push(&mut self, text: &str) {
         let end = self.length.wrapping_add(text.len());
@@ -74,8 +74,8 @@ impl EventLine {
         }
     }
 
-    /// Adds a number in hexadecimal, in groups of four digits, with as many digits as a multiple of
-    /// `least`, 1, 2 or 4, has to be.
+    /// Appends a number in hexadecimal, in groups of four digits. The number of digits is rounded up to a
+    /// multiple of `least`, 1, 2 or 4.
     fn push_hex(&mut self, number: u64, least: u32) {
         const DIGITS: &[u8; 16] = b"0123456789abcdef";
         self.push("0x");

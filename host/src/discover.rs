@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Whether an SMMU has a Realm side, and how that interrupts.
+//! Discovers whether an SMMU has a Realm side, and how that side interrupts the host.
 
 use core::fmt;
 
@@ -10,15 +10,15 @@ use crate::memory::Page;
 use crate::rmi::{Conduit, Rmi, RmiError};
 use crate::source::{IntId, Source, Warning};
 
-/// Bit 30 of SMMU_IDR0, RME_IMPL: the SMMU knows Realms.
+/// Bit 30 of SMMU_IDR0, RME_IMPL: the SMMU implements RME.
 const IDR0_RME_IMPL: u32 = 1 << 30;
 
 /// How the Realm side interrupts the host.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Interrupts {
-    /// Not at all, as there is nothing to hear of: no RMM, or one that does not know this SMMU.
+    /// No interrupts, as nothing is reported: there is no RMM, or the RMM does not manage this SMMU.
     Absent,
-    /// Not at all: the sources must be polled.
+    /// No interrupts: the sources must be polled.
     Polled,
     /// By wired interrupts; a source without a number must be polled.
     Wired {
@@ -29,14 +29,14 @@ pub enum Interrupts {
         /// PRI queue.
         priq: Option<IntId>,
     },
-    /// By MSIs that the host allocates and passes on at activation; see
+    /// By MSIs, which the host allocates and describes to the RMM at activation; see
     /// [`Vectors`](crate::Vectors).
     Msi,
 }
 
 impl Interrupts {
-    /// Returns whether the host hears of nothing unless it calls [`service`](crate::service()) for each
-    /// source from time to time.
+    /// Returns whether no source interrupts, so that the host must call [`service`](crate::service()) for
+    /// each source periodically.
     #[must_use]
     pub const fn must_be_polled(&self) -> bool {
         matches!(self, Self::Polled)
@@ -53,14 +53,14 @@ impl Interrupts {
         }
     }
 
-    /// Returns the wires to connect, of an SMMU with page requests if `pri`.
+    /// Returns the wired interrupts to connect; that of the PRI queue only if `pri`.
     pub fn wired_irqs(&self, pri: bool) -> impl Iterator<Item = (Source, IntId)> {
         let all = Source::of(pri).filter_map(|source| Some((source, self.wired_irq(source)?)));
         all.filter(|(_, intid)| intid.is_shared())
     }
 
-    /// Returns the sources that do not interrupt, of an SMMU with page requests if `pri`: the host learns
-    /// nothing of these unless it calls [`service`](crate::service()) for each from time to time.
+    /// Returns the sources that do not interrupt, the PRI queue only if `pri`. The host must call
+    /// [`service`](crate::service()) for each of these periodically.
     pub fn polled(&self, pri: bool) -> impl Iterator<Item = Source> {
         Source::of(pri).filter(|&source| match self {
             Self::Absent | Self::Msi => false,
@@ -69,9 +69,9 @@ impl Interrupts {
         })
     }
 
-    /// Returns what keeps sources from interrupting that should, of an SMMU with page requests if
-    /// `pri`. Here wired interrupts alone can be missing; of MSIs
-    /// [`Vectors::parameters_or_polled`](crate::Vectors::parameters_or_polled) finds out.
+    /// Returns a warning for each source without a usable wired interrupt, for the PRI queue only if
+    /// `pri`. Unusable MSIs are reported by
+    /// [`Vectors::parameters_or_polled`](crate::Vectors::parameters_or_polled).
     pub fn warnings(&self, pri: bool) -> impl Iterator<Item = Warning> {
         let wired = matches!(self, Self::Wired { .. });
         Source::of(pri).filter(move |_| wired).filter_map(|source| match self.wired_irq(source) {
@@ -99,10 +99,10 @@ impl fmt::Display for Interrupts {
     }
 }
 
-/// What discovery found.
+/// Result of [`discover`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Topology {
-    /// The SMMU can serve Realms and the RMM needs nothing of the host that it does not have.
+    /// The SMMU can serve Realms, and this driver has a handler for each interrupt that the RMM asks for.
     pub rme: bool,
     /// How the Realm side interrupts.
     pub interrupts: Interrupts,
@@ -111,22 +111,27 @@ pub struct Topology {
 }
 
 impl Topology {
-    /// Returns what is known of an SMMU whose IDR0 reads `idr0` when there is no active RMM to ask.
+    /// Returns the topology of an SMMU whose IDR0 reads `idr0` when no RMM is active.
     #[must_use]
     pub const fn without_rmm(idr0: u32) -> Self {
         Self { rme: idr0 & IDR0_RME_IMPL != 0, interrupts: Interrupts::Absent, failure: None }
     }
 }
 
-/// Asks the RMM about the SMMU whose Non-secure register page 0 lies at PA `psmmu` and whose IDR0
-/// reads `idr0`. The RMM must be active. Ask about every SMMU, also one that does not know Realms: the RMM
-/// may use it and interrupt all the same.
+/// Queries the RMM (`RMI_PSMMU_INFO`) about the SMMU whose Non-secure register page 0 is at PA
+/// `psmmu_ptr` and whose IDR0 reads `idr0`. The RMM must be active. Every SMMU is to be queried, also one
+/// without RME: the RMM may use it and interrupt nevertheless.
 ///
-/// The page is cleared first, so that nothing in it can be taken for an answer, and is the caller's
-/// again on return.
-pub fn discover<C: Conduit>(rmi: &Rmi<C>, psmmu: u64, idr0: u32, page: &mut impl Page) -> Topology {
+/// Clears `page` first, so that stale contents cannot be taken for the RMM's output. The caller owns
+/// `page` again on return.
+pub fn discover<C: Conduit>(
+    rmi: &Rmi<C>,
+    psmmu_ptr: u64,
+    idr0: u32,
+    page: &mut impl Page,
+) -> Topology {
     page.clear();
-    let info = rmi.psmmu_info(psmmu, page.address()).and_then(|()| {
+    let info = rmi.psmmu_info(psmmu_ptr, page.address()).and_then(|()| {
         read(page).map_err(|unknown| RmiError::Malformed(Function::PsmmuInfo, unknown))
     });
     match info {
@@ -149,7 +154,7 @@ pub fn discover<C: Conduit>(rmi: &Rmi<C>, psmmu: u64, idr0: u32, page: &mut impl
     }
 }
 
-/// Reads what the RMM wrote, each word once.
+/// Reads the structure that the RMM wrote, each word once.
 fn read(page: &impl Page) -> Result<PsmmuInfoFields, Unknown> {
     let flags = page.word(0);
     let delivery = match flags & 3 {
@@ -234,7 +239,7 @@ mod tests {
         );
     }
 
-    /// Says that it has answered, and has not.
+    /// Answers success without writing the structure.
     struct Silent;
 
     impl Conduit for Silent {
@@ -244,7 +249,7 @@ mod tests {
     }
 
     #[test]
-    fn what_an_earlier_use_of_the_page_left_is_not_taken_for_an_answer() {
+    fn stale_page_contents_are_not_taken_for_an_answer() {
         let page = Cell::new([0x0101_0101_0101_0101; 512]);
         let found = discover(&Rmi::new(Silent), PSMMU, IDR0_RME_IMPL, &mut Shared(&page));
         assert_eq!(found.interrupts, Interrupts::Polled);
@@ -262,7 +267,7 @@ mod tests {
     }
 
     #[test]
-    fn disabled_means_no_interrupts_and_that_the_sources_must_be_polled() {
+    fn disabled_delivery_means_that_the_sources_must_be_polled() {
         let found = topology(0, IDR0_RME_IMPL, [0, 109, 106, 107, 108]);
         assert!(found.rme && found.interrupts.must_be_polled());
         assert!(found.interrupts.polled(true).eq(Source::ALL));
@@ -272,7 +277,7 @@ mod tests {
     }
 
     #[test]
-    fn the_wires_to_connect_include_the_pri_queue_only_with_pri() {
+    fn wired_irqs_include_the_pri_queue_only_with_pri() {
         let found = topology(0, IDR0_RME_IMPL, [1, 109, 106, 107, 0]).interrupts;
         let (eventq, gerror) = ((Source::Eventq, IntId(106)), (Source::Gerror, IntId(109)));
         assert!(found.wired_irqs(false).eq([eventq, gerror]));
@@ -283,7 +288,7 @@ mod tests {
     }
 
     #[test]
-    fn a_missing_or_impossible_number_is_a_warning_that_names_the_source() {
+    fn a_missing_or_invalid_intid_is_a_warning_with_its_source() {
         let found = topology(0, IDR0_RME_IMPL, [1, 0, 1020, 0, 0]).interrupts;
         let texts = |pri| found.warnings(pri).map(|warning| warning.to_string());
         let eventq = "1020 cannot be the interrupt for EVENTQ of the Realm side: events are not \
@@ -300,7 +305,7 @@ mod tests {
     }
 
     #[test]
-    fn without_an_rmm_the_capability_is_the_smmus_own_and_nothing_interrupts() {
+    fn without_an_rmm_rme_is_that_of_idr0_and_nothing_interrupts() {
         for (idr0, rme) in [(IDR0_RME_IMPL, true), (!IDR0_RME_IMPL, false)] {
             let found = Topology::without_rmm(idr0);
             assert_eq!((found.rme, found.interrupts), (rme, Interrupts::Absent));
@@ -309,21 +314,21 @@ mod tests {
     }
 
     #[test]
-    fn an_smmu_without_rme_is_asked_all_the_same_and_keeps_its_interrupts() {
+    fn an_smmu_without_rme_is_queried_and_keeps_its_interrupts() {
         let found = topology(0, 0, [2, 0, 0, 0, 0]);
         assert!(!found.rme);
         assert_eq!(found.interrupts, Interrupts::Msi);
     }
 
     #[test]
-    fn a_command_queue_interrupt_withdraws_the_capability_and_keeps_the_interrupts() {
+    fn a_cmdq_interrupt_clears_rme_and_keeps_the_interrupts() {
         let found = topology(0, IDR0_RME_IMPL, [1, 109, 106, 0, 108]);
         assert!(!found.rme);
         assert!(matches!(found.interrupts, Interrupts::Wired { .. }));
     }
 
     #[test]
-    fn a_failed_question_leaves_neither_capability_nor_interrupts() {
+    fn a_failed_query_leaves_neither_rme_nor_interrupts() {
         let failed = topology(ResultWord::of(Status::ErrorInput).x0(), IDR0_RME_IMPL, [1; 5]);
         let error = RmiError::Status(Function::PsmmuInfo, Status::ErrorInput);
         assert_eq!(

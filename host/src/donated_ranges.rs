@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! What the RMM holds of the host's memory.
+//! Keeps account of the host's memory that is donated to the RMM.
 //!
-//! The RMM names by address what it gives back. Only what stands here was ever given to it: anything
-//! else must not reach the allocator.
+//! The RMM names memory that it returns by address. Only ranges recorded here were donated: any other
+//! address must not reach the allocator.
 
 use psmmu_abi::GRANULE_SIZE;
 
-/// A number of granules from a PA on.
+/// A number of granules that begin at a PA.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Range {
     pub address: u64,
@@ -18,7 +18,7 @@ impl Range {
     /// Bytes in a granule.
     pub const GRANULE: u64 = GRANULE_SIZE as u64;
 
-    /// Returns the `granules` first granules, or all if there are fewer, and the rest.
+    /// Returns the first `granules` granules, or all if there are fewer, and the remainder.
     pub fn split(self, granules: u64) -> (Self, Self) {
         let first = granules.min(self.granules);
         let rest =
@@ -45,16 +45,16 @@ impl Range {
 #[derive(Clone, Copy, Debug)]
 struct Entry {
     range: Range,
-    /// The PSMMU that it was given for.
-    psmmu: u64,
-    /// The operation that it was given to has not ended.
-    fresh: bool,
+    /// The PSMMU that it was donated for (`psmmu_ptr`); 0 for the RMM itself.
+    psmmu_ptr: u64,
+    /// The operation that it was donated to has not ended.
+    in_operation: bool,
 }
 
 impl Entry {
     /// Adds `other` if it continues this one.
     fn join(&mut self, other: &Self) -> bool {
-        let alike = self.psmmu == other.psmmu && self.fresh == other.fresh;
+        let alike = self.psmmu_ptr == other.psmmu_ptr && self.in_operation == other.in_operation;
         if alike && self.range.end() == other.range.address {
             self.range.granules += other.range.granules;
             return true;
@@ -79,33 +79,33 @@ impl<const N: usize> DonatedRanges<N> {
         Self { entries: [None; N] }
     }
 
-    /// Returns how many more ranges can be noted.
+    /// Returns how many more ranges can be recorded.
     pub fn room(&self) -> usize {
         self.entries.iter().filter(|entry| entry.is_none()).count()
     }
 
-    /// Returns how many granules are held for `psmmu`.
-    pub fn held(&self, psmmu: u64) -> u64 {
-        let of = self.entries.iter().flatten().filter(|entry| entry.psmmu == psmmu);
+    /// Returns how many granules are donated for `psmmu_ptr`.
+    pub fn held(&self, psmmu_ptr: u64) -> u64 {
+        let of = self.entries.iter().flatten().filter(|entry| entry.psmmu_ptr == psmmu_ptr);
         of.map(|entry| entry.range.granules).sum()
     }
 
-    /// Returns how many granules are held in all.
+    /// Returns how many granules are donated in all.
     pub fn total(&self) -> u64 {
         self.entries.iter().flatten().map(|entry| entry.range.granules).sum()
     }
 
-    /// Notes `range`. Returns false if there is no room.
-    pub fn add(&mut self, range: Range, psmmu: u64) -> bool {
-        self.note(Entry { range, psmmu, fresh: true })
+    /// Records `range` for the current operation. Returns false if there is no room.
+    pub fn add(&mut self, range: Range, psmmu_ptr: u64) -> bool {
+        self.record(Entry { range, psmmu_ptr, in_operation: true })
     }
 
-    /// Notes `range` as held for good. Returns false if there is no room.
-    pub fn keep(&mut self, range: Range, psmmu: u64) -> bool {
-        self.note(Entry { range, psmmu, fresh: false })
+    /// Records `range` as donated beyond the current operation. Returns false if there is no room.
+    pub fn retain(&mut self, range: Range, psmmu_ptr: u64) -> bool {
+        self.record(Entry { range, psmmu_ptr, in_operation: false })
     }
 
-    fn note(&mut self, new: Entry) -> bool {
+    fn record(&mut self, new: Entry) -> bool {
         if self.entries.iter_mut().flatten().any(|entry| entry.join(&new)) {
             return true;
         }
@@ -118,8 +118,8 @@ impl<const N: usize> DonatedRanges<N> {
         }
     }
 
-    /// Strikes out some part of `range` that is held and returns it; `None` if nothing of it is. The
-    /// second range is what was behind that part and can no longer be noted.
+    /// Removes a part of `range` that is donated and returns it; `None` if no part of it is. The second
+    /// range is the remainder of the entry behind that part if there is no room to record it.
     pub fn take(&mut self, range: Range) -> Option<(Range, Option<Range>)> {
         let (slot, entry, common) = self.entries.iter_mut().find_map(|slot| {
             let entry = (*slot)?;
@@ -129,30 +129,30 @@ impl<const N: usize> DonatedRanges<N> {
         let keep = |range| Entry { range, ..entry };
         *slot = Range::between(entry.range.address, common.address).map(keep);
         let behind = Range::between(common.end(), entry.range.end());
-        let homeless = behind.filter(|&behind| !self.note(keep(behind)));
-        Some((common, homeless))
+        let unrecorded = behind.filter(|&behind| !self.record(keep(behind)));
+        Some((common, unrecorded))
     }
 
-    /// Says that the operation has ended and the RMM holds what was given to it for good.
+    /// Marks the ranges of the current operation as donated beyond its end.
     pub fn settle(&mut self) {
         for entry in self.entries.iter_mut().flatten() {
-            entry.fresh = false;
+            entry.in_operation = false;
         }
     }
 
-    /// Strikes out a range of the operation that has not ended and returns it.
+    /// Removes a range of the current operation and returns it.
     pub fn take_fresh(&mut self) -> Option<Range> {
-        self.take_if(|entry| entry.fresh)
+        self.take_if(|entry| entry.in_operation)
     }
 
-    /// Strikes out a range of `psmmu` and returns it.
-    pub fn take_of(&mut self, psmmu: u64) -> Option<Range> {
-        self.take_if(|entry| entry.psmmu == psmmu)
+    /// Removes a range of `psmmu_ptr` and returns it.
+    pub fn take_of(&mut self, psmmu_ptr: u64) -> Option<Range> {
+        self.take_if(|entry| entry.psmmu_ptr == psmmu_ptr)
     }
 
-    fn take_if(&mut self, wanted: impl Fn(&Entry) -> bool) -> Option<Range> {
+    fn take_if(&mut self, matches: impl Fn(&Entry) -> bool) -> Option<Range> {
         let mut slots = self.entries.iter_mut();
-        let slot = slots.find(|slot| slot.as_ref().is_some_and(&wanted))?;
+        let slot = slots.find(|slot| slot.as_ref().is_some_and(&matches))?;
         slot.take().map(|entry| entry.range)
     }
 }
@@ -178,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_taken_is_held_no_more_and_the_rest_still_is() {
+    fn reclaimed_granules_are_no_longer_counted_as_donated() {
         let mut donated_ranges = DonatedRanges::<2>::new();
         assert!(donated_ranges.add(range(0, 8), 1));
         assert_eq!(donated_ranges.take(range(2, 3)), Some((range(2, 3), None)));
@@ -195,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn what_an_operation_was_given_is_its_own_until_it_ends() {
+    fn donations_belong_to_the_operation_until_it_ends() {
         let mut donated_ranges = DonatedRanges::<4>::new();
         assert!(donated_ranges.add(range(0, 1), 1));
         donated_ranges.settle();

@@ -1,16 +1,18 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Leads stateful operations to their end, and keeps account of the memory that the RMM holds.
+//! Runs stateful RMI operations (SRO) to completion, and keeps account of the memory donated to the RMM.
 //!
-//! Two rules carry all of it:
+//! Two rules apply throughout:
 //!
 //! - The operation is over when the command that began it, `OP_CONTINUE` or `OP_CANCEL` answers neither
-//!   "incomplete" nor "busy". An error of a transfer is only about the transfer: `OP_CONTINUE` follows.
-//! - Memory is the host's again when the RMM undelegates it, or gives it back as undelegated, and by
-//!   nothing less. So whatever becomes doubtful, by a failure, by a count that cannot be or by an RMM
-//!   that never ends, is undelegated granule by granule: what works is freed, the rest is leaked and never
-//!   used again. Only when an operation on a PSMMU has ended with a failure does the rest stay donated: the
-//!   RMM may need it while the device does not answer, and gives it back at deactivation.
+//!   "incomplete" nor "busy". An error of `OP_MEM_DONATE` or `OP_MEM_RECLAIM` concerns that transfer
+//!   only: `OP_CONTINUE` follows.
+//! - The host owns memory again only when the RMM has undelegated it or has returned it as undelegated.
+//!   Memory in an unknown state, after a failure, an impossible count or an operation that does not end,
+//!   is undelegated granule by granule: granules that the RMM undelegates are freed, the others are
+//!   leaked and never used again. The exception is an operation on a PSMMU that ended with a failure: its
+//!   remaining granules stay donated, as the RMM may need them while the device does not respond, and are
+//!   returned at deactivation.
 //!
 //! The loop is in `donor/run.rs`.
 
@@ -25,15 +27,15 @@ use crate::memory::{Memory, Page};
 use crate::operation::{Limits, OperationError, TransferStats};
 use crate::rmi::{Command, Conduit, RetryBudget, Rmi};
 
-/// Lends memory to the RMM and takes it back.
+/// Donates memory to the RMM and reclaims it.
 ///
-/// One for all PSMMUs, and for as long as the RMM may hold something. It notes up to `RANGES` regions,
-/// neighbours as one: three and one for each level-2 table are enough for a PSMMU. Only one CPU at a
-/// time may use it, which the borrow checker sees to.
+/// One instance serves all PSMMUs and exists as long as the RMM may hold memory. It records up to
+/// `RANGES` regions, adjacent ones as one: a PSMMU needs at most three, and one for each level-2 table.
+/// Methods take `&mut self`, so only one CPU at a time can use it.
 #[derive(Debug)]
 pub struct MemoryDonor<M, P, const RANGES: usize = 64> {
     memory: M,
-    /// For the lists of what changes hands.
+    /// Holds the address lists of `OP_MEM_DONATE` and `OP_MEM_RECLAIM`.
     page: P,
     donated_ranges: DonatedRanges<RANGES>,
     limits: Limits,
@@ -41,26 +43,26 @@ pub struct MemoryDonor<M, P, const RANGES: usize = 64> {
 }
 
 impl<M: Memory, P: Page, const RANGES: usize> MemoryDonor<M, P, RANGES> {
-    /// Lends from `memory`, and talks about it through `page`, which nobody else may use.
+    /// Donates from `memory` and passes address lists in `page`, which must have no other user.
     pub const fn new(memory: M, page: P) -> Self {
         Self::with_limits(memory, page, Limits::DEFAULT)
     }
 
-    /// As [`new`](Self::new), with limits of its own.
+    /// As [`new`](Self::new), with other limits than [`Limits::DEFAULT`].
     pub const fn with_limits(memory: M, page: P, limits: Limits) -> Self {
         Self { memory, page, donated_ranges: DonatedRanges::new(), limits, leaked: 0 }
     }
 
-    /// Returns how many granules the RMM holds.
+    /// Returns how many granules are donated to the RMM.
     #[must_use]
     pub fn held(&self) -> u64 {
         self.donated_ranges.total()
     }
 
-    /// Returns how many granules the RMM holds for `psmmu`; 0 stands for what it holds for itself.
+    /// Returns how many granules are donated for the PSMMU `psmmu_ptr`; 0 stands for the RMM itself.
     #[must_use]
-    pub fn held_for(&self, psmmu: u64) -> u64 {
-        self.donated_ranges.held(psmmu)
+    pub fn held_for(&self, psmmu_ptr: u64) -> u64 {
+        self.donated_ranges.held(psmmu_ptr)
     }
 
     /// Returns how many granules were leaked in all operations.
@@ -69,20 +71,21 @@ impl<M: Memory, P: Page, const RANGES: usize> MemoryDonor<M, P, RANGES> {
         self.leaked
     }
 
-    /// Returns the memory that is donated from.
+    /// Returns the allocator that memory is donated from.
     pub const fn memory(&mut self) -> &mut M {
         &mut self.memory
     }
 
-    /// Carries `command` out, to its end, with at most [`Limits::calls`] calls.
+    /// Runs `command` to completion, with at most [`Limits::calls`] calls.
     ///
-    /// On success the RMM holds what it took and did not give back. After a successful
-    /// [`Command::PsmmuDeactivate`] it has no right to anything of that PSMMU.
+    /// On success the memory that the RMM took and did not return stays donated. After a successful
+    /// [`Command::PsmmuDeactivate`] no memory of that PSMMU is donated.
     ///
     /// # Errors
-    /// [`OperationError`]: what the RMM refused, what the host did not have, or what made no sense. The
-    /// host then has all memory of this operation again, but for what the RMM keeps until the PSMMU is
-    /// deactivated, and for what is leaked. Memory of earlier ones is still held, but for what came back.
+    /// [`OperationError`]: the RMM failed the command, the host has no memory, or an answer is
+    /// inconsistent. All memory of this operation is then the host's again, except granules that stay
+    /// donated until the PSMMU is deactivated and granules that are leaked. Memory of earlier operations
+    /// stays donated unless the RMM returned it.
     pub fn run<C: Conduit>(
         &mut self,
         rmi: &Rmi<C>,
@@ -93,7 +96,7 @@ impl<M: Memory, P: Page, const RANGES: usize> MemoryDonor<M, P, RANGES> {
         let [handle, ..] = first.outputs;
         let mut run = Run::new(rmi, self, command, handle, retry_budget);
         let end = match run.of_operation(first) {
-            Continue(next) => run.lead(next),
+            Continue(next) => run.complete(next),
             Break(end) => end,
         };
         run.settle(end)

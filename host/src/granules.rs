@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Ranges of granules into the Realm world and back.
+//! Delegates and undelegates ranges of granules.
 //!
-//! The RMM does as much of a range as it likes with one call and says how far it came. The two loops
-//! here go on from there, and leave nothing half done: a range is delegated as a whole or not at all,
-//! and of each granule that comes back, or does not, the caller learns which of the two.
+//! The RMM processes a part of a range with each call and returns the end of that part. The two loops
+//! here continue from that end: a range is delegated as a whole or not at all, and the caller receives
+//! the outcome of each granule that was undelegated or leaked.
 //!
 //! | the RMM answers | then the granules from there on are |
 //! |---|---|
 //! | success, and an end within the range | as asked, up to that end |
 //! | a failure | as before |
-//! | what has no meaning, or an end outside of the range | in doubt: only if they can be undelegated are they the host's |
+//! | an undefined result, or an end outside of the range | in an unknown state: the host's only if they can be undelegated |
 
 use core::fmt;
 
@@ -20,26 +20,26 @@ use crate::rmi::{Answer, Conduit, Meaning, RetryBudget, Rmi, RmiError};
 
 /// Bytes in a granule.
 const GRANULE: u64 = GRANULE_SIZE as u64;
-/// First PA that no granule can have.
+/// Exclusive upper limit of a granule's PA.
 const PA_END: u64 = 1 << 52;
 
-/// What became of granules.
+/// Outcome of undelegating granules.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum UndelegateOutcome {
-    /// They are the host's.
+    /// They are undelegated: the host owns them.
     Undelegated,
-    /// The RMM did not let them go: never touch them again.
+    /// The RMM did not undelegate them: the host must never access them again.
     Leaked,
 }
 
 /// A range was not delegated or undelegated as a whole.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RangeError {
-    /// PA of the first granule that failed.
+    /// PA of the first granule that failed, in bytes.
     pub at: u64,
     /// Why.
     pub error: RmiError,
-    /// Granules of the range that are leaked.
+    /// Number of granules of the range that are leaked.
     pub leaked: u64,
 }
 
@@ -55,21 +55,21 @@ impl fmt::Display for RangeError {
 
 impl core::error::Error for RangeError {}
 
-/// What one call did.
+/// Effect of one call.
 enum Step {
-    /// All granules up to this PA.
+    /// All granules up to this PA were changed.
     UpTo(u64),
-    /// Nothing.
-    Nothing(RmiError),
-    /// Nobody knows.
-    Doubt(RmiError),
+    /// No granule was changed.
+    Unchanged(RmiError),
+    /// The state of the granules is unknown.
+    Unknown(RmiError),
 }
 
 /// Delegates `granules` granules from PA `base` on.
 ///
-/// On failure `outcome` is notified of each granule of the range whether it is the host's, and the range as a
-/// whole is no longer in the Realm world but for what is leaked. Takes at most 2 calls for each granule and
-/// what `retry_budget` allows; on failure twice that.
+/// On failure the whole range is undelegated again, except leaked granules, and `outcome` is called with
+/// the outcome of each granule. Makes at most 2 calls for each granule, and the retries of
+/// `retry_budget`; on failure twice as many.
 ///
 /// # Errors
 /// The first granule that failed, and why: `ErrorInput` without a call for a range that is not aligned
@@ -86,7 +86,7 @@ pub fn delegate<C: Conduit>(
         outcome(base, granules, UndelegateOutcome::Undelegated);
         return Err(bad_range(function, base));
     };
-    // An RMM that is too busy to go on must not keep what it has.
+    // An RMM that stays busy must not keep the granules delegated so far.
     let mut reserve = *retry_budget;
     let mut at = base;
     while at < top {
@@ -95,8 +95,8 @@ pub fn delegate<C: Conduit>(
                 at = end;
                 continue;
             }
-            Step::Nothing(error) => (error, at),
-            Step::Doubt(error) => (error, top),
+            Step::Unchanged(error) => (error, at),
+            Step::Unknown(error) => (error, top),
         };
         let back = undelegate(rmi, base, (doubtful_to - base) / GRANULE, &mut reserve, outcome);
         if doubtful_to < top {
@@ -111,10 +111,10 @@ pub fn delegate<C: Conduit>(
     Ok(())
 }
 
-/// Undelegates `granules` granules from PA `base` on, each that the RMM lets go.
+/// Undelegates `granules` granules from PA `base` on, and leaks those that the RMM does not undelegate.
 ///
-/// `outcome` is notified of each granule of the range whether it is the host's. Takes at most 2 calls for each
-/// granule, and what `retry_budget` allows.
+/// Calls `outcome` with the outcome of each granule of the range. Makes at most 2 calls for each granule,
+/// and the retries of `retry_budget`.
 ///
 /// # Errors
 /// The first granule that failed, why, and how many are leaked. `ErrorInput` without a call for a range
@@ -139,7 +139,7 @@ pub fn undelegate<C: Conduit>(
                 outcome(at, (end - at) / GRANULE, UndelegateOutcome::Undelegated);
                 at = end;
             }
-            Step::Nothing(error) | Step::Doubt(error) => {
+            Step::Unchanged(error) | Step::Unknown(error) => {
                 outcome(at, 1, UndelegateOutcome::Leaked);
                 failure.get_or_insert(RangeError { at, error, leaked: 0 }).leaked += 1;
                 at += GRANULE;
@@ -159,8 +159,8 @@ const fn bad_range(function: Function, base: u64) -> RangeError {
     RangeError { at: base, error: RmiError::Status(function, Status::ErrorInput), leaked: 0 }
 }
 
-/// Makes one call, and what follows it if the RMM makes a stateful operation of it. One that wants
-/// memory is given up: delegating granules cannot depend on delegating granules.
+/// Makes one call, and continues it if the RMM makes it a stateful operation. An operation that asks for
+/// memory is cancelled: delegation cannot depend on further delegation.
 fn step<C: Conduit>(
     rmi: &Rmi<C>,
     function: Function,
@@ -176,34 +176,36 @@ fn step<C: Conduit>(
     loop {
         answer = match answer.meaning() {
             Meaning::Success => return up_to(function, &answer, at, top),
-            // Nothing changed, unless this is but the end of an operation.
-            Meaning::Failure(error) if answer.function == function && !error.is_doubtful() => {
-                return Step::Nothing(error);
+            // Nothing has changed, unless this is the end of a stateful operation.
+            Meaning::Failure(error)
+                if answer.function == function && !error.is_effect_unknown() =>
+            {
+                return Step::Unchanged(error);
             }
-            Meaning::Failure(error) => return Step::Doubt(error),
-            Meaning::Incomplete { wants: Some(MemoryTransfer::None), .. }
+            Meaning::Failure(error) => return Step::Unknown(error),
+            Meaning::Incomplete { requested: Some(MemoryTransfer::None), .. }
                 if retry_budget.spend() =>
             {
                 rmi.with_retries(retry_budget, false, |rmi| rmi.op_continue(handle, false))
             }
             Meaning::Incomplete { can_cancel, .. } => {
                 if can_cancel {
-                    // Whatever comes of it, the granules are in doubt.
+                    // The state of the granules is unknown, whatever the answer is.
                     let _ = rmi.op_cancel(handle);
                 }
-                return Step::Doubt(RmiError::Status(function, Status::Incomplete));
+                return Step::Unknown(RmiError::Status(function, Status::Incomplete));
             }
         }
     }
 }
 
-/// Checks how far the RMM says that it came.
+/// Checks the end of the processed part that the RMM returned.
 fn up_to(function: Function, answer: &Answer, at: u64, top: u64) -> Step {
     let [end, ..] = answer.outputs;
     if end > at && end <= top && end.is_multiple_of(GRANULE) {
         Step::UpTo(end)
     } else {
-        Step::Doubt(RmiError::Malformed(function, Unknown(end)))
+        Step::Unknown(RmiError::Malformed(function, Unknown(end)))
     }
 }
 
@@ -219,7 +221,7 @@ mod tests {
     const A: u64 = 0x8000_0000;
     const TRIES: u32 = 3;
 
-    /// Answers from a list of X0 and X1, and remembers functions and arguments.
+    /// Answers from a list of X0 and X1, and records functions and arguments.
     struct Script {
         answers: RefCell<VecDeque<(u64, u64)>>,
         calls: RefCell<Vec<(Function, u64, u64)>>,
@@ -254,7 +256,7 @@ mod tests {
             }
             _ => undelegate(&rmi, A, granules, &mut retry_budget, &mut outcome),
         };
-        assert_eq!(script.answers.borrow().len(), 0, "answers nobody asked for");
+        assert_eq!(script.answers.borrow().len(), 0, "unused answers");
         Outcome { result, outcomes, calls: script.calls.into_inner() }
     }
 
@@ -266,14 +268,14 @@ mod tests {
     }
 
     #[test]
-    fn a_range_is_done_in_as_many_steps_as_the_rmm_likes() {
+    fn a_range_takes_as_many_calls_as_the_rmm_needs() {
         let run = run(IN, 5, &[(0, at(1)), (0, at(4)), (0, at(5))]);
         assert_eq!((run.result, run.outcomes), (Ok(()), UndelegateOutcomes::new()));
         assert_eq!(run.calls, [(IN, at(0), at(5)), (IN, at(1), at(5)), (IN, at(4), at(5))]);
     }
 
     #[test]
-    fn a_failure_midway_undoes_what_was_done_and_reports_of_each_granule() {
+    fn a_failure_midway_undelegates_and_reports_each_granule() {
         let run = run(IN, 4, &[(0, at(2)), (1, 0), (0, at(1)), (1, 0)]);
         let error = RmiError::Status(IN, Status::ErrorInput);
         assert_eq!(run.result, Err(RangeError { at: at(2), error, leaked: 1 }));
@@ -288,7 +290,7 @@ mod tests {
     }
 
     #[test]
-    fn an_end_outside_of_the_range_puts_all_of_it_in_doubt() {
+    fn an_end_outside_of_the_range_makes_its_state_unknown() {
         for end in [0, at(0), at(0) + 1, at(3), u64::MAX] {
             let run = run(IN, 2, &[(0, end), (0, at(1)), (1, 0)]);
             let error = RmiError::Malformed(IN, Unknown(end));
@@ -301,7 +303,7 @@ mod tests {
     }
 
     #[test]
-    fn a_busy_rmm_is_asked_again_as_often_as_patience_allows() {
+    fn a_busy_rmm_is_retried_as_often_as_the_budget_allows() {
         let busy = Status::Busy as u64;
         let blocked = Status::Blocked as u64;
         let run_1 = run(IN, 1, &[(busy, 0), (blocked, 0), (busy, 0), (0, at(1))]);
@@ -317,7 +319,7 @@ mod tests {
     }
 
     #[test]
-    fn an_rmm_that_is_too_busy_to_go_on_is_given_the_same_patience_to_undo() {
+    fn undoing_after_a_busy_rmm_has_the_same_retry_budget() {
         let busy = [(Status::Busy as u64, 0); TRIES as usize];
         let mut answers = std::vec![(0, at(1))];
         answers.extend(busy);
@@ -337,7 +339,7 @@ mod tests {
     }
 
     #[test]
-    fn a_granule_that_does_not_come_back_is_lost_and_the_others_are_not() {
+    fn only_granules_that_are_not_undelegated_are_leaked() {
         let run = run(OUT, 3, &[(0, at(1)), (16, 0), (0, at(3))]);
         let error = RmiError::Status(OUT, Status::ErrorGranule);
         assert_eq!(run.result, Err(RangeError { at: at(1), error, leaked: 1 }));
@@ -346,7 +348,7 @@ mod tests {
     }
 
     #[test]
-    fn a_change_that_takes_more_than_one_call_is_led_to_its_end() {
+    fn a_change_that_takes_more_than_one_call_is_completed() {
         const HANDLE: u64 = 77;
         let run = run(IN, 2, &[(0xD, HANDLE), (0xD, 1), (0, at(2))]);
         assert_eq!(run.result, Ok(()));
@@ -355,14 +357,14 @@ mod tests {
     }
 
     #[test]
-    fn a_change_that_takes_calls_without_end_is_left_when_patience_ends() {
+    fn an_endless_change_is_abandoned_when_retries_are_used_up() {
         let run = run(OUT, 1, &[(0xD, 5); 1 + TRIES as usize]);
         let error = RmiError::Status(OUT, Status::Incomplete);
         assert_eq!(run.result, Err(RangeError { at: at(0), error, leaked: 1 }));
     }
 
     #[test]
-    fn a_change_that_wants_memory_is_given_up_and_cancelled_if_that_can_be_done() {
+    fn a_change_that_requests_memory_is_cancelled_if_possible() {
         for (x0, cancels) in [(0x10D, 0), (0x50D, 1), (0x20D, 0), (0x30D, 0)] {
             let mut answers = std::vec![(x0, 5)];
             answers.extend((0..cancels).map(|_| (0, 0)));
@@ -375,7 +377,7 @@ mod tests {
     }
 
     #[test]
-    fn a_range_that_cannot_be_is_refused_without_a_call() {
+    fn an_invalid_range_is_refused_without_a_call() {
         let rmi = Rmi::new(Script { answers: RefCell::default(), calls: RefCell::default() });
         let mut retry_budget = RetryBudget::new(0);
         for (base, granules) in [(A + 1, 1), (PA_END, 1), (A, u64::MAX), (u64::MAX - 0xFFF, 1)] {

@@ -3,30 +3,30 @@
 #![doc = include_str!("../README.md")]
 //!
 //! # How to read it
-//! The numbers of the calls are those of [`psmmu_abi`]; who answers them in the RMM is
-//! [`psmmu`](../psmmu/index.html). `docs/event.md` follows one event through all crates, and
-//! `examples/realm-smmu` is a whole driver: `cargo run -p psmmu-host --example realm-smmu`.
+//! The function identifiers are those of [`psmmu_abi`]; [`psmmu`](../psmmu/index.html) implements them in
+//! the RMM. `docs/event.md` follows one event through all crates, and `examples/realm-smmu` is a 200-line
+//! reference driver: `cargo run -p psmmu-host --example realm-smmu`.
 //!
 //! Read it in the order of use:
 //!
 //! | module | what it does |
 //! |---|---|
 //! | [`rmi`] | makes the calls, one method each, over a [`Conduit`] |
-//! | [`memory`] | what a kernel donates: a [`Page`] to talk through, [`Memory`] to hand over |
-//! | [`rmm`] | checks version and features, makes the RMM active |
-//! | [`mod@discover`] | finds out whether an SMMU has a Realm side and how it interrupts |
-//! | [`source`], [`msi`] | the interrupts: wires, or which MSI is whose and what the RMM is notified of it |
-//! | [`psmmu`] | activates it, adds and removes stream tables, deactivates it |
-//! | [`donor`], [`operation`] | the one loop for all commands that take more than one call, and the account of what the RMM holds |
-//! | [`granules`] | ranges of granules into the Realm world and back |
-//! | [`service`](mod@service) | answers one interrupt |
-//! | [`describe`], [`limiter`], [`counters`] | make events readable, not too many, and counted |
+//! | [`memory`] | what a kernel provides: a [`Page`] shared with the RMM, [`Memory`] to donate |
+//! | [`rmm`] | probes version and features, activates the RMM |
+//! | [`mod@discover`] | discovers whether an SMMU has a Realm side and how it interrupts |
+//! | [`source`], [`msi`] | the interrupts: wired, or the plan of the MSI vectors and their description to the RMM |
+//! | [`psmmu`] | activates it, creates and destroys stream tables, deactivates it |
+//! | [`donor`], [`operation`] | the loop for all commands that take more than one call, and the account of donated memory |
+//! | [`granules`] | delegates and undelegates ranges of granules |
+//! | [`service`](mod@service) | services one interrupt |
+//! | [`describe`], [`limiter`], [`counters`] | format, rate-limit and count events |
 //!
-//! One context serves one source: [`service`](service()) is called with one [`Source`], and for that source not
-//! by two contexts at once. The RMM keeps one reported event for each source and not for each caller; contexts whose
-//! sets overlap would consume each other's events.
+//! One context services one source: [`service`](service()) is called with one [`Source`], and not by two
+//! contexts at once for the same source. The RMM keeps one reported event for each source, not for each
+//! caller; contexts with overlapping sets would consume each other's events.
 //!
-//! A whole life, in the words of a kernel that brings `Smc`, `Allocator` and `SharedPage`:
+//! A complete lifecycle, for a kernel that implements `Smc`, `Allocator` and `SharedPage`:
 //!
 //! ```no_run
 //! # use psmmu_host::{Conduit, Memory, Page};
@@ -74,12 +74,12 @@
 //! let mut limiter = Limiter::new(10, 1_000_000);
 //! let mut print = |_: IrqSet, event: &Event| {
 //!     if let Verdict::Pass { suppressed } = limiter.ask(uptime()) {
-//!         println!("{} ({suppressed} more before it)", Described(event));
+//!         println!("{} ({suppressed} suppressed before it)", Described(event));
 //!     }
 //! };
 //! for source in Source::of(false) {
 //!     if service(&rmi, SMMU, source, &mut print, BUDGET)?.more {
-//!         println!("{source} has more: come again soon, no interrupt will remind you");
+//!         println!("{source} has more events: no further interrupt is raised for these");
 //!     }
 //! }
 //!

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Keeps a device or an RMM that goes wild from filling the log.
+//! Limits the rate of log lines that a device or an RMM can cause.
 
-/// Lets some of many things through, and counts what it holds back.
+/// Passes a bounded number of lines per interval, and counts those that it suppresses.
 ///
-/// It has no clock: whoever asks says what time it is, in microseconds of any clock that only goes
-/// forward. One that goes back gives nobody more.
+/// It has no clock: the caller passes the time, in microseconds of any monotonic clock. A clock that goes
+/// backwards does not pass more lines.
 #[derive(Clone, Copy, Debug)]
 pub struct Limiter {
     burst: u32,
@@ -18,23 +18,23 @@ pub struct Limiter {
 /// Whether to print.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// Yes, and say how many were held back since the last yes.
+    /// Print the line, with the number of lines suppressed since the last one that passed.
     Pass {
-        /// How many.
+        /// Number of suppressed lines.
         suppressed: u64,
     },
-    /// No.
-    Hold,
+    /// Do not print the line.
+    Suppress,
 }
 
 impl Limiter {
-    /// Lets `burst` through in each `interval` microseconds, from the first one on.
+    /// Passes at most `burst` lines in each `interval` microseconds, which begins with the first line.
     #[must_use]
     pub const fn new(burst: u32, interval: u64) -> Self {
         Self { burst, interval, start: 0, passed: 0, suppressed: 0 }
     }
 
-    /// Decides for one thing that came at `now` microseconds.
+    /// Decides on one line at `now`, in microseconds.
     pub const fn ask(&mut self, now: u64) -> Verdict {
         let fresh = self.passed == 0 && self.suppressed == 0;
         if fresh || now.saturating_sub(self.start) >= self.interval {
@@ -43,7 +43,7 @@ impl Limiter {
         }
         if self.passed >= self.burst {
             self.suppressed = self.suppressed.saturating_add(1);
-            return Verdict::Hold;
+            return Verdict::Suppress;
         }
         self.passed += 1;
         let suppressed = self.suppressed;
@@ -51,8 +51,8 @@ impl Limiter {
         Verdict::Pass { suppressed }
     }
 
-    /// Returns how many are held back and not reported yet, and forgets them: for the end of a burst that
-    /// nothing follows.
+    /// Returns the number of suppressed lines not reported yet and resets it, for the end of a burst that
+    /// no line follows.
     pub const fn take_suppressed(&mut self) -> u64 {
         let suppressed = self.suppressed;
         self.suppressed = 0;
@@ -67,27 +67,27 @@ mod tests {
     const PASS: Verdict = Verdict::Pass { suppressed: 0 };
 
     #[test]
-    fn a_burst_passes_the_rest_is_counted_and_reported_with_the_next_that_passes() {
+    fn suppressed_lines_are_counted_and_reported_with_the_next() {
         let mut limiter = Limiter::new(2, 1000);
-        assert_eq!([5000, 5001, 5002].map(|now| limiter.ask(now)), [PASS, PASS, Verdict::Hold]);
-        assert_eq!(limiter.ask(5999), Verdict::Hold);
+        assert_eq!([5000, 5001, 5002].map(|now| limiter.ask(now)), [PASS, PASS, Verdict::Suppress]);
+        assert_eq!(limiter.ask(5999), Verdict::Suppress);
         assert_eq!(limiter.ask(6000), Verdict::Pass { suppressed: 2 });
-        assert_eq!([6001, 6002].map(|now| limiter.ask(now)), [PASS, Verdict::Hold]);
+        assert_eq!([6001, 6002].map(|now| limiter.ask(now)), [PASS, Verdict::Suppress]);
         assert_eq!((limiter.take_suppressed(), limiter.take_suppressed()), (1, 0));
     }
 
     #[test]
-    fn a_clock_that_goes_back_gives_nobody_more() {
+    fn a_clock_that_goes_backwards_passes_no_more_lines() {
         let mut limiter = Limiter::new(1, 1000);
         assert_eq!(limiter.ask(10_000), PASS);
-        assert_eq!([9_000, 0, 10_999].map(|now| limiter.ask(now)), [Verdict::Hold; 3]);
+        assert_eq!([9_000, 0, 10_999].map(|now| limiter.ask(now)), [Verdict::Suppress; 3]);
         assert_eq!(limiter.ask(11_000), Verdict::Pass { suppressed: 3 });
     }
 
     #[test]
     fn a_limit_of_none_passes_none() {
         let mut limiter = Limiter::new(0, 0);
-        assert_eq!([0, 1].map(|now| limiter.ask(now)), [Verdict::Hold; 2]);
+        assert_eq!([0, 1].map(|now| limiter.ask(now)), [Verdict::Suppress; 2]);
         assert_eq!(limiter.take_suppressed(), 2);
     }
 }

@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! What a kernel donates to the driver: pages to talk through, and memory to hand over.
+//! Interfaces that a kernel implements: a page shared with the RMM, and memory to donate.
 
-/// A granule of the host that the RMM may read and write, in words of eight bytes.
+/// A granule of the host that the RMM may read and write, accessed in words of 8 bytes.
 ///
-/// The RMM is on the other side while a call lasts: reads must not be cached or repeated by the
-/// compiler (volatile or atomic), and the CPU's mapping must be cacheable like the RMM's.
+/// The RMM accesses it during a call: the compiler must neither cache nor repeat accesses (volatile or
+/// atomic), and the CPU's mapping must be cacheable like the RMM's.
 pub trait Page {
-    /// Returns its PA, a multiple of 4096.
+    /// Returns its PA in bytes, a multiple of 4096.
     fn address(&self) -> u64;
 
-    /// Makes it all zero.
+    /// Clears it to zero.
     fn clear(&mut self);
 
     /// Returns word `index`, 0 to 511.
@@ -38,23 +38,22 @@ impl<P: Page + ?Sized> Page for &mut P {
     }
 }
 
-/// Memory that can be handed over to the RMM, by PA and in granules of 4 KiB.
+/// An allocator of memory that can be donated to the RMM, by PA and in granules of 4 KiB.
 ///
-/// What is allocated leaves the host's world until it is freed, so nothing of the kernel may touch it
-/// meanwhile, not even by speculation through a mapping that would fault.
+/// Allocated memory is in Realm PAS until it is freed, so the kernel must not access it meanwhile, not
+/// even speculatively through a mapping.
 pub trait Memory {
-    /// Allocates `granules` granules as one region, aligned to its size rounded up to a power of two,
-    /// and returns its PA; `None` if there is none just now.
+    /// Allocates `granules` granules as one region, aligned to its size rounded up to a power of two, and
+    /// returns its PA in bytes; `None` if there is none at present.
     fn allocate(&mut self, granules: u64) -> Option<u64>;
 
-    /// Takes back `granules` granules from PA `address` on. The RMM gives memory back in pieces of its
-    /// own: this may be a part of what was allocated at once or neighbours of several allocations, so
-    /// take it granule by granule. No granule comes twice. What it contains is arbitrary.
+    /// Frees `granules` granules from PA `address` on. The RMM chooses the ranges in which it returns
+    /// memory: a range may be a part of one allocation or span several, so free it granule by granule. No
+    /// granule is freed twice. Its contents are arbitrary.
     fn free(&mut self, address: u64, granules: u64);
 
-    /// Is reported that `granules` granules from PA `address` on are lost: the RMM did not give them back
-    /// or did not let them out of the Realm world. They must never be used again; an access may
-    /// fault.
+    /// Leaks `granules` granules from PA `address` on: the RMM did not return them or did not undelegate
+    /// them. They must never be used again; an access may fault.
     fn leak(&mut self, address: u64, granules: u64);
 }
 

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Interrupts by MSIs: which vector is whose, and what the RMM is notified of them.
+//! Plans the MSI vectors of an SMMU, and describes those of the Realm side to the RMM.
 //!
-//! The host allocates the vectors of the Realm side behind its own, in the same order:
+//! The host allocates the vectors of the Realm side after its own, in the same order:
 //!
 //! | vector | without PRI | with PRI |
 //! |---|---|---|
@@ -13,8 +13,8 @@
 //! | 4 | | GERROR of the Realm side |
 //! | 5 | | PRIQ of the Realm side |
 //!
-//! The address and data of its own go into the Non-secure registers. Those of the Realm side must not:
-//! the RMM programs them, as `PSMMU_ACTIVATE` describes them.
+//! Address and data of its own vectors are written to the Non-secure registers. Those of the Realm side
+//! must not be: the RMM programs them as described by `PSMMU_ACTIVATE`.
 
 use core::fmt;
 
@@ -23,28 +23,28 @@ use psmmu_abi::{MsiMessage, PsmmuParamsFields, PsmmuParamsFlags};
 use crate::discover::Interrupts;
 use crate::source::{Source, Warning};
 
-/// Bits 51:2: where the address stands in an `IRQ_CFG0` register.
+/// Bits 51:2, the address field of an `IRQ_CFG0` register.
 const ADDRESS: u64 = 0x000F_FFFF_FFFF_FFFC;
 
-/// Whose queues and errors a vector is for.
+/// Security state whose queues and errors a vector serves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SecurityState {
-    /// The host's own: it may be programmed into the Non-secure registers.
+    /// Non-secure: the vector may be programmed into the Non-secure registers.
     NonSecure,
-    /// The Realm side's: it is described to the RMM and programmed by it.
+    /// Realm: the vector is described to the RMM, which programs it.
     Realm,
 }
 
-/// What a vector is for.
+/// Assignment of a vector.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Vector {
-    /// Whose.
-    pub world: SecurityState,
-    /// Which.
+    /// Security state of the registers.
+    pub state: SecurityState,
+    /// Source of the interrupt.
     pub source: Source,
 }
 
-/// The plan of one SMMU's vectors.
+/// The MSI vectors of one SMMU.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Vectors {
     pri: bool,
@@ -54,13 +54,13 @@ pub struct Vectors {
 /// An MSI that cannot be described to the RMM.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MsiError {
-    /// There is none for this source of the Realm side.
+    /// There is no MSI for this source of the Realm side.
     Missing(Source),
-    /// Its address is zero, not a multiple of 4 or not below 2^52.
+    /// Its address, in bytes, is zero, not a multiple of 4 or not below 2^52.
     Address(Source, u64),
     /// Its data does not fit 32 bits.
     Data(Source, u64),
-    /// Page requests are asked for, and the plan has no vector for them.
+    /// Page requests are requested, and the plan has no vector for PRIQ.
     NoPri,
 }
 
@@ -78,16 +78,14 @@ impl MsiError {
 impl fmt::Display for MsiError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Missing(source) => write!(f, "no msi for {source} of the Realm side"),
+            Self::Missing(source) => write!(f, "no MSI for {source} of the Realm side"),
             Self::Address(source, address) => write!(
                 f,
-                "the msi for {source} of the Realm side goes to {address:#x}, a multiple of 4 \
-                 below 2^52 is needed"
+                "the MSI address for {source} of the Realm side is {address:#x}; it must be a nonzero multiple of 4 below 2^52"
             ),
             Self::Data(source, data) => write!(
                 f,
-                "the msi for {source} of the Realm side is {data:#x}, 32 bits are what the SMMU \
-                 writes"
+                "the MSI data for {source} of the Realm side is {data:#x}; it must fit 32 bits"
             ),
             Self::NoPri => f.write_str("page requests need vectors for PRIQ in the plan"),
         }
@@ -97,34 +95,34 @@ impl fmt::Display for MsiError {
 impl core::error::Error for MsiError {}
 
 impl Vectors {
-    /// Plans the vectors of an SMMU with page requests if `pri`, whose Realm side interrupts as
-    /// `interrupts` says.
+    /// Plans the vectors of an SMMU, with PRIQ if `pri`, whose Realm side interrupts by `interrupts`.
     #[must_use]
     pub const fn new(pri: bool, interrupts: &Interrupts) -> Self {
         Self { pri, realm: matches!(interrupts, Interrupts::Msi) }
     }
 
-    /// Returns how many sources a world has.
+    /// Returns the number of sources in each security state.
     const fn each(self) -> usize {
         if self.pri { 3 } else { 2 }
     }
 
-    /// Returns how many vectors to allocate: 2 or 3, or twice that with a Realm side.
+    /// Returns the number of vectors to allocate: 2, or 3 with PRI; twice that with a Realm side that
+    /// uses MSIs.
     #[must_use]
     pub const fn count(self) -> usize {
         self.each() * if self.realm { 2 } else { 1 }
     }
 
-    /// Returns what vector `index` is for, if there is such a one.
+    /// Returns the assignment of vector `index`, or `None` if it does not exist.
     #[must_use]
     pub fn vector(self, index: usize) -> Option<Vector> {
         let each = self.each();
-        let (world, place) = match index.checked_sub(each) {
+        let (state, place) = match index.checked_sub(each) {
             None => (SecurityState::NonSecure, index),
             Some(place) => (SecurityState::Realm, place),
         };
         let source = Source::of(self.pri).nth(place).filter(|_| index < self.count())?;
-        Some(Vector { world, source })
+        Some(Vector { state, source })
     }
 
     /// Returns the vectors with their indexes.
@@ -142,14 +140,14 @@ impl Vectors {
     /// of the Realm side, and indexes that do not exist, may not.
     #[must_use]
     pub fn may_be_programmed(self, index: usize) -> bool {
-        self.vector(index).is_some_and(|vector| vector.world == SecurityState::NonSecure)
+        self.vector(index).is_some_and(|vector| vector.state == SecurityState::NonSecure)
     }
 
     /// Builds the parameters of `PSMMU_ACTIVATE` from the MSI of each vector, by index.
     ///
-    /// Of `flags`, ATS and PRI are what is asked for; MSI is added if the Realm side interrupts by
-    /// MSIs. The MSI of PRIQ is only reported with PRI, which an RMM may refuse even if the SMMU
-    /// has it.
+    /// ATS and PRI in `flags` are the requested features; MSI is added if the Realm side interrupts by
+    /// MSIs. The MSI of PRIQ is described only with PRI, which an RMM may reject even if the SMMU
+    /// implements it.
     ///
     /// # Errors
     /// [`MsiError`], which names the source.
@@ -168,7 +166,7 @@ impl Vectors {
             return Err(MsiError::NoPri);
         }
         for source in Source::of(pri) {
-            let index = self.index(Vector { world: SecurityState::Realm, source });
+            let index = self.index(Vector { state: SecurityState::Realm, source });
             let msi = index.and_then(&msis).ok_or(MsiError::Missing(source))?;
             if msi.address == 0 || msi.address & !ADDRESS != 0 {
                 return Err(MsiError::Address(source, msi.address));
@@ -185,9 +183,9 @@ impl Vectors {
         Ok(params)
     }
 
-    /// As [`parameters`](Self::parameters), for a kernel that may have no MSIs to give: where they are
-    /// missing or unfit the parameters go without, `interrupts`, which the plan was made of, becomes
-    /// [`Interrupts::Polled`], and the warning says why.
+    /// As [`parameters`](Self::parameters), for a kernel that may have no MSIs: if one is missing or
+    /// invalid, returns parameters without MSIs and a warning with the reason, and sets `interrupts`,
+    /// which the plan was made from, to [`Interrupts::Polled`].
     #[must_use = "the sources must be polled if there is a warning"]
     pub fn parameters_or_polled(
         self,
@@ -221,7 +219,7 @@ mod tests {
 
     fn plan(pri: bool, interrupts: Interrupts) -> Vec<(SecurityState, Source)> {
         let vectors = Vectors::new(pri, &interrupts);
-        let all: Vec<_> = vectors.all().map(|(_, v)| (v.world, v.source)).collect();
+        let all: Vec<_> = vectors.all().map(|(_, v)| (v.state, v.source)).collect();
         assert_eq!(all.len(), vectors.count());
         for (index, vector) in vectors.all() {
             assert_eq!(vectors.index(vector), Some(index));
@@ -230,7 +228,7 @@ mod tests {
     }
 
     #[test]
-    fn the_vectors_of_the_realm_side_follow_those_of_the_host_in_the_same_order() {
+    fn realm_vectors_follow_those_of_the_host_in_the_same_order() {
         use SecurityState::{NonSecure, Realm};
         use Source::{Eventq, Gerror, Priq};
         assert_eq!(
@@ -257,7 +255,7 @@ mod tests {
     }
 
     #[test]
-    fn only_the_hosts_own_vectors_may_be_programmed_into_the_non_secure_registers() {
+    fn only_non_secure_vectors_may_be_programmed_by_the_host() {
         for (pri, own) in [(false, 2), (true, 3)] {
             let vectors = Vectors::new(pri, &Interrupts::Msi);
             for index in 0..10 {
@@ -267,7 +265,7 @@ mod tests {
     }
 
     #[test]
-    fn the_parameters_describe_the_msis_of_the_realm_side_and_no_others() {
+    fn the_parameters_describe_the_realm_sides_msis_only() {
         let vectors = Vectors::new(true, &Interrupts::Msi);
         let with = |flags| vectors.parameters(|index| Some(msi(index)), flags).unwrap();
         let plain = with(PsmmuParamsFlags::empty());
@@ -287,14 +285,14 @@ mod tests {
     }
 
     #[test]
-    fn without_fit_msis_there_is_a_warning_and_all_is_polled() {
+    fn without_valid_msis_there_is_a_warning_and_all_is_polled() {
         let asked = PsmmuParamsFlags::PRI | PsmmuParamsFlags::MSI;
         let only = |wanted: usize| move |index| (index == wanted).then(|| msi(index));
-        let unfit = |_| Some(MsiMessage { address: 2, data: 0 });
+        let invalid = |_| Some(MsiMessage { address: 2, data: 0 });
         let cases: [(&dyn Fn(usize) -> Option<MsiMessage>, _); 3] = [
             (&|_| None, MsiError::Missing(Source::Eventq)),
             (&only(3), MsiError::Missing(Source::Gerror)),
-            (&unfit, MsiError::Address(Source::Eventq, 2)),
+            (&invalid, MsiError::Address(Source::Eventq, 2)),
         ];
         for (msis, error) in cases {
             let mut interrupts = Interrupts::Msi;
@@ -307,8 +305,7 @@ mod tests {
         }
         assert_eq!(
             Warning::NoMsi(MsiError::Missing(Source::Eventq)).to_string(),
-            "no msi for EVENTQ of the Realm side: nothing is reported of it unless all sources are \
-             polled"
+            "no MSI for EVENTQ of the Realm side: no source interrupts, all must be polled"
         );
         let mut interrupts = Interrupts::Msi;
         let vectors = Vectors::new(true, &interrupts);
@@ -319,7 +316,7 @@ mod tests {
     }
 
     #[test]
-    fn a_msi_that_cannot_work_is_an_error_that_names_its_source() {
+    fn an_invalid_msi_is_an_error_that_names_its_source() {
         let vectors = Vectors::new(false, &Interrupts::Msi);
         let with = |changed: usize, to: Option<MsiMessage>| {
             let msis = |index| if index == changed { to } else { Some(msi(index)) };
@@ -334,7 +331,7 @@ mod tests {
         let error = with(3, wide);
         assert_eq!(
             error.to_string(),
-            "the msi for GERROR of the Realm side is 0x100000000, 32 bits are what the SMMU writes"
+            "the MSI data for GERROR of the Realm side is 0x100000000; it must fit 32 bits"
         );
         assert_eq!(vectors.parameters(|_| None, PsmmuParamsFlags::PRI), Err(MsiError::NoPri));
     }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! What a stateful operation may cost, what it did, and why it failed.
+//! Limits, statistics and errors of stateful operations.
 //!
 //! The loop itself is [`MemoryDonor::run`](crate::MemoryDonor::run).
 
@@ -11,15 +11,15 @@ use psmmu_abi::Unknown;
 use crate::granules::RangeError;
 use crate::rmi::{Command, RmiError};
 
-/// What one operation may cost before the host takes the RMM for broken.
+/// Limits of one operation, beyond which the host treats the RMM as faulty.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Granules that are handed over in all.
+    /// Granules donated in total.
     pub granules: u64,
-    /// Calls in which no memory changes hands; once more as many after the operation was given up.
+    /// Calls that transfer no memory; as many again after the host has aborted the operation.
     pub rounds: u32,
-    /// Repetitions of calls that the RMM was too busy for; as many again to take back what was
-    /// delegated in vain, and as many to get memory back from the RMM.
+    /// Retries of calls that the RMM answers with "busy"; as many again to undelegate memory that was not
+    /// donated, and as many to reclaim memory.
     pub retries: u32,
 }
 
@@ -28,10 +28,10 @@ impl Limits {
     /// ten thousand repetitions.
     pub const DEFAULT: Self = Self { granules: 8192, rounds: 1000, retries: 10_000 };
 
-    /// Returns how many calls an operation takes at most when `held` granules were handed over before.
+    /// Returns the largest number of calls of an operation when `held` granules are donated before it.
     ///
-    /// Each granule is delegated, donated, reclaimed and undelegated no more than once, and changing
-    /// its world may take two calls.
+    /// Each granule is delegated, donated, reclaimed and undelegated at most once, and changing its PAS
+    /// may take two calls.
     #[must_use]
     pub const fn calls(&self, held: u64) -> u64 {
         let fixed = 2 + 2 * self.rounds as u64 + 3 * self.retries as u64;
@@ -46,44 +46,45 @@ impl Default for Limits {
     }
 }
 
-/// Memory that changed hands in one operation.
+/// Statistics of the memory transferred in one operation.
 ///
-/// `leaked` and `refused` are 0 with an RMM in order, whether the operation succeeds or not: print them if
-/// they are not.
+/// `leaked` and `invalid` are 0 with a conforming RMM, whether the operation succeeds or not; other
+/// values are worth a log line.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct TransferStats {
     /// Granules that the RMM took.
     pub donated: u64,
-    /// Granules that came back from it, of this operation or of earlier ones.
+    /// Granules that the RMM returned, of this operation or of earlier ones.
     pub returned: u64,
-    /// Granules of an operation on a PSMMU that failed, which the RMM did not let go, as when a device
-    /// does not answer and may still use them. They stay donated until that PSMMU is deactivated.
-    pub kept: u64,
-    /// Granules that the RMM neither holds by its own word nor let go;
-    /// [`Memory::leak`](crate::Memory::leak) was reported which.
+    /// Granules of a failed operation on a PSMMU that the RMM did not undelegate, for example because a
+    /// device that does not respond may still access them. They stay donated until that PSMMU is
+    /// deactivated.
+    pub retained: u64,
+    /// Granules that the RMM neither reported as in use nor undelegated, passed to
+    /// [`Memory::leak`](crate::Memory::leak).
     pub leaked: u64,
-    /// Entries of the RMM's lists that make no sense or name memory that it was not given, or that it
-    /// gave back already. Such memory was not touched.
-    pub refused: u32,
+    /// Invalid entries of the RMM's lists: malformed, or naming memory that is not donated or was already
+    /// returned. Such memory was not changed.
+    pub invalid: u32,
 }
 
 /// Why an operation failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Cause {
-    /// The RMM said so, or said something that has no meaning.
+    /// The RMM failed the command, or its answer is malformed.
     Rmi(RmiError),
-    /// The host has no region of so many granules.
+    /// The host has no contiguous region of this many granules.
     NoMemory(u64),
     /// The host's memory could not be delegated.
     Delegate(RangeError),
-    /// The RMM asks for memory in a form that this driver does not know: the word that asks.
+    /// The RMM asks for memory in a form that this driver does not support: the request word (X2).
     Request(Unknown),
-    /// There is no room to note one more region; see [`MemoryDonor`](crate::MemoryDonor).
+    /// There is no room to record one more region; see [`MemoryDonor`](crate::MemoryDonor).
     NoRoom,
-    /// The RMM asked for so many granules more than [`Limits::granules`] allows.
-    TooMuch(u64),
-    /// The RMM did not come to an end within [`Limits::rounds`].
-    Endless,
+    /// The RMM asked for this many granules, which exceeds [`Limits::granules`].
+    GranuleLimit(u64),
+    /// The operation did not end within [`Limits::rounds`].
+    RoundLimit,
 }
 
 impl From<RmiError> for Cause {
@@ -97,34 +98,37 @@ impl fmt::Display for Cause {
         match self {
             Self::Rmi(error) => error.fmt(f),
             Self::NoMemory(granules) => {
-                write!(f, "no {granules} granules in one piece: free memory and try again")
+                write!(f, "no contiguous region of {granules} granules: free memory and try again")
             }
             Self::Delegate(error) => error.fmt(f),
             Self::Request(Unknown(word)) => {
-                write!(f, "the RMM asks for memory by {word:#x}, which this driver does not know")
+                write!(
+                    f,
+                    "the RMM asks for memory by {word:#x}, which this driver does not support"
+                )
             }
             Self::NoRoom => {
-                f.write_str("no room to note one more region: make the MemoryDonor larger")
+                f.write_str("no room to record one more region: enlarge the MemoryDonor")
             }
-            Self::TooMuch(granules) => {
-                write!(f, "the RMM asks for {granules} granules more, which is above the limit")
+            Self::GranuleLimit(granules) => {
+                write!(f, "the RMM asks for {granules} granules more, which exceeds the limit")
             }
-            Self::Endless => f.write_str("the RMM does not come to an end"),
+            Self::RoundLimit => f.write_str("the operation does not end"),
         }
     }
 }
 
-/// An operation failed. The memory that it was given is the host's again, but for what the RMM keeps
-/// and what is leaked.
+/// An operation failed. The memory donated to it is the host's again, except granules that stay donated
+/// and granules that are leaked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct OperationError {
-    /// What was to be done.
+    /// The command.
     pub command: Command,
-    /// Why it was not. If the host gave up, why the host did.
+    /// Why it failed; if the host aborted the operation, the host's reason.
     pub cause: Cause,
-    /// The RMM may still be at it, and what the command is about stays blocked.
-    pub alive: bool,
-    /// The memory that changed hands.
+    /// The operation is still open in the RMM, and the object of the command stays blocked.
+    pub still_open: bool,
+    /// The memory transferred.
     pub stats: TransferStats,
 }
 
@@ -134,18 +138,18 @@ impl fmt::Display for OperationError {
             Cause::Rmi(error) if error.function() == self.command.function() => error.fmt(f)?,
             cause => write!(f, "{:?}: {cause}", self.command.function())?,
         }
-        if self.alive {
-            f.write_str("; the RMM may still be at it, only a reset helps")?;
+        if self.still_open {
+            f.write_str("; operation still open in the RMM; reset required")?;
         }
-        if self.stats.kept != 0 {
-            write!(f, "; {} granules stay donated until deactivation", self.stats.kept)?;
+        if self.stats.retained != 0 {
+            write!(f, "; {} granules stay donated until deactivation", self.stats.retained)?;
         }
         if self.stats.leaked != 0 {
             let leaked = self.stats.leaked;
             write!(f, "; {leaked} granules are leaked and must not be used again")?;
         }
-        if self.stats.refused != 0 {
-            write!(f, "; {} impossible entries in the RMM's lists", self.stats.refused)?;
+        if self.stats.invalid != 0 {
+            write!(f, "; {} invalid entries in the RMM's lists", self.stats.invalid)?;
         }
         Ok(())
     }
@@ -163,33 +167,34 @@ mod tests {
     use super::*;
 
     #[test]
-    fn errors_say_what_failed_and_what_it_cost() {
+    fn errors_name_the_failure_and_its_cost() {
         let status = RmiError::Status(Function::PsmmuDeactivate, Status::ErrorInput);
         let error = OperationError {
-            command: Command::PsmmuDeactivate { psmmu: 0 },
+            command: Command::PsmmuDeactivate { psmmu_ptr: 0 },
             cause: Cause::Rmi(status),
-            alive: true,
+            still_open: true,
             stats: TransferStats { leaked: 2, ..TransferStats::default() },
         };
         assert_eq!(
             error.to_string(),
-            "PsmmuDeactivate answered ErrorInput: wrong argument, or wrong state of what it names; the \
-             RMM may still be at it, only a reset helps; 2 granules are leaked and must not be used again"
+            "PsmmuDeactivate answered ErrorInput: wrong argument, or wrong state of what it names; \
+             operation still open in the RMM; reset required; 2 granules are leaked and must not be used \
+             again"
         );
         let error = OperationError {
             cause: Cause::NoRoom,
-            alive: false,
-            stats: TransferStats { kept: 4, refused: 3, ..TransferStats::default() },
+            still_open: false,
+            stats: TransferStats { retained: 4, invalid: 3, ..TransferStats::default() },
             ..error
         };
         assert_eq!(
             error.to_string(),
-            "PsmmuDeactivate: no room to note one more region: make the MemoryDonor larger; 4 granules stay \
-             donated until deactivation; 3 impossible entries in the RMM's lists"
+            "PsmmuDeactivate: no room to record one more region: enlarge the MemoryDonor; 4 granules stay \
+             donated until deactivation; 3 invalid entries in the RMM's lists"
         );
         assert_eq!(
             Cause::NoMemory(4).to_string(),
-            "no 4 granules in one piece: free memory and try again"
+            "no contiguous region of 4 granules: free memory and try again"
         );
     }
 

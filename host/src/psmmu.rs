@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The life of a PSMMU's Realm side: activate, level-2 stream tables, deactivate.
+//! Activates a PSMMU's Realm side, creates and destroys its level-2 stream tables, and deactivates it.
 //!
 //! In this order, with [`rmm::start`](crate::rmm::start) before it:
 //!
-//! 1. [`activate`], then [`service`](crate::service()) once for each source, since nothing interrupts
-//!    for what was there before.
-//! 2. [`st_l2_create`] for each device that is assigned, [`st_l2_destroy`] when it is not any more.
+//! 1. [`activate`], then [`service`](crate::service()) once for each source, since what was recorded
+//!    before raises no interrupt.
+//! 2. [`st_l2_create`] for each device that is assigned, [`st_l2_destroy`] when it is unassigned.
 //! 3. [`deactivate`], once no table is left.
 //!
-//! Each may make the RMM take memory or give it back. Only one at a time for one PSMMU.
+//! Each may donate memory to the RMM or reclaim it. For one PSMMU only one of them runs at a time.
 
 use core::fmt;
 
@@ -20,26 +20,26 @@ use crate::memory::{Memory, Page};
 use crate::operation::{Cause, OperationError, TransferStats};
 use crate::rmi::{Command, Conduit, Rmi, RmiError};
 
-/// StreamIDs that one level-2 table is for, 64 entries of 64 bytes in a granule.
+/// StreamIDs that one level-2 table covers: 64 entries of 64 bytes in a granule.
 pub const STREAMS_PER_TABLE: u32 = 64;
 
-/// Level that a walk of the stream table ends at when it meets a level-2 table.
+/// Level at which a walk of the stream table ends if it finds a level-2 table.
 const LEVEL_2: u8 = 2;
 
-/// Starts the Realm side of the PSMMU whose Non-secure register page 0 lies at PA `psmmu`.
+/// Activates the Realm side of the PSMMU whose Non-secure register page 0 is at PA `psmmu_ptr`.
 ///
-/// `params` says how it interrupts and what it serves: [`Vectors::parameters`](crate::Vectors::parameters) builds it
-/// for MSIs, [`PARAMS_NO_MSI`] is for wires and for none. It is passed through `page`, which is the caller's
-/// again on return.
+/// `params` has the MSIs and the features to enable: [`Vectors::parameters`](crate::Vectors::parameters)
+/// builds it with MSIs, [`PARAMS_NO_MSI`] is for wired interrupts and for polling. It is passed in
+/// `page`; the caller owns `page` again on return.
 ///
 /// # Errors
 /// [`OperationError`]: `ErrorNotSupported` without device assignment; `ErrorInput` for an unknown PSMMU,
-/// for one that is not inactive and for parameters that it cannot serve; `ErrorDevice` when it does not
-/// answer. It is inactive then.
+/// for one that is not inactive and for parameters that it does not support; `ErrorDevice` when the
+/// device does not respond. The PSMMU is inactive then.
 pub fn activate<C: Conduit, M: Memory, P: Page, const RANGES: usize>(
     rmi: &Rmi<C>,
     donor: &mut MemoryDonor<M, P, RANGES>,
-    psmmu: u64,
+    psmmu_ptr: u64,
     page: &mut impl Page,
     params: &PsmmuParamsFields,
 ) -> Result<TransferStats, OperationError> {
@@ -47,10 +47,10 @@ pub fn activate<C: Conduit, M: Memory, P: Page, const RANGES: usize>(
     for (index, word) in words(params).into_iter().enumerate() {
         page.set_word(index, word);
     }
-    donor.run(rmi, Command::PsmmuActivate { psmmu, params: page.address() })
+    donor.run(rmi, Command::PsmmuActivate { psmmu_ptr, params: page.address() })
 }
 
-/// Parameters without MSIs, address translation services and page requests.
+/// Parameters without MSIs, ATS and PRI.
 pub const PARAMS_NO_MSI: PsmmuParamsFields = PsmmuParamsFields {
     flags: psmmu_abi::PsmmuParamsFlags::empty(),
     gerror: MsiMessage { address: 0, data: 0 },
@@ -71,7 +71,8 @@ const fn words(params: &PsmmuParamsFields) -> [u64; PsmmuParamsFields::WORDS] {
     ]
 }
 
-/// Stops the Realm side. What the RMM held for it comes back; what does not is lost.
+/// Deactivates the Realm side of `psmmu_ptr`. The memory donated for it is undelegated and freed;
+/// granules that the RMM does not undelegate are leaked.
 ///
 /// # Errors
 /// [`OperationError`]: `ErrorInput` for an unknown PSMMU, for one that is not active and for one with
@@ -79,42 +80,43 @@ const fn words(params: &PsmmuParamsFields) -> [u64; PsmmuParamsFields::WORDS] {
 pub fn deactivate<C: Conduit, M: Memory, P: Page, const RANGES: usize>(
     rmi: &Rmi<C>,
     donor: &mut MemoryDonor<M, P, RANGES>,
-    psmmu: u64,
+    psmmu_ptr: u64,
 ) -> Result<TransferStats, OperationError> {
-    donor.run(rmi, Command::PsmmuDeactivate { psmmu })
+    donor.run(rmi, Command::PsmmuDeactivate { psmmu_ptr })
 }
 
-/// Whether [`st_l2_create`] made a table.
+/// Outcome of [`st_l2_create`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Table {
-    /// It did.
+    /// The table was created.
     Created,
-    /// There is one already: another device has a StreamID beside this one.
+    /// The table exists already, for another device with a StreamID in its range.
     Exists,
 }
 
-/// Sees to it that there is a level-2 stream table for `stream`.
+/// Creates the level-2 stream table that covers the StreamID `stream`, unless it exists.
 ///
 /// # Errors
 /// [`OperationError`]: `ErrorInput` for an unknown PSMMU, for one that is not active and for a StreamID
-/// that it does not have.
+/// out of its range.
 pub fn st_l2_create<C: Conduit, M: Memory, P: Page, const RANGES: usize>(
     rmi: &Rmi<C>,
     donor: &mut MemoryDonor<M, P, RANGES>,
-    psmmu: u64,
+    psmmu_ptr: u64,
     stream: u32,
 ) -> Result<Table, OperationError> {
-    match donor.run(rmi, Command::CreateTable { psmmu, stream: first(stream) }) {
+    match donor.run(rmi, Command::PsmmuStL2Create { psmmu_ptr, stream: first(stream) }) {
         Ok(_) => Ok(Table::Created),
         Err(error) if met_table(&error) => Ok(Table::Exists),
         Err(error) => Err(error),
     }
 }
 
-/// Why [`st_l2_destroy`] did not remove a table.
+/// Why [`st_l2_destroy`] did not destroy a table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DestroyError {
-    /// A device beside this one still uses it. Whoever removes the last one comes again.
+    /// An entry of the table is still assigned to a device. To be repeated when the last device is
+    /// unassigned.
     InUse,
     /// The operation failed.
     Failed(OperationError),
@@ -133,28 +135,30 @@ impl fmt::Display for DestroyError {
 
 impl core::error::Error for DestroyError {}
 
-/// Removes the level-2 stream table of `stream`.
+/// Destroys the level-2 stream table that covers the StreamID `stream`.
 ///
 /// # Errors
-/// [`DestroyError::InUse`] while an entry of it belongs to a device; else as [`st_l2_create`], and
-/// `ErrorInput` when there is no such table.
+/// [`DestroyError::InUse`] while an entry of it is assigned to a device; otherwise as [`st_l2_create`],
+/// and `ErrorInput` if the table does not exist.
 pub fn st_l2_destroy<C: Conduit, M: Memory, P: Page, const RANGES: usize>(
     rmi: &Rmi<C>,
     donor: &mut MemoryDonor<M, P, RANGES>,
-    psmmu: u64,
+    psmmu_ptr: u64,
     stream: u32,
 ) -> Result<TransferStats, DestroyError> {
-    donor.run(rmi, Command::DestroyTable { psmmu, stream: first(stream) }).map_err(|error| {
-        if met_table(&error) { DestroyError::InUse } else { DestroyError::Failed(error) }
-    })
+    donor.run(rmi, Command::PsmmuStL2Destroy { psmmu_ptr, stream: first(stream) }).map_err(
+        |error| {
+            if met_table(&error) { DestroyError::InUse } else { DestroyError::Failed(error) }
+        },
+    )
 }
 
-/// Returns the first StreamID of the table that `stream` is in.
+/// Returns the first StreamID of the table that covers `stream`.
 const fn first(stream: u32) -> u32 {
     stream & !(STREAMS_PER_TABLE - 1)
 }
 
-/// Returns whether the RMM refused because of the table that it met.
+/// Returns whether the RMM failed the command because of the table that its walk found.
 fn met_table(error: &OperationError) -> bool {
     matches!(
         error.cause,

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Before anything else: is there an RMM, does it speak this ABI, does it know devices; then make it
-//! active.
+//! Probes the RMM for its ABI version, granule size and device assignment, and activates it.
 
 use core::fmt;
 
@@ -18,28 +17,27 @@ const GRANULES: u64 = 1;
 /// Index of the feature register of devices.
 const DEVICES: u64 = 2;
 
-/// What the RMM can do.
+/// Capabilities of the RMM.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Capabilities {
     /// The highest RMI version that it implements.
     pub version: Version,
-    /// What it can do with devices; device assignment is among it.
+    /// Its device features, which include device assignment.
     pub devices: Register2,
 }
 
 /// Why the RMM cannot serve a physical SMMU.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StartError {
-    /// It has another version, or is not there, or answered what it should not.
+    /// It has another version, does not exist, or gave an unexpected answer.
     Rmi(RmiError),
     /// Its granules are of another size: feature register 1.
     Granules(Register1),
-    /// It does not assign devices: feature register 2.
+    /// It does not support device assignment: feature register 2.
     Devices(Register2),
-    /// It was configured and made active by somebody else, with other granules: both words of the
-    /// configuration.
+    /// It was already configured and active, with another granule size: both words of the configuration.
     Configured([u64; 2]),
-    /// It could not be made active.
+    /// It could not be activated.
     Activation(OperationError),
 }
 
@@ -75,14 +73,14 @@ impl fmt::Display for StartError {
 
 impl core::error::Error for StartError {}
 
-/// Finds out whether the RMM can serve a physical SMMU. Changes nothing.
+/// Probes whether the RMM can serve a physical SMMU. Changes no state.
 ///
 /// # Errors
-/// [`StartError`], which says what was found and what is needed.
+/// [`StartError`], with the value found and the one required.
 pub fn probe<C: Conduit>(rmi: &Rmi<C>) -> Result<Capabilities, StartError> {
     let version = rmi.version()?;
     if version < Version::RMI_2_0 {
-        // It agreed and says in the same breath that it has nothing of the kind.
+        // It accepted RMI 2.0 and reports a range of versions without it.
         return Err(RmiError::Version(version, version).into());
     }
     let granules = Register1::from_bits_retain(rmi.features(GRANULES)?);
@@ -96,24 +94,24 @@ pub fn probe<C: Conduit>(rmi: &Rmi<C>) -> Result<Capabilities, StartError> {
     Ok(Capabilities { version, devices })
 }
 
-/// What [`start`] did.
+/// Result of [`start`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Started {
-    /// What the RMM can do.
+    /// Capabilities of the RMM.
     pub capabilities: Capabilities,
-    /// It was active already, as after a `kexec`.
+    /// It was active already, for example after a `kexec`.
     pub was_active: bool,
-    /// The memory that it took.
+    /// The memory donated to it.
     pub stats: TransferStats,
 }
 
-/// Examines the RMM, configures it for granules of 4 KiB and tracking regions of 1 GiB, and makes it
-/// active. One that is active already is taken as it is, if its granules are of 4 KiB.
+/// Probes the RMM, configures it for granules of 4 KiB and tracking regions of 1 GiB, and activates it.
+/// An RMM that is active already is used unchanged, if its granules are of 4 KiB.
 ///
-/// The configuration is passed through `page`, which is the caller's again on return.
+/// The configuration is passed in `page`; the caller owns `page` again on return.
 ///
 /// # Errors
-/// [`StartError`], which says what was found and what is needed.
+/// [`StartError`], with the value found and the one required.
 pub fn start<C: Conduit, M: Memory, P: Page, const RANGES: usize>(
     rmi: &Rmi<C>,
     donor: &mut MemoryDonor<M, P, RANGES>,

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Answering one interrupt of a PSMMU: ask, hand on, consume, as long as more is waiting.
+//! Services one interrupt of a PSMMU: NOTIFY, pass the event on, CONSUME, until nothing is pending.
 
 use core::fmt;
 use core::num::NonZeroU32;
@@ -9,14 +9,14 @@ use psmmu_abi::{ErrorCause, Event, IrqSet, Unknown};
 
 use crate::rmi::{Conduit, Rmi, RmiError};
 
-/// Takes the events. A closure will do where nothing owns virtual SMMUs.
+/// Handles events. A closure suffices where no stream has a virtual SMMU.
 pub trait EventSink {
-    /// Takes one event of `source`, before it is consumed. It is never [`Event::None`].
+    /// Handles one event of `source`, before it is consumed. It is never [`Event::None`].
     fn event(&mut self, source: IrqSet, event: &Event);
 
-    /// Takes the event of a stream that a virtual SMMU owns, and returns whether it did. One that is not
-    /// taken is consumed all the same, and counted. Unless this is overridden it goes to
-    /// [`event`](Self::event) and counts as not taken.
+    /// Handles the event of a stream that a virtual SMMU owns, and returns whether it did. An unhandled
+    /// event is consumed nevertheless, and counted. By default it is passed to [`event`](Self::event) and
+    /// counts as unhandled.
     fn vsmmu(&mut self, source: IrqSet, stream: u32) -> bool {
         self.event(source, &Event::Vsmmu { stream_id: stream });
         false
@@ -29,29 +29,30 @@ impl<F: FnMut(IrqSet, &Event)> EventSink for F {
     }
 }
 
-/// What a call of [`service`] did.
+/// Result of [`service`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Serviced {
-    /// Events handed to the sink and consumed.
+    /// Events passed to the sink and consumed.
     pub events: u32,
-    /// Those of them that are for a virtual SMMU and that nobody took.
+    /// Of those, events for a virtual SMMU that the sink did not handle.
     pub unhandled: u32,
-    /// The budget ran out with more waiting: call again soon, no interrupt will remind you.
+    /// The budget is used up with events pending: call again soon, as no further interrupt is raised for
+    /// these.
     pub more: bool,
-    /// One register of an answer that had reserved bits set, of the last such answer. They were ignored.
-    /// Worth a line once in the life of a driver: the RMM is of a later version, or faulty.
+    /// A register of the last answer that had reserved bits set, which were ignored. Worth one log line
+    /// per driver instance: the RMM is of a later version, or faulty.
     pub reserved: Option<Unknown>,
-    /// Queues whose MSI was lost, as an error said, and that the budget left no room for: call for these
-    /// soon as well. Without [`more`](Self::more) there are none.
+    /// Queues whose lost MSI an error reported and that the budget did not suffice for: call for these
+    /// soon as well. Empty unless [`more`](Self::more) is set.
     pub unserviced: IrqSet,
 }
 
-/// Why a call of [`service`] ended early. Events handed on before are consumed.
+/// Why [`service`] ended early. Events passed to the sink before that are consumed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ServiceError {
     /// A call to the RMM failed.
     Rmi(RmiError),
-    /// The RMM says that more is waiting and has nothing to show, which would never end.
+    /// The RMM reports pending events but returns none, so the loop would not end.
     PendingWithoutEvent,
 }
 
@@ -67,30 +68,32 @@ impl fmt::Display for ServiceError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Rmi(error) => error.fmt(f),
-            Self::PendingWithoutEvent => f.write_str("the RMM has something pending and no event"),
+            Self::PendingWithoutEvent => {
+                f.write_str("the RMM reports pending events but returns none")
+            }
         }
     }
 }
 
-/// Services `source` (one, a [`Source`](crate::Source), as each has its own interrupt) of `psmmu`: hands each event to `sink` and consumes it until nothing is pending
-/// or `budget` events are through.
+/// Services `source` (one [`Source`](crate::Source), as each has its own interrupt) of `psmmu_ptr`:
+/// passes each event to `sink` and consumes it, until nothing is pending or `budget` events are consumed.
 ///
-/// An error may say that an MSI of the event or PRI queue was aborted: nothing will interrupt for what that
-/// queue holds, so it is then serviced as well, within the same budget.
+/// If an error reports that an MSI of the event or PRI queue was aborted, no interrupt is raised for the
+/// records of that queue, so it is serviced as well, within the same budget.
 ///
-/// Call it from the handler of the source's interrupt, and once for each source after activation,
-/// since enabling interrupts raises none for what is there already.
+/// Call it from the handler of the source's interrupt, and once for each source after activation, since
+/// enabling interrupts raises none for records that exist already.
 ///
-/// One set for each source, and one context at a time for each set: the RMM keeps one reported event for
-/// a source and not for a caller. Two contexts that are inside this loop at once with sets that overlap
-/// both get the same event, and the second CONSUME takes either nothing or the event that a NOTIFY of the
-/// first has reported since, which the second has not seen.
+/// Use one set for each source, and call for each set from one context at a time: the RMM keeps one
+/// reported event for each source, not for each caller. Two contexts in this loop at once with
+/// overlapping sets get the same event, and the second CONSUME consumes either nothing or an event that a
+/// NOTIFY of the first context reported since and the second context has not received.
 ///
 /// # Errors
-/// [`ServiceError`]; the source is then left as it is until the next interrupt.
+/// [`ServiceError`]; the source is then not serviced further until the next call.
 pub fn service<C: Conduit>(
     rmi: &Rmi<C>,
-    psmmu: u64,
+    psmmu_ptr: u64,
     source: impl Into<IrqSet>,
     sink: &mut (impl EventSink + ?Sized),
     budget: NonZeroU32,
@@ -103,7 +106,7 @@ pub fn service<C: Conduit>(
         reserved: None,
         unserviced: IrqSet::empty(),
     };
-    serviced.more = service_set(rmi, psmmu, source, sink, budget, &mut serviced)?;
+    serviced.more = service_set(rmi, psmmu_ptr, source, sink, budget, &mut serviced)?;
     for lost in [IrqSet::EVENTQ, IrqSet::PRIQ] {
         if serviced.more || !serviced.unserviced.contains(lost) {
             continue;
@@ -112,14 +115,14 @@ pub fn service<C: Conduit>(
             serviced.more = true;
         } else {
             serviced.unserviced -= lost;
-            serviced.more = service_set(rmi, psmmu, lost, sink, budget, &mut serviced)?;
+            serviced.more = service_set(rmi, psmmu_ptr, lost, sink, budget, &mut serviced)?;
             serviced.unserviced.set(lost, serviced.more);
         }
     }
     Ok(serviced)
 }
 
-/// Returns the queues among whose MSIs one was lost, if `event` says so.
+/// Returns the queues whose lost MSI `event` reports, if any.
 fn lost_msis(event: &Event) -> IrqSet {
     let mut lost = IrqSet::empty();
     if let Event::Error(cause) = event {
@@ -129,18 +132,18 @@ fn lost_msis(event: &Event) -> IrqSet {
     lost
 }
 
-/// Services `source` until nothing is pending, or until the budget has run out, and returns whether that
-/// was so.
+/// Services `source` until nothing is pending or the budget is used up, and returns whether it is used
+/// up.
 fn service_set<C: Conduit>(
     rmi: &Rmi<C>,
-    psmmu: u64,
+    psmmu_ptr: u64,
     source: IrqSet,
     sink: &mut (impl EventSink + ?Sized),
     budget: NonZeroU32,
     serviced: &mut Serviced,
 ) -> Result<bool, ServiceError> {
     loop {
-        let (notification, reserved) = rmi.irq_notify_with_reserved(psmmu, source)?;
+        let (notification, reserved) = rmi.irq_notify_with_reserved(psmmu_ptr, source)?;
         if reserved.is_some() {
             serviced.reserved = reserved;
         }
@@ -155,7 +158,7 @@ fn service_set<C: Conduit>(
                 sink.event(source, event);
             }
         }
-        rmi.event_consume(psmmu, source)?;
+        rmi.event_consume(psmmu_ptr, source)?;
         serviced.events += 1;
         if !notification.pending {
             return Ok(false);
@@ -180,7 +183,7 @@ mod tests {
 
     const BUDGET: NonZeroU32 = NonZeroU32::new(4).unwrap();
 
-    /// Answers NOTIFY from a list and remembers what was called.
+    /// Answers NOTIFY from a list and records the calls.
     struct Script {
         answers: RefCell<VecDeque<(u64, Notification)>>,
         calls: RefCell<Vec<(Function, u64)>>,
@@ -223,7 +226,7 @@ mod tests {
     }
 
     #[test]
-    fn each_event_is_consumed_with_the_set_it_was_asked_for_until_nothing_is_pending() {
+    fn each_event_is_consumed_with_its_set_until_none_is_pending() {
         let script = Script::new([stream(1, true), stream(2, true), stream(3, false)]);
         let (result, seen) = run(&script);
         assert_eq!(result, Ok(serviced(3, 3, false)));
@@ -258,7 +261,7 @@ mod tests {
         assert_eq!(sets, [1, 4]);
         let (_, sets) = served(&[error(ErrorCause::CMDQ_ERR)], Source::Gerror);
         assert_eq!(sets, [1], "and no other");
-        // The budget holds for all of them, and what it leaves is named.
+        // The budget holds for all of them, and the queues that it leaves are named.
         let flood = [error(both), stream(1, true), stream(2, true), stream(3, true)];
         let (result, sets) = served(&flood, Source::Gerror);
         let unserviced = IrqSet::EVENTQ | IrqSet::PRIQ;
@@ -267,7 +270,7 @@ mod tests {
     }
 
     #[test]
-    fn a_flood_ends_at_the_budget_and_says_that_more_is_waiting() {
+    fn a_flood_ends_at_the_budget_and_reports_more() {
         let script = Script::new((0..9).map(|n| stream(n, true)));
         let (result, seen) = run(&script);
         assert_eq!(result, Ok(serviced(4, 4, true)));
@@ -275,7 +278,7 @@ mod tests {
     }
 
     #[test]
-    fn an_rmm_that_is_pending_without_an_event_does_not_hold_the_cpu() {
+    fn pending_without_an_event_does_not_loop() {
         let script = Script::new([(0, Notification { pending: true, event: Event::None })]);
         assert_eq!(run(&script).0, Err(ServiceError::PendingWithoutEvent));
     }
@@ -297,7 +300,7 @@ mod tests {
     }
 
     #[test]
-    fn an_event_for_a_virtual_smmu_that_nobody_takes_is_consumed_and_counted() {
+    fn an_unhandled_vsmmu_event_is_consumed_and_counted() {
         let script = Script::new([stream(1, true), stream(2, true), stream(3, false)]);
         let mut owner = Owner(Vec::new());
         let result = service(&Rmi::new(&script), 0x1000, Source::Priq, &mut owner, BUDGET);

@@ -23,12 +23,12 @@ impl Source {
     /// All of them, in the order of [`Vectors`](crate::Vectors).
     pub const ALL: [Self; 3] = [Self::Eventq, Self::Gerror, Self::Priq];
 
-    /// Returns those of an SMMU with page requests if `pri`, else without.
+    /// Returns the sources of an SMMU, the PRI queue only if `pri`.
     pub fn of(pri: bool) -> impl Iterator<Item = Self> {
         Self::ALL.into_iter().filter(move |&source| pri || source != Self::Priq)
     }
 
-    /// Returns the set of this one alone, which is how a call names it.
+    /// Returns the set of this source alone, as calls encode it.
     #[must_use]
     pub const fn set(self) -> IrqSet {
         match self {
@@ -38,7 +38,7 @@ impl Source {
         }
     }
 
-    /// Returns what goes unreported without it.
+    /// Returns what is unreported without this source.
     const fn reports(self) -> &'static str {
         match self {
             Self::Eventq => "events",
@@ -65,19 +65,19 @@ impl fmt::Display for Source {
     }
 }
 
-/// A GIC interrupt number: what the RMM names, and not yet a number of the kernel's own.
+/// A GIC INTID as the RMM reports it, not an interrupt number of the kernel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct IntId(pub u32);
 
 impl IntId {
-    /// Takes the number of a [`PsmmuInfo`](psmmu_abi::PsmmuInfo) slot, in which 0 means none.
+    /// Converts the number in a field of [`PsmmuInfo`](psmmu_abi::PsmmuInfo), in which 0 means none.
     #[must_use]
     pub const fn from_slot(number: u32) -> Option<Self> {
         if number == 0 { None } else { Some(Self(number)) }
     }
 
     /// Returns whether this is a shared peripheral interrupt, 32 to 1019 or 4096 to 5119, the only kind
-    /// that the wire of an SMMU can have.
+    /// that a wired interrupt of an SMMU can have.
     #[must_use]
     pub const fn is_shared(self) -> bool {
         matches!(self.0, 32..=1019 | 4096..=5119)
@@ -90,21 +90,21 @@ impl fmt::Display for IntId {
     }
 }
 
-/// Why a source, or all of them, will not interrupt. It works all the same once it is polled:
-/// [`Interrupts::polled`](crate::Interrupts::polled) names those to be serviced by a timer.
+/// Why one source, or all of them, cannot interrupt. They are then to be polled:
+/// [`Interrupts::polled`](crate::Interrupts::polled) lists the sources to be serviced by a timer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Warning {
     /// It has no interrupt number.
     Missing(Source),
-    /// It has a number that no wire can have.
+    /// Its number cannot be that of a wired interrupt.
     NotShared(Source, IntId),
-    /// The Realm side interrupts by MSIs, and the kernel has none that can be described to the RMM. Then
-    /// no source interrupts, as the RMM takes the MSIs of all sources or of none.
+    /// The Realm side interrupts by MSIs, and the kernel has none that can be described to the RMM. No
+    /// source interrupts then, as the RMM accepts MSIs for all sources or for none.
     NoMsi(MsiError),
 }
 
 impl Warning {
-    /// Returns the source that it is about; of [`NoMsi`](Self::NoMsi) the first whose MSI is unfit.
+    /// Returns the source concerned; for [`NoMsi`](Self::NoMsi) the first whose MSI is invalid.
     #[must_use]
     pub const fn source(self) -> Source {
         match self {
@@ -122,10 +122,7 @@ impl fmt::Display for Warning {
                 write!(f, "{intid} cannot be the interrupt for {source} of the Realm side")?;
             }
             Self::NoMsi(error) => {
-                return write!(
-                    f,
-                    "{error}: nothing is reported of it unless all sources are polled"
-                );
+                return write!(f, "{error}: no source interrupts, all must be polled");
             }
         }
         write!(f, ": {} are not reported unless it is polled", self.source().reports())

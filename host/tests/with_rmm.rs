@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
 //! The driver donates to the project's own RMM, with a device that is a model: on each path every granule
-//! comes home. What the driver does with RMMs of other kinds is in `lending`; what the RMM does with
+//! is returned. What the driver does with RMMs of other kinds is in `donating`; what the RMM does with
 //! hosts of other kinds is in `tests/responder`.
 
 use std::cell::Cell;
@@ -38,7 +38,7 @@ impl Conduit for Cpu<'_> {
     }
 }
 
-/// A heap that is empty after some allocations, or gives what is no memory.
+/// A heap that is empty after some allocations, or returns addresses without memory.
 struct FakeAllocator<'a> {
     heap: Heap,
     left: &'a Cell<u32>,
@@ -117,8 +117,8 @@ impl<'a> Host<'a> {
         psmmu::st_l2_destroy(&self.rmi, &mut self.donor, PSMMU, stream)
     }
 
-    /// Checks that the RMM holds so much, by its own word, by the driver's and by the allocator's, and
-    /// that nothing was lost.
+    /// Checks that this many granules are donated by the counts of RMM, driver and allocator, and that
+    /// none is leaked.
     fn check(&self, held: u64) {
         assert_eq!(self.donor.held_for(PSMMU), held, "by the driver's word");
         assert_eq!(self.machine.heap.used() as u64, held, "by the allocator's");
@@ -126,12 +126,12 @@ impl<'a> Host<'a> {
         assert_eq!((self.donor.leaked(), self.machine.heap.lost()), (0, Vec::new()));
     }
 
-    /// Leads a whole life, in which nothing goes wrong.
+    /// Runs one lifecycle without failures.
     fn live(&mut self) {
         self.activate().expect("an inactive PSMMU");
         assert_eq!(self.st_l2_create(STREAM), Ok(Table::Created));
         self.check(NEEDS + 1);
-        self.st_l2_destroy(STREAM).expect("a table that nobody uses");
+        self.st_l2_destroy(STREAM).expect("an unused table");
         self.deactivate().expect("an active PSMMU");
         self.check(0);
     }
@@ -141,15 +141,19 @@ fn refused(function: Function, status: Status) -> Cause {
     Cause::Rmi(RmiError::Status(function, status))
 }
 
-/// Returns why an operation failed that is over and after which nothing is amiss.
+/// Returns why an operation failed that has ended and leaked nothing.
 fn cause<T: std::fmt::Debug>(result: Result<T, OperationError>) -> Cause {
     let error = result.expect_err("it cannot succeed");
-    assert_eq!((error.alive, error.stats.leaked, error.stats.refused), (false, 0, 0), "{error}");
+    assert_eq!(
+        (error.still_open, error.stats.leaked, error.stats.invalid),
+        (false, 0, 0),
+        "{error}"
+    );
     error.cause
 }
 
 #[test]
-fn lives_one_behind_the_other_give_every_granule_back() {
+fn repeated_cycles_return_every_granule() {
     let (machine, left) = (Machine::new(Options::default()), Cell::new(u32::MAX));
     let mut host = Host::new(&machine, &left, false);
     for _ in 0..10 {
@@ -158,7 +162,7 @@ fn lives_one_behind_the_other_give_every_granule_back() {
 }
 
 #[test]
-fn a_host_that_runs_out_of_memory_gets_back_what_it_lent_and_can_try_again() {
+fn a_host_out_of_memory_gets_its_donation_back_and_retries() {
     for allocations in 0..3 {
         let (machine, left) = (Machine::new(Options::default()), Cell::new(allocations));
         let mut host = Host::new(&machine, &left, false);
@@ -177,7 +181,7 @@ fn a_host_that_runs_out_of_memory_gets_back_what_it_lent_and_can_try_again() {
 }
 
 #[test]
-fn memory_that_cannot_be_delegated_ends_the_operation_and_the_rest_comes_back() {
+fn a_failed_delegation_ends_the_operation_and_leaks_nothing() {
     for allocations in 1..4 {
         let (machine, left) = (Machine::new(Options::default()), Cell::new(allocations));
         let mut host = Host::new(&machine, &left, true);
@@ -192,7 +196,7 @@ fn memory_that_cannot_be_delegated_ends_the_operation_and_the_rest_comes_back() 
 }
 
 #[test]
-fn what_the_rmm_refuses_costs_nothing() {
+fn a_rejected_command_leaks_nothing() {
     let (machine, left) = (Machine::new(Options::default()), Cell::new(u32::MAX));
     let mut host = Host::new(&machine, &left, false);
     let ats = PsmmuParamsFields { flags: PsmmuParamsFlags::ATS, ..psmmu::PARAMS_NO_MSI };
@@ -210,24 +214,25 @@ fn what_the_rmm_refuses_costs_nothing() {
     let deactivate = refused(Function::PsmmuDeactivate, Status::ErrorInput);
     assert_eq!(cause(host.deactivate()), deactivate, "with a table");
     host.check(NEEDS + 1);
-    host.st_l2_destroy(STREAM).expect("a table that nobody uses");
+    host.st_l2_destroy(STREAM).expect("an unused table");
     host.deactivate().expect("an active PSMMU");
     host.check(0);
 }
 
-/// Begins as many operations as there can be, each on a PSMMU of its own.
+/// Begins the largest number of operations, each on its own PSMMU.
 fn begin_all(machine: &Machine) -> Vec<u64> {
     machine.write_params(PsmmuParamsFlags::empty(), &[]);
     let begin = |index| {
         let psmmu = PSMMU + index * PSMMU_STEP;
-        let answer = machine.rmi().begin(Command::PsmmuActivate { psmmu, params: HOST_PAGE });
+        let answer =
+            machine.rmi().begin(Command::PsmmuActivate { psmmu_ptr: psmmu, params: HOST_PAGE });
         answer.outputs[0]
     };
     (1..=8).map(begin).collect()
 }
 
 #[test]
-fn a_blocked_rmm_is_waited_for_as_long_as_the_limit_says() {
+fn a_blocked_rmm_is_retried_up_to_the_limit() {
     for turns in [1, 5, RETRIES, RETRIES + 1] {
         let devices = vec![smmu_model::Config::default(); 9];
         let machine = Machine::with_devices(Options::default(), devices);
@@ -235,7 +240,7 @@ fn a_blocked_rmm_is_waited_for_as_long_as_the_limit_says() {
         let handles = std::cell::RefCell::new(Vec::new());
         let meanwhile = || {
             if waits.fetch_add(1, Ordering::Relaxed) + 1 == turns {
-                // The other CPU gives its operation up.
+                // The other CPU cancels its operation.
                 let handle = handles.borrow_mut().pop().expect("one of eight");
                 let _ = machine.rmi().op_continue(handle, true);
             }
@@ -254,17 +259,17 @@ fn a_blocked_rmm_is_waited_for_as_long_as_the_limit_says() {
 }
 
 #[test]
-fn memory_that_a_deaf_device_may_still_use_stays_lent_until_it_hears_again() {
+fn memory_of_an_unresponsive_device_stays_donated_meanwhile() {
     let (machine, left) = (Machine::new(Options::default()), Cell::new(u32::MAX));
     let mut host = Host::new(&machine, &left, false);
-    // It acknowledges the queue and then goes deaf.
+    // It acknowledges the queue and then stops responding.
     machine.device().before_write(Register::CmdqProd, |_| ());
     machine.device().before_write(Register::CmdqProd, |device| device.set_hung(true));
-    let error = host.activate().expect_err("a deaf device");
+    let error = host.activate().expect_err("an unresponsive device");
     assert_eq!(error.cause, refused(Function::OpContinue, Status::ErrorDevice));
     assert_eq!(
         error.stats,
-        TransferStats { donated: NEEDS, kept: NEEDS, ..TransferStats::default() }
+        TransferStats { donated: NEEDS, retained: NEEDS, ..TransferStats::default() }
     );
     host.check(NEEDS);
     assert_eq!(cause(host.deactivate()), refused(Function::PsmmuDeactivate, Status::ErrorDevice));
@@ -278,7 +283,7 @@ fn memory_that_a_deaf_device_may_still_use_stays_lent_until_it_hears_again() {
 }
 
 #[test]
-fn events_that_nobody_took_keep_no_memory() {
+fn unhandled_events_keep_no_memory() {
     let (machine, left) = (Machine::new(Options::default()), Cell::new(u32::MAX));
     let mut host = Host::new(&machine, &left, false);
     host.activate().expect("an inactive PSMMU");

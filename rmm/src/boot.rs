@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The first words between EL3 and the RMM.
+//! Checks the arguments that EL3 passes to the RMM at boot.
 //!
 //! EL3 enters the RMM once on the first CPU (cold) with the arguments below, and once on each other
 //! CPU (warm). The RMM ends each entry by the call `RMM_BOOT_COMPLETE` with a [`BootCode`].
@@ -12,21 +12,21 @@ use psmmu_abi::{GRANULE_SIZE, Version};
 use crate::MAX_CPUS;
 use crate::manifest::ManifestError;
 
-/// `RMM_BOOT_COMPLETE`: X1 the code, X2 the activation token. Returns as the first call of the host.
+/// `RMM_BOOT_COMPLETE`: X1 is the code, X2 the activation token. Returns with the first call of the host.
 pub const RMM_BOOT_COMPLETE: u64 = 0xC400_01CF;
 
-/// `RMI_REQ_COMPLETE`: X1 to X8 what the host finds in X0 to X7. Returns as its next call.
+/// `RMI_REQ_COMPLETE`: X1 to X8 are returned to the host in X0 to X7. Returns with its next call.
 pub const RMI_REQ_COMPLETE: u64 = 0xC400_018F;
 
-/// How a boot went, as EL3 is reported. After anything but success EL3 never enters the RMM again.
+/// Result of a boot, reported to EL3. After any code but success EL3 never enters the RMM again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(i64)]
 pub enum BootCode {
     /// The RMM is ready.
     Success = 0,
-    /// Something without a code of its own.
+    /// An error without a code of its own.
     Unknown = -1,
-    /// The version of the interface is not one of ours.
+    /// The version of the interface is not supported.
     Version = -2,
     /// There are more CPUs than the RMM serves.
     CpusOutOfRange = -3,
@@ -34,27 +34,27 @@ pub enum BootCode {
     CpuId = -4,
     /// The shared buffer is missing or not aligned.
     SharedBuffer = -5,
-    /// The version of the manifest is not one of ours.
+    /// The version of the manifest is not supported.
     ManifestVersion = -6,
-    /// The manifest contradicts itself.
+    /// The manifest is inconsistent.
     ManifestData = -7,
 }
 
-/// Why a boot fails. EL3 gets its [code](Self::code), which may be that of several reasons; the boot log
+/// Why a boot fails. EL3 receives its [code](Self::code), which several reasons may share; the boot log
 /// has the reason.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BootError {
-    /// The version of the interface, as it came in X1, is not one of ours.
+    /// The version of the interface, X1, is not supported.
     Version(u64),
     /// There is no CPU, or there are more than [`MAX_CPUS`]: X2.
     CpusOutOfRange(u64),
     /// The index of this CPU, X0, is not below X2.
     CpuId(u64),
-    /// The PA of the shared buffer, X3, is zero or not that of a granule.
+    /// The PA of the shared buffer, X3, is zero or not granule-aligned.
     SharedBuffer(u64),
     /// The shared buffer lies in the RMM's image, beyond the address space, or cannot be read.
     SharedBufferUnreadable(u64),
-    /// The manifest is of no use.
+    /// The manifest is invalid.
     Manifest(ManifestError),
 }
 
@@ -98,7 +98,7 @@ impl fmt::Display for BootError {
 
 impl core::error::Error for BootError {}
 
-/// X0 to X4 of a cold boot, as EL3 left them.
+/// X0 to X4 of a cold boot, unchecked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(C)]
 pub struct BootArguments {
@@ -106,31 +106,31 @@ pub struct BootArguments {
     pub cpu: u64,
     /// Version of the RMM-EL3 interface.
     pub version: u64,
-    /// Most CPUs that the platform has.
+    /// Number of CPUs of the platform.
     pub max_cpus: u64,
     /// PA of a granule of Realm memory that begins with the boot manifest.
     pub shared_buffer: u64,
-    /// Activation token, from interface 2.0 on; before, anything.
+    /// Activation token, from interface 2.0 on; undefined before.
     pub token: u64,
 }
 
-/// What the arguments of a cold boot mean.
+/// The checked arguments of a cold boot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Interface {
     /// Version of the RMM-EL3 interface.
     pub version: Version,
-    /// Most CPUs that the platform has, 1 to [`MAX_CPUS`].
+    /// Number of CPUs of the platform, 1 to [`MAX_CPUS`].
     pub max_cpus: usize,
     /// PA of the boot manifest.
     pub manifest: u64,
-    /// What `RMM_BOOT_COMPLETE` gives back in X2; 0 before interface 2.0.
+    /// Activation token that `RMM_BOOT_COMPLETE` returns in X2; 0 before interface 2.0.
     pub token: u64,
 }
 
 impl BootArguments {
-    /// Checks the arguments in the order that EL3 numbers its codes.
+    /// Checks the arguments in the order of EL3's codes.
     ///
-    /// Interfaces 0.2 to 2.x are known: all that this RMM calls is the same in them.
+    /// Interfaces 0.2 to 2.x are supported: the calls that this RMM uses are the same in them.
     ///
     /// # Errors
     /// [`BootError`].
@@ -198,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn the_limits_stand_in_the_reasons() {
+    fn the_limits_are_in_the_reasons() {
         let reason = |error: BootError| std::string::ToString::to_string(&error);
         assert!(reason(BootError::CpusOutOfRange(33)).contains("1 to 32"));
         assert!(reason(ManifestError::TooManyBanks.into()).contains("8 banks"));

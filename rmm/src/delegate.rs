@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Granules change worlds: the host's become Realm memory and come back wiped.
+//! Delegates and undelegates granules: changes their PAS, and wipes them before they return to the host.
 
 use psmmu::HostGranule;
 use psmmu_abi::{GRANULE_SIZE, GptState, MemoryCategory, ResultWord, Status, TrackingState};
@@ -8,24 +8,24 @@ use psmmu_abi::{GRANULE_SIZE, GptState, MemoryCategory, ResultWord, Status, Trac
 use crate::dispatch::{Environment, Outputs, Rmm};
 use crate::granules::{GranuleState, Region, TrackError};
 
-/// Granules that one call moves at most, as interrupts stay masked meanwhile: what EL3 spends on them is
-/// most of it. The host calls again for the rest.
+/// Largest number of granules of one call, as interrupts stay masked meanwhile: most of the time is spent
+/// in EL3. The host calls again for the rest.
 pub const BATCH: u64 = 3;
 
-/// Bytes of a block that EL3 may split up with the first granule that leaves it, and put together with the
-/// last that comes back, which costs as much as another granule: a call moves granules of one block only.
+/// Bytes of a block that EL3 may split with the first granule delegated from it, and merge with the last
+/// one undelegated, which costs as much as one granule: a call changes granules of one block only.
 const BLOCK: u64 = 2 << 20;
 
 const GRANULE: u64 = GRANULE_SIZE as u64;
 
 impl<E: Environment> Rmm<'_, E> {
-    /// `RMI_GRANULE_RANGE_DELEGATE`: gives the granules from PA `base` up to `top` to the Realm world,
-    /// or the first of them; X1 is the end of what was given.
+    /// `RMI_GRANULE_RANGE_DELEGATE`: delegates the granules from PA `base` to PA `top` (exclusive), or
+    /// the first of them; X1 is the end of the delegated part.
     ///
-    /// Fails only when the first granule cannot be given: `ErrorInput` when the range is empty or not
-    /// aligned, when the granule is not tracked, not the host's, or no memory; `Busy` when another
-    /// CPU is just moving it; `ErrorGlobal` when another CPU has just deactivated the RMM. Then X1 is
-    /// `base`, and nothing has changed.
+    /// Fails only if the first granule cannot be delegated: `ErrorInput` if the range is empty or not
+    /// aligned, if the granule is not tracked, not undelegated, or no memory; `Busy` while another CPU
+    /// changes it; `ErrorGlobal` if another CPU has just deactivated the RMM. Then X1 is `base`, and
+    /// nothing has changed.
     #[inline(never)]
     pub(crate) fn granule_range_delegate(&self, base: u64, top: u64) -> (ResultWord, Outputs) {
         self.each_granule(base, top, |granule| {
@@ -41,12 +41,13 @@ impl<E: Environment> Rmm<'_, E> {
         })
     }
 
-    /// `RMI_GRANULE_RANGE_UNDELEGATE`: wipes the granules from PA `base` up to `top` and gives them
-    /// back, or the first of them; X1 is the end of what was given back. Device memory is not wiped.
+    /// `RMI_GRANULE_RANGE_UNDELEGATE`: wipes and undelegates the granules from PA `base` to PA `top`
+    /// (exclusive), or the first of them; X1 is the end of the undelegated part. Device memory is not
+    /// wiped.
     ///
-    /// Fails only when the first granule cannot be given back: `ErrorInput` when the range is empty or
-    /// not aligned, when the granule is not tracked or not delegated, or in use, or cannot be wiped;
-    /// `Busy` when another CPU is just moving it. Then X1 is `base`, and nothing has changed.
+    /// Fails only if the first granule cannot be undelegated: `ErrorInput` if the range is empty or not
+    /// aligned, if the granule is not tracked or not delegated, is in use, or cannot be wiped; `Busy`
+    /// while another CPU changes it. Then X1 is `base`, and nothing has changed.
     #[inline(never)]
     pub(crate) fn granule_range_undelegate(&self, base: u64, top: u64) -> (ResultWord, Outputs) {
         self.each_granule(base, top, |granule| {
@@ -94,10 +95,10 @@ impl<E: Environment> Rmm<'_, E> {
         (ResultWord::SUCCESS, [granule, 0, 0])
     }
 
-    /// `RMI_GRANULE_TRACKING_GET`: says how the memory from PA `base` on is tracked, X1 and X2, and up
-    /// to where, X3, at most `top`.
+    /// `RMI_GRANULE_TRACKING_GET`: returns how the memory from PA `base` on is tracked, in X1 and X2, and
+    /// the exclusive end of that part, at most `top`, in X3.
     ///
-    /// Success, or `ErrorInput` when the range is empty, not aligned, or beyond the address space.
+    /// Success, or `ErrorInput` if the range is empty, not aligned, or beyond the address space.
     #[inline(never)]
     pub(crate) fn granule_tracking_get(&self, base: u64, top: u64) -> (ResultWord, Outputs) {
         let Some(base) = self.range_base(base, top) else {
@@ -109,9 +110,9 @@ impl<E: Environment> Rmm<'_, E> {
         (ResultWord::SUCCESS, [category as u64, state as u64, end])
     }
 
-    /// `RMI_GPT_INFO`: says to which end the granule protection tables of the memory from PA `base` on are
-    /// of one kind, X1, at most `top`, and of which kind, X2. EL3 makes all tables that there are, those of
-    /// the whole protected address space.
+    /// `RMI_GPT_INFO`: returns the owner of the granule protection tables of the memory from PA `base`
+    /// on, in X2, and the exclusive end of that part, at most `top`, in X1. EL3 creates all tables, those
+    /// of the whole protected address space.
     ///
     /// Statuses as of [`granule_tracking_get`](Self::granule_tracking_get).
     #[inline(never)]
@@ -139,7 +140,7 @@ impl<E: Environment> Rmm<'_, E> {
     }
 }
 
-/// Returns what the host is notified of a granule that could not be moved.
+/// Returns the status for a granule whose state could not be changed.
 const fn status(error: TrackError) -> Status {
     match error {
         TrackError::State(GranuleState::Moving) => Status::Busy,

@@ -1,15 +1,14 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Answering the host: from X0 to X7 of a call to X0 to X7 of its answer.
+//! Dispatches the host's calls: from X0 to X7 of a call to X0 to X7 of its answer.
 //!
-//! For every call, in this order: an identifier that names no command of this RMM is answered with all
-//! ones; a command that the state of the RMM does not allow with `ErrorGlobal`; else the command itself
-//! answers. X1 to X3 are zero unless the command has outputs there, X4 to X7 keep what the caller had
-//! in them unless the command has outputs there. Registers that a command does not name are not looked
-//! at.
+//! For every call, in this order: an unknown identifier is answered with all ones; a command that the
+//! state of the RMM does not allow with `ErrorGlobal`; any other with the result of the command. X1 to X3
+//! are zero and X4 to X7 unchanged unless the command has outputs there. Registers that are no inputs of
+//! a command are not read.
 //!
-//! This file has the commands of the RMM itself; those that move granules are in
-//! [`delegate`](crate::delegate), those that take more than one call in [`sro`](crate::sro).
+//! This file implements the commands of the RMM itself; delegation is in [`delegate`](crate::delegate),
+//! stateful operations are in [`sro`](crate::sro).
 
 use psmmu::sync::{AtomicU8, Lock, Ordering};
 use psmmu::{
@@ -27,15 +26,15 @@ use crate::operation;
 /// X1 to X3 of an answer.
 pub(crate) type Outputs = [u64; 3];
 
-/// What the RMM needs from the machine that it runs on.
+/// What the RMM requires from the machine that it runs on.
 pub trait Environment {
     /// Registers of the PSMMUs.
     type Registers: Registers;
     /// Realm memory of their queues and tables.
     type Memory: DeviceMemory;
-    /// The door to the host's memory.
+    /// Accessor of Non-secure memory.
     type Host: HostMemory;
-    /// Those who know the streams of virtual SMMUs.
+    /// Lookup of the virtual SMMU of a stream.
     type Vsmmus: VsmmuLookup;
     /// The clock.
     type Clock: Clock;
@@ -43,21 +42,21 @@ pub trait Environment {
     /// Returns the clock.
     fn clock(&self) -> &Self::Clock;
 
-    /// Gives the granule at PA `granule` to the Realm world, and says whether that was done: EL3 may
-    /// refuse, as it knows whose the granule was, and there may be no memory in spite of the boot
-    /// manifest. Then nothing has changed. Device memory is not accessed.
+    /// Moves the granule at PA `granule` to Realm PAS, and returns whether that succeeded: EL3 refuses a
+    /// granule that is not Non-secure, and the address may have no memory in spite of the boot manifest.
+    /// Nothing has changed then. Device memory is not accessed.
     fn delegate(&self, granule: u64, category: MemoryCategory) -> bool;
 
-    /// Gives a granule, which [`delegate`](Self::delegate) has taken and [`wipe`](Self::wipe) has
-    /// zeroed if it is not device memory, back to the host. EL3 cannot refuse: if it does, it and the RMM
-    /// disagree about whose memory is whose, nothing can be trusted any more, and this does not return.
+    /// Moves a granule to Non-secure PAS that [`delegate`](Self::delegate) moved to Realm PAS and that
+    /// [`wipe`](Self::wipe) has zeroed if it is not device memory. EL3 must not refuse: if it does, the
+    /// states of granules in EL3 and in the RMM differ, no isolation is guaranteed any more, and this
+    /// does not return.
     fn undelegate(&self, granule: u64, category: MemoryCategory);
 
-    /// Returns whether an interrupt waits on this CPU for the call to end. Whatever it is, a command
-    /// that can end early does.
+    /// Returns whether an interrupt is pending on this CPU. A command that can end early then does.
     fn is_interrupt_pending(&self) -> bool;
 
-    /// Zeroes a region of Realm memory, and says whether all of it could be written.
+    /// Zeroes a region of Realm memory, and returns whether all of it could be written.
     fn wipe(&self, region: Region) -> bool;
 
     /// Opens a region of Realm memory that a PSMMU is to use.
@@ -66,27 +65,27 @@ pub trait Environment {
     /// As long as the memory is used, and as [`DeviceMemory`] has it the device's:
     /// 1. The region is tracked, is Realm memory, and is in use by the RMM.
     /// 2. Nothing else uses any of it, and it is not open twice at a time.
-    #[expect(unsafe_code, reason = "the caller vouches for the region")]
+    #[expect(unsafe_code, reason = "the caller guarantees the conditions on the region")]
     unsafe fn open(&self, region: Region) -> Self::Memory;
 
-    /// Returns a word of Realm memory, of `psmmu` alone and the same at each call, for the MSIs by which
-    /// it says that commands are done; `None` if they are polled for.
+    /// Returns a word of Realm memory for the completion MSIs of the commands of `psmmu`, for it alone
+    /// and the same at each call; `None` if completion is polled.
     fn completion(&self, psmmu: &Psmmu<Self::Registers, Self::Memory>) -> Option<Self::Memory> {
         let _ = psmmu;
         None
     }
 
-    /// Returns what `stream` does while it is not configured.
+    /// Returns the default STE of `stream`, in effect while it is not configured.
     fn default_ste(&self, stream: u32) -> StreamTableEntry {
         let _ = stream;
         StreamTableEntry::ABORT
     }
 }
 
-/// What `RMI_FEATURES` announces the machine.
+/// Properties of the machine for `RMI_FEATURES`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Features {
-    /// Bits of a physical address, and so of the largest intermediate one.
+    /// Width of a physical address in bits, and so of the largest IPA.
     pub address_bits: u8,
     /// Number of hardware breakpoints minus one, at least 1.
     pub breakpoints: u8,
@@ -100,20 +99,20 @@ pub struct Features {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum RmmState {
-    /// Booted; may be configured.
+    /// Booted and inactive; may be configured.
     Init = 0,
-    /// In service.
+    /// Active: serves all commands.
     Active = 1,
 }
 
-/// In which states a command is allowed.
+/// States in which a command is allowed.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Gate {
     Any,
     Only(RmmState),
 }
 
-/// Returns in which states `function` is allowed.
+/// Returns the states in which `function` is allowed.
 const fn gate(function: Function) -> Gate {
     match function {
         Function::Version
@@ -172,7 +171,7 @@ type TableOf<'a, E> =
     operation::Table<'a, <E as Environment>::Registers, <E as Environment>::Memory>;
 
 impl<'a, E: Environment> Rmm<'a, E> {
-    /// Starts in state [`RmmState::Init`], with the granules of `tracker` the host's.
+    /// Creates the RMM in state [`RmmState::Init`], with all granules of `tracker` undelegated.
     pub const fn new(
         features: Features,
         environment: E,
@@ -195,7 +194,7 @@ impl<'a, E: Environment> Rmm<'a, E> {
         self.features.address_bits
     }
 
-    /// Returns the end of the physical addresses that granule protection tables are about.
+    /// Returns the exclusive end of the physical addresses that granule protection tables cover.
     pub(crate) const fn protected_end(&self) -> u64 {
         /// GPCCR_EL3.PPS.
         const BITS: [u8; 8] = [32, 36, 40, 42, 44, 48, 52, 52];
@@ -212,17 +211,17 @@ impl<'a, E: Environment> Rmm<'a, E> {
         }
     }
 
-    /// Returns what it knows of the physical SMMUs.
+    /// Returns the responder of the physical SMMUs.
     pub const fn responder(&self) -> &ResponderOf<'a, E> {
         &self.responder
     }
 
-    /// Returns what it knows of granules.
+    /// Returns the tracker of granules.
     pub const fn tracker(&self) -> &Tracker<'a> {
         &self.tracker
     }
 
-    /// Answers one call: takes X0 to X7 as the host had them and leaves what it shall find there.
+    /// Handles one call: `x` has X0 to X7 of the host, and X0 to X7 of the answer on return.
     ///
     /// May be called on several CPUs at once.
     #[inline]
@@ -230,7 +229,7 @@ impl<'a, E: Environment> Rmm<'a, E> {
         const IRQ_NOTIFY: u64 = Function::PsmmuIrqNotify.id();
         const EVENT_CONSUME: u64 = Function::PsmmuEventConsume.id();
         let [function, x1, x2, ..] = *x;
-        // The two that a host asks for each event come first.
+        // The two commands that a host calls for each event come first.
         let result = match function & !SVE_HINT {
             IRQ_NOTIFY => {
                 let notified = match self.state() {
@@ -253,7 +252,7 @@ impl<'a, E: Environment> Rmm<'a, E> {
         x[0] = result.x0();
     }
 
-    /// Answers what is not asked for each event.
+    /// Handles a call that is not made for each event.
     #[inline(never)]
     fn handle_other(&self, x: &mut [u64; 8]) -> ResultWord {
         match Function::try_from(x[0]) {
@@ -265,7 +264,7 @@ impl<'a, E: Environment> Rmm<'a, E> {
         }
     }
 
-    /// Answers a command that is not asked for each event.
+    /// Handles a command that is not called for each event.
     #[inline(never)]
     fn handle_known(&self, function: Function, x: &mut [u64; 8]) -> ResultWord {
         let [_, x1, x2, x3, ..] = *x;
@@ -311,10 +310,10 @@ impl<'a, E: Environment> Rmm<'a, E> {
         result
     }
 
-    /// `RMI_FEATURES`: returns feature register `index`, zero where there is none. Never fails.
+    /// `RMI_FEATURES`: returns feature register `index`, zero if it does not exist. Never fails.
     #[cfg_attr(core_from_source, optimize(size))]
     fn features(&self, index: u64) -> u64 {
-        /// NUM_BPS and NUM_WPS of register 0, each a number minus one.
+        /// NUM_BPS and NUM_WPS of register 0, each encoded minus one.
         const BREAKPOINTS_SHIFT: u32 = 14;
         const WATCHPOINTS_SHIFT: u32 = 20;
         /// PPS of register 1.
@@ -334,11 +333,10 @@ impl<'a, E: Environment> Rmm<'a, E> {
         }
     }
 
-    /// `RMI_RMM_CONFIG_SET`: takes the configuration in the host's granule at PA `config`.
+    /// `RMI_RMM_CONFIG_SET`: sets the configuration from the host's granule at PA `config`.
     ///
-    /// Success, or `ErrorInput` when `config` is no granule of the host, or asks for anything but
-    /// granules of 4 KiB and tracking regions of 1 GiB. As these are the only values, there is nothing
-    /// to keep.
+    /// Success, or `ErrorInput` if `config` is no Non-secure granule, or requests anything but granules
+    /// of 4 KiB and tracking regions of 1 GiB. As these are the only values, nothing is stored.
     fn config_set(&self, config: u64) -> ResultWord {
         let mut words = [0; 2];
         let read =
@@ -351,7 +349,7 @@ impl<'a, E: Environment> Rmm<'a, E> {
 
     /// `RMI_RMM_CONFIG_GET`: writes the configuration to the host's granule at PA `config`.
     ///
-    /// Success, or `ErrorInput` when `config` is no granule of the host, which is then not written.
+    /// Success, or `ErrorInput` if `config` is no Non-secure granule; nothing is written then.
     fn config_get(&self, config: u64) -> ResultWord {
         let written =
             granule(config).and_then(|granule| self.responder.host().replace(granule, &[0, 0]));
@@ -361,7 +359,7 @@ impl<'a, E: Environment> Rmm<'a, E> {
         }
     }
 
-    /// `RMI_RMM_ACTIVATE`: success, or `ErrorGlobal` when another CPU was faster.
+    /// `RMI_RMM_ACTIVATE`: success, or `ErrorGlobal` if another CPU has activated it meanwhile.
     fn activate(&self) -> ResultWord {
         let _transition = self.transition.lock();
         if self.state() != RmmState::Init {
@@ -372,11 +370,11 @@ impl<'a, E: Environment> Rmm<'a, E> {
         ResultWord::SUCCESS
     }
 
-    /// `RMI_RMM_DEACTIVATE`: goes back to the state that the RMM booted in. Nothing of the configuration
-    /// and of the handles that were given out is left.
+    /// `RMI_RMM_DEACTIVATE`: returns to the state after boot. Configuration and operation handles are
+    /// invalid from then on.
     ///
-    /// Success; `Busy` while another CPU works on an operation; or `ErrorGlobal` when an operation waits
-    /// for the host, when a granule is delegated, a PSMMU is not inactive, or another CPU was faster.
+    /// Success; `Busy` while another CPU runs an operation; or `ErrorGlobal` if an operation is open, a
+    /// granule is delegated, a PSMMU is not inactive, or another CPU has deactivated it meanwhile.
     /// Nothing has changed then.
     #[inline(never)]
     #[cfg_attr(core_from_source, optimize(size))]
@@ -385,7 +383,8 @@ impl<'a, E: Environment> Rmm<'a, E> {
         if self.state() != RmmState::Active {
             return ResultWord::of(Status::ErrorGlobal);
         }
-        // A PSMMU leaves the state inactive by an operation only, and a granule the host's by the tracker.
+        // A PSMMU leaves state Inactive by an operation only, and a granule is delegated by the tracker
+        // only.
         let mut is_idle = false;
         let reserved = self.operations.with_all(|| {
             let is_inactive = |psmmu: &&Psmmu<_, _>| psmmu.state() == State::Inactive;
@@ -402,8 +401,8 @@ impl<'a, E: Environment> Rmm<'a, E> {
     }
 }
 
-/// `RMI_VERSION`: this RMM implements 2.0 and nothing else, and says so whatever was asked for.
-/// Success when that was 2.0, else `ErrorInput`.
+/// `RMI_VERSION`: this RMM implements 2.0 only, and returns that for every request. Success if 2.0 is
+/// requested, else `ErrorInput`.
 #[cfg_attr(core_from_source, optimize(size))]
 fn version(wanted: u64) -> (ResultWord, Outputs) {
     let implemented = Version::RMI_2_0.word();

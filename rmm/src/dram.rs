@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! DRAM: the only addresses at which a granule of the host can lie.
+//! The banks of DRAM: the only addresses at which the host can have a granule.
 //!
-//! An address that the host names is compared with these banks before it is touched. On some platforms
-//! touching one that is no memory takes the whole machine down.
+//! An address that the host passes is compared with these banks before it is accessed. On some platforms
+//! an access to an address without memory stops the machine.
 
 use core::ops::Range;
 
@@ -19,8 +19,8 @@ pub struct Bank {
 }
 
 impl Bank {
-    /// Takes a bank by PA and size in bytes, both multiples of a granule. `None` if they are not, or if
-    /// the bank is empty or runs over the end of the address space.
+    /// Creates a bank from PA and size in bytes, both multiples of a granule. `None` if they are not, or
+    /// if the bank is empty or exceeds the address space.
     #[must_use]
     pub const fn new(base: u64, size: u64) -> Option<Self> {
         let granule = GRANULE_SIZE as u64;
@@ -32,8 +32,8 @@ impl Bank {
         }
     }
 
-    /// Returns what is below and what is above `hole`, whose ends are multiples of a granule, as far as
-    /// there is anything.
+    /// Returns the parts of the bank below and above `hole`, whose ends are multiples of a granule;
+    /// `None` for an empty part.
     #[must_use]
     #[cfg_attr(core_from_source, optimize(size))]
     pub fn without(&self, hole: &Range<u64>) -> [Option<Self>; 2] {
@@ -54,10 +54,10 @@ impl Bank {
         self.size
     }
 
-    /// Returns the PA behind the last byte.
+    /// Returns the exclusive end PA.
     #[must_use]
     pub const fn end(&self) -> u64 {
-        // `new` has seen that it is one.
+        // `new` has checked that it does not overflow.
         self.base.wrapping_add(self.size)
     }
 }
@@ -67,21 +67,21 @@ impl Bank {
 pub enum BankError {
     /// There are [`MAX_BANKS`](Dram::MAX_BANKS) already.
     Full,
-    /// It has a granule in common with another bank.
+    /// It overlaps another bank.
     Overlap,
 }
 
-/// All banks of DRAM. No granule lies in two of them.
+/// All banks of DRAM. No granule is in two of them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Dram {
     banks: Vec<Bank, { Self::MAX_BANKS + Self::MAX_HOLES }>,
 }
 
 impl Dram {
-    /// Most banks that can be added.
+    /// Largest number of banks.
     pub const MAX_BANKS: usize = 8;
 
-    /// Most holes that can be cut out: each splits at most one bank.
+    /// Largest number of holes that can be cut out: each splits at most one bank.
     pub const MAX_HOLES: usize = 2;
 
     /// Adds a bank.
@@ -106,8 +106,9 @@ impl Dram {
         &self.banks
     }
 
-    /// Returns the banks without what lies in `hole`, whose ends are multiples of a granule. At most
-    /// [`MAX_HOLES`](Self::MAX_HOLES) times: what does not fit any more is left out.
+    /// Returns the banks without the addresses in `hole`, whose ends are multiples of a granule. May be
+    /// called at most [`MAX_HOLES`](Self::MAX_HOLES) times: parts for which there is no room are left
+    /// out.
     #[must_use]
     #[cfg_attr(core_from_source, optimize(size))]
     pub fn without(&self, hole: Range<u64>) -> Self {
@@ -120,19 +121,19 @@ impl Dram {
         rest
     }
 
-    /// Returns whether a bank has an address in common with `range`.
+    /// Returns whether a bank overlaps `range`.
     #[must_use]
     #[cfg_attr(core_from_source, optimize(size))]
     pub fn overlaps(&self, range: &Range<u64>) -> bool {
         self.banks.iter().any(|bank| bank.base < range.end && range.start < bank.end())
     }
 
-    /// Returns whether `granule` lies in a bank. It may still be anybody's.
+    /// Returns whether `granule` is in a bank, whatever its PAS is.
     #[inline]
     #[must_use]
     #[cfg_attr(core_from_source, optimize(size))]
     pub fn contains(&self, granule: HostGranule) -> bool {
-        // A granule's alignment keeps it from sticking out of a bank.
+        // An aligned granule is in a bank as a whole or not at all.
         self.banks.iter().any(|bank| granule.address().wrapping_sub(bank.base) < bank.size)
     }
 }

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Granule tracking: which granules the host has delegated, and which of those are in use.
+//! Tracks which granules the host has delegated, and which of those are in use.
 //!
-//! Two bits say the state of a granule, of each granule of DRAM and of device memory from the boot on:
-//! 64 KiB for a GiB. So nothing that a host delegates can find the tracker full.
+//! Two bits hold the state of each granule of DRAM and of device memory from boot on: 64 KiB for a GiB.
+//! So no delegation can fail for lack of tracking memory.
 //!
-//! A granule that is on its way from one world to the other is [`Moving`](GranuleState::Moving), which
-//! is its lock: only the CPU that moved it there moves it on, outside of the lock of the tracker, which
-//! is held for the check and the change of the words of one region.
+//! A granule whose PAS is being changed is [`Moving`](GranuleState::Moving), which acts as its lock: only
+//! the CPU that set this state changes it, outside of the tracker's lock, which is held only to check and
+//! change the words of one region.
 
 use core::sync::atomic::{AtomicU64, Ordering};
 
@@ -23,25 +23,25 @@ use crate::manifest::MAX_DEVICE_REGIONS;
 const GRANULE: u64 = GRANULE_SIZE as u64;
 /// Bits of a granule's state.
 const BITS: u64 = 2;
-/// Granules of which one word has the states.
+/// Granules whose states are in one word.
 const PER_WORD: u64 = 64 / BITS;
 /// The lowest bit of each granule's state.
 const LOWEST: u64 = u64::MAX / 3;
 
-/// Most banks of DRAM and regions of device memory that are tracked.
+/// Largest number of banks of DRAM and regions of device memory that are tracked.
 const MAX_AREAS: usize = Dram::MAX_BANKS + Dram::MAX_HOLES + MAX_DEVICE_REGIONS + 1;
 
 /// State of a granule.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum GranuleState {
-    /// The host's, or at least not ours.
+    /// Undelegated: not in Realm PAS.
     Undelegated = 0,
-    /// Given to the Realm world, and not in use.
+    /// Delegated, and not in use.
     Delegated = 1,
-    /// Donated to an operation, or part of what an operation made.
+    /// Donated to an operation, or part of an object that an operation created.
     InUse = 2,
-    /// On its way from one world to the other.
+    /// Its PAS is being changed.
     Moving = 3,
 }
 
@@ -56,12 +56,12 @@ impl GranuleState {
     }
 }
 
-/// Granules one behind the other.
+/// Consecutive granules.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Region {
     /// PA of the first one.
     pub address: u64,
-    /// How many, at least one.
+    /// Number of granules, at least 1.
     pub granules: u16,
 }
 
@@ -79,12 +79,12 @@ impl Region {
     }
 }
 
-/// Why granules were not moved.
+/// Why the state of granules was not changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TrackError {
-    /// They are not all in one bank of DRAM or region of device memory, or in a part that is not tracked.
+    /// They are not all in one bank of DRAM or region of device memory, or a part of that is not tracked.
     Untracked,
-    /// One of them is in this state, and not in the one that was expected.
+    /// One of them is in this state, which is not the expected one.
     State(GranuleState),
     /// Device memory is never in use.
     Device,
@@ -97,18 +97,18 @@ pub enum TrackError {
 struct Area {
     bank: Bank,
     category: MemoryCategory,
-    /// The first of [`Tracker::words`] that is about it.
+    /// Index of its first word in [`Tracker::words`].
     first: usize,
 }
 
 impl Area {
     const fn end(&self) -> u64 {
-        // A bank ends within the address space.
+        // Does not overflow: a bank ends within the address space.
         self.bank.base().wrapping_add(self.bank.size())
     }
 }
 
-/// What is tracked: banks of DRAM and regions of device memory.
+/// The tracked areas: banks of DRAM and regions of device memory.
 #[derive(Clone, Debug, Default)]
 pub struct Areas {
     areas: Vec<Area, MAX_AREAS>,
@@ -116,8 +116,7 @@ pub struct Areas {
 }
 
 impl Areas {
-    /// Adds a bank. Of two that overlap the first one counts. What is more than a manifest can have is left
-    /// out.
+    /// Adds a bank. Where two overlap the first one counts. More than a manifest can list are left out.
     pub fn add(&mut self, bank: Bank, category: MemoryCategory) {
         if self.areas.push(Area { bank, category, first: self.words }).is_ok() {
             let words = bank.size().div_ceil(PER_WORD * GRANULE);
@@ -125,25 +124,25 @@ impl Areas {
         }
     }
 
-    /// Returns how many words it takes to track all of it.
+    /// Returns the number of words needed to track all areas.
     #[must_use]
     pub const fn words(&self) -> usize {
         self.words
     }
 }
 
-/// Words that are about some granules, one behind the other.
+/// Words with the states of consecutive granules.
 struct Span<'a> {
     words: &'a [AtomicU64],
-    /// Lowest bits of the states in the first word, as far as they are meant.
+    /// Mask of the lowest bit of each selected state in the first word.
     head: u64,
-    /// The same of the last word.
+    /// Mask of the last word.
     tail: u64,
     category: MemoryCategory,
 }
 
 impl Span<'_> {
-    /// Returns each word with the lowest bits of the states that are meant.
+    /// Returns each word with its mask.
     fn iter(&self) -> impl Iterator<Item = (&AtomicU64, u64)> {
         let last = self.words.len().wrapping_sub(1);
         self.words.iter().enumerate().map(move |(index, word)| {
@@ -154,12 +153,12 @@ impl Span<'_> {
     }
 }
 
-/// What all granules have in common.
+/// State common to all granules.
 #[derive(Debug)]
 struct Account {
-    /// Granules that are not simply the host's.
+    /// Number of granules that are not undelegated.
     taken: u64,
-    /// No granule may leave the host.
+    /// No granule may be delegated.
     is_closed: bool,
 }
 
@@ -173,7 +172,7 @@ pub struct Tracker<'a> {
 
 impl<'a> Tracker<'a> {
     /// Tracks the granules of `areas`, in the order in which they were added, as far as `words` suffice,
-    /// which must be zero. What is beyond them is not tracked.
+    /// which must be zero. Granules beyond that are not tracked.
     #[must_use]
     pub fn new(mut areas: Areas, words: &'a [AtomicU64]) -> Self {
         areas.areas.retain_mut(|area| {
@@ -202,11 +201,11 @@ impl<'a> Tracker<'a> {
         Ok(GranuleState::from_bits(word >> span.head.trailing_zeros()))
     }
 
-    /// Moves all granules of `region` from state `from` to state `to`, and returns what kind of memory
-    /// it is.
+    /// Changes all granules of `region` from state `from` to state `to`, and returns their memory
+    /// category.
     ///
     /// # Errors
-    /// [`TrackError`]; none is moved.
+    /// [`TrackError`]; no state is changed.
     pub fn transition(
         &self,
         region: Region,
@@ -244,21 +243,21 @@ impl<'a> Tracker<'a> {
         Ok(span.category)
     }
 
-    /// Closes the tracker if all granules are the host's, and says whether they are. From then on none
-    /// leaves it.
+    /// Closes the tracker if all granules are undelegated, and returns whether they are. From then on
+    /// none can be delegated.
     pub fn close(&self) -> bool {
         let mut account = self.account.lock();
         account.is_closed |= account.taken == 0;
         account.is_closed
     }
 
-    /// Opens it again.
+    /// Opens the tracker again.
     pub fn open(&self) {
         self.account.lock().is_closed = false;
     }
 
-    /// Returns the end of the part of `base..top` that is alike, and what kind of memory that is; `None`
-    /// if it is not tracked.
+    /// Returns the end of the uniform first part of `base..top`, and its memory category; `None` if it is
+    /// not tracked.
     #[must_use]
     pub fn run(&self, base: HostGranule, top: u64) -> (u64, Option<MemoryCategory>) {
         let mut end = base.address();
@@ -267,7 +266,7 @@ impl<'a> Tracker<'a> {
             let next = bases.filter(|&start| start > end).min();
             return (next.unwrap_or(top).min(top), None);
         };
-        // Areas that touch each other are one to the host, in whatever order they are listed.
+        // Adjacent areas of one category are reported as one, in whatever order they are listed.
         while let Some(area) = self.area(end).filter(|area| area.category == category)
             && end < top
         {
@@ -276,12 +275,12 @@ impl<'a> Tracker<'a> {
         (end.min(top), Some(category))
     }
 
-    /// Returns the first area that `address` lies in.
+    /// Returns the first area that contains `address`.
     fn area(&self, address: u64) -> Option<&Area> {
         self.areas.iter().find(|area| address.wrapping_sub(area.bank.base()) < area.bank.size())
     }
 
-    /// Returns the words that are about `region`.
+    /// Returns the words with the states of `region`.
     fn span(&self, region: Region) -> Result<Span<'a>, TrackError> {
         let end = region.address.checked_add(region.bytes()).ok_or(TrackError::Untracked)?;
         let area = self
@@ -289,7 +288,7 @@ impl<'a> Tracker<'a> {
             .filter(|area| end <= area.end())
             .filter(|_| region.address.is_multiple_of(GRANULE) && region.granules != 0)
             .ok_or(TrackError::Untracked)?;
-        // Granules counted from the bank's first.
+        // Granule numbers, from the bank's first.
         let first = region.address.wrapping_sub(area.bank.base()) / GRANULE;
         let last = first.wrapping_add(u64::from(region.granules)).wrapping_sub(1);
         let word = |granule: u64| area.first.wrapping_add((granule / PER_WORD) as usize);
@@ -323,11 +322,11 @@ mod tests {
     fn tracker_of(words: usize) -> Tracker<'static> {
         let mut areas = Areas::default();
         for (base, size, category) in [
-            // One that ends within a word; one of its own; one that touches the first.
+            // One that ends within a word; a separate one; one adjacent to the first.
             (BASE, SIZE, MemoryCategory::Conventional),
             (OTHER, 0x20_0000, MemoryCategory::Conventional),
             (BASE + SIZE, 0x2000, MemoryCategory::Conventional),
-            // Two of different kinds that touch each other.
+            // Two adjacent ones of different kinds.
             (DEVICES, 0x4_0000, MemoryCategory::DeviceNonCoherent),
             (DEVICES + 0x4_0000, 0x1000, MemoryCategory::DeviceCoherent),
         ] {
@@ -376,7 +375,7 @@ mod tests {
     #[test]
     fn every_granule_can_be_delegated_at_the_same_time() {
         let tracker = tracker();
-        // One of each word first, as a host may that wants much of the tracker's room.
+        // One of each word first, as a host may do to use up tracking memory.
         for offset in [0, 1] {
             for first in (0..0x20_0000).step_by(0x2000) {
                 let granule = Region::granule(OTHER + first + offset * 0x1000);

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! What of the boot manifest and of the platform is used: a manifest may list memory that this CPU cannot
-//! address, or registers where there is memory. What cannot be served is left out, and each omission is
-//! reported, for the boot log.
+//! Selects what is used of the boot manifest and of the platform: a manifest may list memory that this
+//! CPU cannot address, or registers at addresses of memory. Unusable entries are omitted, and each
+//! omission is reported for the boot log.
 //!
-//! Memory comes first: where the manifest has DRAM there are no registers of a PSMMU. The exception is the
-//! platform's console, to which the omissions are logged.
+//! Memory has priority: no registers of a PSMMU are used at addresses that the manifest lists as DRAM.
+//! The exception is the platform's console, to which the omissions are logged.
 
 use core::fmt;
 use core::ops::Range;
@@ -18,21 +18,21 @@ use crate::dram::Dram;
 use crate::manifest::{MAX_SMMUS, Manifest};
 use crate::platform::{PAGE_1, Platform, PsmmuDescription};
 
-/// What the machine and the page tables can address.
+/// Limits of the machine and of the page tables.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// First PA that an access of the Realm world must not name: it would be taken to EL3.
+    /// First PA that Realm accesses must not use: such an access would be taken to EL3.
     pub addressable: u64,
     /// First PA that cannot be mapped one to one.
     pub mappable: u64,
 }
 
-/// What is used.
+/// The memory and the PSMMUs in use.
 #[derive(Clone, Debug)]
 pub struct Layout {
     /// DRAM that the host can name.
     pub dram: Dram,
-    /// DRAM that the host can delegate: without what the Realm world has from the start on.
+    /// DRAM that the host can delegate: without memory that is in Realm PAS from boot on.
     pub tracked: Dram,
     /// PSMMUs.
     pub psmmus: Vec<PsmmuDescription, MAX_SMMUS>,
@@ -47,9 +47,9 @@ pub enum Unusable {
     Beyond,
     /// Its register pages lie in DRAM or in the RMM's own memory.
     InMemory,
-    /// It has register pages in common with the console, with another PSMMU, or with itself.
+    /// Its register pages overlap with the console, with another PSMMU, or with each other.
     Shared,
-    /// There is memory for so many PSMMUs only.
+    /// There is memory for this many PSMMUs only.
     TooMany(u64),
 }
 
@@ -59,25 +59,25 @@ impl fmt::Display for Unusable {
         f.write_str(match self {
             Self::Alignment => "its registers are not at multiples of 64 KiB",
             Self::Beyond => "its registers cannot be addressed",
-            Self::InMemory => "its registers lie in memory",
+            Self::InMemory => "its registers are in memory",
             Self::Shared => "its registers are those of another device",
             Self::TooMany(most) => return write!(f, "at most {most} can be"),
         })
     }
 }
 
-/// Something that the manifest or the platform has and that is left out.
+/// An entry of the manifest or of the platform that is omitted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Omission {
-    /// DRAM from this PA to the end of a bank cannot be addressed: the host cannot even name it.
+    /// DRAM from this PA to the end of a bank cannot be addressed: the host cannot use it in calls.
     Unaddressable(u64),
     /// DRAM from this PA to the end of a bank cannot be mapped: none of it can be delegated.
     Unmappable(u64),
-    /// Regions of device memory beyond those that are kept.
+    /// Number of regions of device memory beyond those that are stored.
     Devices(u64),
-    /// SMMUs beyond those that are kept.
+    /// Number of SMMUs beyond those that are stored.
     Smmus(u64),
-    /// The PSMMU of this name.
+    /// The PSMMU at this `psmmu_ptr`.
     Psmmu(u64, Unusable),
 }
 
@@ -99,7 +99,7 @@ impl fmt::Display for Omission {
 }
 
 impl Layout {
-    /// Chooses what is used on `platform`, and reports each omission.
+    /// Selects what is used on `platform`, and reports each omission.
     #[must_use]
     #[cfg_attr(core_from_source, optimize(size))]
     pub fn new(
@@ -118,21 +118,21 @@ impl Layout {
                 omitted(Omission::Unmappable(base));
             }
         }
-        if manifest.unkept_devices != 0 {
-            omitted(Omission::Devices(manifest.unkept_devices));
+        if manifest.omitted_devices != 0 {
+            omitted(Omission::Devices(manifest.omitted_devices));
         }
-        if manifest.unkept_smmus != 0 {
-            omitted(Omission::Smmus(manifest.unkept_smmus));
+        if manifest.omitted_smmus != 0 {
+            omitted(Omission::Smmus(manifest.omitted_smmus));
         }
-        // (What is beyond a limit is at the end of a bank, so it splits none.)
+        // (Addresses beyond a limit are at the end of a bank, so they split none.)
         let dram = manifest.dram.without(console.clone()).without(limits.addressable..u64::MAX);
         let tracked = dram.without(platform.realm_memory.clone());
         let tracked = tracked.without(limits.mappable..u64::MAX);
-        // Of address 0 there can be no pointer. It is at the end of a bank as well.
+        // Address 0 cannot be a pointer. It is at the beginning of a bank, so it splits none either.
         let tracked = tracked.without(0..GRANULE_SIZE as u64);
 
         let mut taken = Vec::<Range<u64>, { 1 + 2 * MAX_SMMUS }>::new();
-        // There is room for it, and below for the pages of each PSMMU.
+        // The capacity suffices for it, and below for the pages of each PSMMU.
         let _ = taken.push(console);
         let mut psmmus = Vec::new();
         for psmmu in platform.find_psmmus(manifest) {
@@ -157,8 +157,8 @@ impl Layout {
     }
 }
 
-/// Returns where the register pages of a PSMMU lie: page 0 that names it, and both of the interface that
-/// the RMM uses.
+/// Returns the register pages of a PSMMU: Non-secure page 0, whose PA is its `psmmu_ptr`, and both pages
+/// of the interface that the RMM uses.
 #[cfg_attr(core_from_source, optimize(size))]
 fn place(
     psmmu: &PsmmuDescription,
@@ -228,9 +228,9 @@ mod tests {
             console: None,
             console_checksum_is_wrong: false,
             devices: heapless::Vec::new(),
-            unkept_devices: 0,
+            omitted_devices: 0,
             smmus: smmus.iter().copied().collect(),
-            unkept_smmus: 0,
+            omitted_smmus: 0,
         };
         let mut omissions = Vec::new();
         let layout =
@@ -303,7 +303,7 @@ mod tests {
     }
 
     #[test]
-    fn each_psmmu_that_cannot_be_has_its_reason() {
+    fn each_unusable_psmmu_has_its_reason() {
         const GOOD: Smmu = Smmu { non_secure: 0x2B40_0000, realm: 0x2B44_0000 };
         for (smmu, reason) in [
             (Smmu { non_secure: 0x2B40_1000, ..GOOD }, Unusable::Alignment),
@@ -328,7 +328,7 @@ mod tests {
     }
 
     #[test]
-    fn a_psmmu_that_cannot_be_takes_no_room_from_those_that_can() {
+    fn an_unusable_psmmu_takes_no_room_from_usable_ones() {
         const GOOD: Smmu = Smmu { non_secure: 0x2B40_0000, realm: 0x2B44_0000 };
         const NEXT: Smmu = Smmu { non_secure: 0x2B50_0000, realm: 0x2B54_0000 };
         let two = Platform { max_psmmus: 2, ..FVP };

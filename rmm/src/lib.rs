@@ -2,14 +2,13 @@
 
 //! A small Realm Management Monitor around [`psmmu`].
 //!
-//! This library is what such an RMM decides: how it answers EL3 at boot ([`boot`], [`manifest`]), which
-//! memory is the host's ([`dram`]), which platforms there are ([`platform`]), what of manifest and
-//! platform is used ([`layout`]), and how each call of the
-//! host is answered: [`dispatch`] finds out which it is, [`delegate`] moves granules between the
-//! worlds, whose state [`granules`] keeps, [`sro`] answers the commands that take more than one call,
-//! whose state [`operation`] keeps. It has no hardware in it, is unsafe only where donated
-//! memory becomes that of a PSMMU, and is tested on the build machine. The
-//! binary beside it is the image for Realm EL2: entry, page tables, exceptions, console.
+//! This library has the logic of the RMM: the boot interface to EL3 ([`boot`], [`manifest`]), the banks
+//! of DRAM ([`dram`]), the platforms ([`platform`]), the selection of what is used of manifest and
+//! platform ([`layout`]), and the handling of the host's calls: [`dispatch`] decodes them, [`delegate`]
+//! changes the PAS of granules, whose state is in [`granules`], and [`sro`] implements the commands that
+//! take more than one call, whose state is in [`operation`]. It accesses no hardware, is unsafe only where
+//! donated memory becomes that of a PSMMU, and is tested on the build machine. The binary beside it is the
+//! image for Realm EL2: entry, page tables, exceptions, console.
 
 #![no_std]
 #![cfg_attr(core_from_source, feature(optimize_attribute))]
@@ -18,7 +17,7 @@
 pub mod boot;
 pub mod delegate;
 pub mod dispatch;
-#[expect(unsafe_code, reason = "the one place where donated memory is vouched for")]
+#[expect(unsafe_code, reason = "the only place where donated memory is opened for a PSMMU")]
 mod donated;
 pub mod dram;
 pub mod granules;
@@ -36,5 +35,5 @@ pub use layout::{Layout, Limits};
 pub use manifest::{DeviceRegion, Manifest, ManifestError};
 pub use platform::Platform;
 
-/// Most CPUs that this RMM serves, and so the most that EL3 may announce.
+/// Largest number of CPUs that this RMM supports, and so the largest that EL3 may pass.
 pub const MAX_CPUS: usize = 32;

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The boot manifest that EL3 leaves in the shared buffer, versions 0.2 to 0.5.
+//! Parses the boot manifest that EL3 writes to the shared buffer, versions 0.2 to 0.5.
 //!
-//! It is a structure of 64-bit words whose lists lie in the same granule, each with a checksum: number,
-//! pointer, all words of the list and the checksum add up to zero.
+//! It is a structure of 64-bit words whose lists are in the same granule, each with a checksum: the sum
+//! of number, pointer, all words of the list and the checksum is zero.
 
 use core::fmt;
 
@@ -15,10 +15,10 @@ use crate::dram::{Bank, BankError, Dram};
 /// 64-bit words of the granule that holds the manifest.
 pub const WORDS: usize = GRANULE_SIZE / 8;
 
-/// Most SMMUs that are kept.
+/// Largest number of SMMUs that are stored.
 pub const MAX_SMMUS: usize = 16;
 
-/// Most regions of device memory that are kept.
+/// Largest number of regions of device memory that are stored.
 pub const MAX_DEVICE_REGIONS: usize = 8;
 
 /// A console.
@@ -26,14 +26,14 @@ pub const MAX_DEVICE_REGIONS: usize = 8;
 pub struct Console {
     /// PA of its registers.
     pub base: u64,
-    /// Its name, up to eight characters, zeroes behind.
+    /// Its name, up to 8 characters, padded with zeroes.
     pub name: [u8; 8],
 }
 
-/// Device memory, as the BARs of PCIe devices are, whose granules can be delegated.
+/// Device memory, such as BARs of PCIe devices, whose granules can be delegated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DeviceRegion {
-    /// Where it lies.
+    /// Its range of addresses.
     pub bank: Bank,
     /// [`DeviceNonCoherent`](MemoryCategory::DeviceNonCoherent) or
     /// [`DeviceCoherent`](MemoryCategory::DeviceCoherent).
@@ -49,7 +49,7 @@ pub struct Smmu {
     pub realm: u64,
 }
 
-/// What the manifest says, as far as this RMM uses it.
+/// The parts of the manifest that this RMM uses.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Manifest {
     /// Version of the manifest.
@@ -58,32 +58,33 @@ pub struct Manifest {
     pub dram: Dram,
     /// The first console, if there is one; from 0.3 on.
     pub console: Option<Console>,
-    /// The list of consoles does not add up. TF-A 2.12 on QEMU forgets one word of it, so this is to be
-    /// logged and not held against the console.
+    /// The checksum of the list of consoles is wrong. TF-A 2.12 on QEMU omits one word of it, so this is
+    /// logged and the console used nevertheless.
     pub console_checksum_is_wrong: bool,
-    /// Device memory, from 0.4 on, non-coherent first; what is beyond [`MAX_DEVICE_REGIONS`] is left out.
+    /// Device memory, from 0.4 on, non-coherent first; regions beyond [`MAX_DEVICE_REGIONS`] are left
+    /// out.
     pub devices: Vec<DeviceRegion, MAX_DEVICE_REGIONS>,
-    /// Regions of device memory that were left out.
-    pub unkept_devices: u64,
+    /// Number of regions of device memory that were left out.
+    pub omitted_devices: u64,
     /// SMMUs with a Realm side, from 0.5 on; those beyond [`MAX_SMMUS`] are left out.
     pub smmus: Vec<Smmu, MAX_SMMUS>,
-    /// SMMUs that were left out.
-    pub unkept_smmus: u64,
+    /// Number of SMMUs that were left out.
+    pub omitted_smmus: u64,
 }
 
-/// Why a manifest is not used.
+/// Why a manifest is rejected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ManifestError {
-    /// Its version is not one of ours.
+    /// Its version is not supported.
     Version(u64),
-    /// A list does not lie in the granule: which list.
+    /// This list is not within the granule.
     Placement(&'static str),
-    /// A list does not add up: which list.
+    /// The checksum of this list is wrong.
     Checksum(&'static str),
-    /// A bank of DRAM, or a region of device memory, is empty, no range of granules, or runs over the end
-    /// of the address space: its PA.
+    /// The bank of DRAM or region of device memory at this PA is empty, no range of granules, or exceeds
+    /// the address space.
     Bank(u64),
-    /// A bank of DRAM overlaps with another: its PA.
+    /// The bank of DRAM at this PA overlaps another.
     Overlap(u64),
     /// There is no DRAM.
     NoBanks,
@@ -108,7 +109,7 @@ impl fmt::Display for ManifestError {
     }
 }
 
-/// A list: what it lists, where its three words stand, and how long an element is, in words.
+/// A list: its name, the index of its three words, and the length of an element in words.
 struct List {
     name: &'static str,
     header: usize,
@@ -122,7 +123,7 @@ const COHERENT: List = List { name: "coherent device memory", header: 11, elemen
 const SMMUS: List = List { name: "SMMUs", header: 14, element: 2 };
 
 impl List {
-    /// Finds the list in `page`, which lies at PA `address`, and says whether it adds up.
+    /// Finds the list in `page`, which is at PA `address`, and returns whether its checksum is right.
     #[cfg_attr(core_from_source, optimize(size))]
     fn find<'a>(
         &self,
@@ -148,7 +149,7 @@ impl List {
         Ok((list, sum == 0))
     }
 
-    /// Finds the list and insists that it adds up.
+    /// Finds the list, and fails if its checksum is wrong.
     #[cfg_attr(core_from_source, optimize(size))]
     fn find_checked<'a>(
         &self,
@@ -172,7 +173,7 @@ impl Manifest {
         let word = page[0] & 0xFFFF_FFFF;
         let version = Version::try_from(word)
             .ok()
-            // Newer minor versions only add behind what is there.
+            // Newer minor versions only append fields.
             .filter(|version| version.major == 0 && version.minor >= 2)
             .ok_or(ManifestError::Version(word))?;
 
@@ -195,9 +196,9 @@ impl Manifest {
             console: None,
             console_checksum_is_wrong: false,
             devices: Vec::new(),
-            unkept_devices: 0,
+            omitted_devices: 0,
             smmus: Vec::new(),
-            unkept_smmus: 0,
+            omitted_smmus: 0,
         };
         if version.minor >= 3 {
             let (consoles, adds_up) = CONSOLES.find(page, address)?;
@@ -215,7 +216,7 @@ impl Manifest {
                     let &[base, size] = bank else { continue };
                     let bank = Bank::new(base, size).ok_or(ManifestError::Bank(base))?;
                     let kept = manifest.devices.push(DeviceRegion { bank, category });
-                    manifest.unkept_devices += u64::from(kept.is_err());
+                    manifest.omitted_devices += u64::from(kept.is_err());
                 }
             }
         }
@@ -223,7 +224,7 @@ impl Manifest {
             for smmu in SMMUS.find_checked(page, address)?.chunks_exact(SMMUS.element) {
                 let &[non_secure, realm] = smmu else { continue };
                 let kept = manifest.smmus.push(Smmu { non_secure, realm });
-                manifest.unkept_smmus += u64::from(kept.is_err());
+                manifest.omitted_smmus += u64::from(kept.is_err());
             }
         }
         Ok(manifest)
@@ -303,14 +304,14 @@ mod tests {
     }
 
     #[test]
-    fn device_memory_is_whole_granules_and_what_is_too_much_is_left_out() {
+    fn device_memory_is_whole_granules_up_to_a_number_of_regions() {
         let many: [u64; 2 * (MAX_DEVICE_REGIONS + 1)] =
             core::array::from_fn(|i| 0x1000 * (1 + i as u64));
         let mut page = page(4);
         put(&mut page, &NON_COHERENT, 120, &many);
         let manifest = parse(&page).unwrap();
-        // Those of the other list, which comes second, find no room either.
-        assert_eq!((manifest.devices.len(), manifest.unkept_devices), (MAX_DEVICE_REGIONS, 2));
+        // There is no room for those of the other list, which comes second, either.
+        assert_eq!((manifest.devices.len(), manifest.omitted_devices), (MAX_DEVICE_REGIONS, 2));
         put(&mut page, &NON_COHERENT, 120, &[0x5000_0800, 0x1000]);
         assert_eq!(parse(&page), Err(ManifestError::Bank(0x5000_0800)));
     }
@@ -383,12 +384,12 @@ mod tests {
     }
 
     #[test]
-    fn smmus_beyond_those_that_are_kept_are_counted() {
+    fn smmus_beyond_the_capacity_are_counted() {
         let words: [u64; 2 * (MAX_SMMUS + 3)] = core::array::from_fn(|i| i as u64);
         let mut page = page(5);
         put(&mut page, &SMMUS, 200, &words);
         let manifest = parse(&page).unwrap();
-        assert_eq!((manifest.smmus.len(), manifest.unkept_smmus), (MAX_SMMUS, 3));
+        assert_eq!((manifest.smmus.len(), manifest.omitted_smmus), (MAX_SMMUS, 3));
     }
 
     /// Words that lists are made of, by SplitMix64.
@@ -401,12 +402,12 @@ mod tests {
     }
 
     #[test]
-    fn whatever_the_words_are_parsing_ends_and_keeps_its_bounds() {
+    fn parsing_any_words_ends_and_keeps_its_bounds() {
         let mut state = 1;
         let mut parsed = 0;
         for _ in 0..200_000 {
             let mut page = page(2 + random(&mut state) % 5);
-            // A few words of what counts are something else; the checksums then mostly set right.
+            // Changes a few relevant words; the checksums are then mostly corrected.
             for _ in 0..random(&mut state) % 4 {
                 let index = (random(&mut state) % 120) as usize;
                 let word = random(&mut state);

@@ -1,19 +1,19 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Stateful operations: what is begun in one call of the host and ended in another, as memory changes
-//! hands in between.
+//! Stateful operations (SRO): begun by one call of the host and ended by another, as memory is donated or
+//! reclaimed in between.
 //!
-//! An operation asks for memory (DONATE) until it has all of it, then goes on when the host says so
-//! (CONTINUE), or gives memory back (RECLAIM) and then ends. While it asks it can be cancelled. One that
-//! is cancelled, or whose donation fails, fails as a whole: what was donated before goes back, and then
-//! the operation ends with the error. So no operation waits for something that cannot come.
+//! An operation requests memory (DONATE) until it has all of it and completes when the host continues it
+//! (CONTINUE), or returns memory (RECLAIM) and then ends. It can be cancelled while it requests memory.
+//! If it is cancelled, or a donation fails, the operation fails as a whole: memory donated before is
+//! reclaimed, and then the operation ends with the error. So no operation can wait forever.
 //!
 //! A large region is zeroed in parts, one with each CONTINUE, so that no call keeps interrupts masked for
 //! long.
 //!
-//! A [`Table`] has a fixed number of operations. Whoever goes on with one takes it out while he works,
-//! so no lock is held meanwhile and two callers never work on the same. Its [handle](Handle) has a
-//! generation count, so that the handle of an operation that is over is not taken for that of the next.
+//! A [`Table`] has a fixed number of operations. A CPU that continues one takes it out of the table
+//! meanwhile, so no lock is held and two CPUs never run the same operation. Its [handle](Handle) has a
+//! generation count, so that the handle of an ended operation is not taken for that of the next.
 
 use heapless::Vec;
 use psmmu::sync::Lock;
@@ -22,75 +22,74 @@ use psmmu_abi::{AddressRange, DonateRequest, MemState, MemoryTransfer, ResultWor
 
 use crate::granules::Region;
 
-/// Operations that can be under way at the same time.
+/// Largest number of operations that are open at the same time.
 pub const MAX_OPERATIONS: usize = 8;
 
-/// Most regions of memory that an operation has.
+/// Largest number of memory regions of an operation.
 pub const MAX_REGIONS: usize = 4;
 
-/// What the host calls an operation: its place and how many were there before. The first one is 0, and
-/// bits 7:0 are zero in all, which reports them from the flags of `OP_CONTINUE`.
+/// Handle of an operation: its slot and the number of operations in that slot before. The first one is 0,
+/// and bits 7:0 of all are zero, which distinguishes them from the flags of `OP_CONTINUE`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Handle {
-    place: u8,
+    slot: u8,
     generation: u32,
 }
 
 impl Handle {
-    const PLACE_SHIFT: u32 = 8;
+    const SLOT_SHIFT: u32 = 8;
     const GENERATION_SHIFT: u32 = 16;
 
-    /// Returns the handle as it stands in a register.
+    /// Returns the register value of the handle.
     #[must_use]
     pub const fn register(self) -> u64 {
-        (self.generation as u64) << Self::GENERATION_SHIFT
-            | (self.place as u64) << Self::PLACE_SHIFT
+        (self.generation as u64) << Self::GENERATION_SHIFT | (self.slot as u64) << Self::SLOT_SHIFT
     }
 
-    /// Reads a handle as it came in a register; `None` if it cannot be one.
+    /// Decodes a handle from a register; `None` if it cannot be one.
     #[cfg_attr(core_from_source, optimize(size))]
     pub(crate) fn from_register(register: u64) -> Option<Self> {
         let handle = Self {
-            place: (register >> Self::PLACE_SHIFT) as u8,
+            slot: (register >> Self::SLOT_SHIFT) as u8,
             generation: (register >> Self::GENERATION_SHIFT) as u32,
         };
         (handle.register() == register).then_some(handle)
     }
 }
 
-/// What an operation is for.
+/// Purpose of an operation.
 #[derive(Debug)]
 pub enum Purpose<'a, R, M> {
-    /// To activate a PSMMU.
+    /// Activates a PSMMU.
     Activate(&'a Psmmu<R, M>, Activation),
-    /// To make a level-2 stream table.
-    MakeTable(&'a Psmmu<R, M>, L2TableToken),
-    /// To give back what a PSMMU ran on, and then to let others activate it.
+    /// Creates a level-2 stream table.
+    StL2Create(&'a Psmmu<R, M>, L2TableToken),
+    /// Returns the memory of a PSMMU, then makes it inactive.
     Deactivate(&'a Psmmu<R, M>),
-    /// To give memory back and nothing else, and then to end with this result.
-    GiveBack(ResultWord),
+    /// Returns memory, then ends with this result.
+    Reclaim(ResultWord),
 }
 
-/// What an operation waits for.
+/// Transfer that an operation requests from the host.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Wants {
-    /// The host donates this.
-    Donation(DonateRequest),
-    /// The host takes memory back.
+pub enum Transfer {
+    /// The host donates this memory.
+    Donate(DonateRequest),
+    /// The host reclaims memory.
     Reclaim,
-    /// The host says that it goes on.
-    Nothing,
+    /// No transfer: the host continues the operation.
+    None,
 }
 
-impl Wants {
-    /// Returns X0 and X2 of an answer that says so. What asks for memory can be cancelled: a host that has
-    /// none may have no other way out.
+impl Transfer {
+    /// Returns X0 and X2 of the "incomplete" answer. An operation that requests memory can be cancelled:
+    /// a host without memory may have no other way to end it.
     #[must_use]
     pub const fn answer(self) -> (ResultWord, u64) {
         let (transfer, can_cancel, x2) = match self {
-            Self::Donation(request) => (MemoryTransfer::Donate, true, request.x2()),
+            Self::Donate(request) => (MemoryTransfer::Donate, true, request.x2()),
             Self::Reclaim => (MemoryTransfer::Reclaim, false, 0),
-            Self::Nothing => (MemoryTransfer::None, false, 0),
+            Self::None => (MemoryTransfer::None, false, 0),
         };
         (ResultWord::incomplete(transfer, can_cancel), x2)
     }
@@ -99,50 +98,53 @@ impl Wants {
 /// A stateful operation.
 #[derive(Debug)]
 pub struct Operation<'a, R, M> {
-    /// What it is for.
+    /// Its purpose.
     pub purpose: Purpose<'a, R, M>,
-    /// What it needs, each one contiguous region of so many granules, in this order.
+    /// Its requirements: contiguous regions of this many granules each, in this order.
     needs: Vec<u16, MAX_REGIONS>,
-    /// What it has: the first of what it needs, or what is to be given back.
+    /// Its memory: the regions donated so far, or those to be returned.
     pub regions: Vec<Region, MAX_REGIONS>,
-    /// How many granules at the end of the last region are still to be zeroed.
+    /// Number of granules at the end of the last region that are still to be zeroed.
     unwiped: u16,
-    /// How many of the regions were given back.
-    given: usize,
+    /// Number of regions that were returned.
+    returned: usize,
 }
 
 impl<'a, R, M> Operation<'a, R, M> {
-    /// Begins one that needs memory.
+    /// Creates an operation that requests memory.
     #[cfg_attr(core_from_source, optimize(size))]
-    pub fn needing(purpose: Purpose<'a, R, M>, needs: impl IntoIterator<Item = u16>) -> Self {
+    pub fn requesting(purpose: Purpose<'a, R, M>, needs: impl IntoIterator<Item = u16>) -> Self {
         Self {
             purpose,
             needs: needs.into_iter().take(MAX_REGIONS).collect(),
             regions: Vec::new(),
             unwiped: 0,
-            given: 0,
+            returned: 0,
         }
     }
 
-    /// Begins one that gives memory back.
+    /// Creates an operation that returns memory.
     #[cfg_attr(core_from_source, optimize(size))]
-    pub fn giving(purpose: Purpose<'a, R, M>, regions: impl IntoIterator<Item = Region>) -> Self {
+    pub fn returning(
+        purpose: Purpose<'a, R, M>,
+        regions: impl IntoIterator<Item = Region>,
+    ) -> Self {
         let regions = regions.into_iter().take(MAX_REGIONS).collect();
-        Self { purpose, needs: Vec::new(), regions, unwiped: 0, given: 0 }
+        Self { purpose, needs: Vec::new(), regions, unwiped: 0, returned: 0 }
     }
 
     /// Adds a donated region that is still to be zeroed.
     ///
     /// # Errors
-    /// The region, when there is no room for it.
+    /// The region, if there is no room for it.
     #[cfg_attr(core_from_source, optimize(size))]
-    pub fn take(&mut self, region: Region) -> Result<(), Region> {
+    pub fn add_region(&mut self, region: Region) -> Result<(), Region> {
         self.regions.push(region)?;
         self.unwiped = region.granules;
         Ok(())
     }
 
-    /// Returns the next part of what is to be zeroed, at most `granules`; `None` if all is.
+    /// Returns the next part to be zeroed, at most `granules`; `None` if all is zeroed.
     #[must_use]
     #[cfg_attr(core_from_source, optimize(size))]
     pub fn unwiped(&self, granules: u16) -> Option<Region> {
@@ -154,56 +156,56 @@ impl<'a, R, M> Operation<'a, R, M> {
         })
     }
 
-    /// Notes that the first `granules` of what was to be zeroed are.
+    /// Records that the first `granules` of that part are zeroed.
     #[cfg_attr(core_from_source, optimize(size))]
     pub fn note_wiped(&mut self, granules: u16) {
         self.unwiped = self.unwiped.saturating_sub(granules);
     }
 
-    /// Returns what is still to be given back.
+    /// Returns the regions still to be returned.
     #[must_use]
     #[cfg_attr(core_from_source, optimize(size))]
-    pub fn left(&self) -> &[Region] {
-        self.regions.get(self.given..).unwrap_or(&[])
+    pub fn remaining(&self) -> &[Region] {
+        self.regions.get(self.returned..).unwrap_or(&[])
     }
 
-    /// Takes out the first of what is still to be given back.
+    /// Removes the first region still to be returned.
     #[cfg_attr(core_from_source, optimize(size))]
-    pub fn give(&mut self) -> Option<Region> {
-        let region = self.left().first().copied();
-        self.given = self.given.saturating_add(region.is_some().into());
+    pub fn pop_region(&mut self) -> Option<Region> {
+        let region = self.remaining().first().copied();
+        self.returned = self.returned.saturating_add(region.is_some().into());
         region
     }
 
-    /// Returns what it waits for.
+    /// Returns the transfer that it requests.
     #[must_use]
     #[cfg_attr(core_from_source, optimize(size))]
-    pub fn wants(&self) -> Wants {
+    pub fn transfer(&self) -> Transfer {
         match &self.purpose {
-            Purpose::Activate(..) | Purpose::MakeTable(..) if self.unwiped != 0 => Wants::Nothing,
-            Purpose::Activate(..) | Purpose::MakeTable(..) => {
+            Purpose::Activate(..) | Purpose::StL2Create(..) if self.unwiped != 0 => Transfer::None,
+            Purpose::Activate(..) | Purpose::StL2Create(..) => {
                 match self.needs.get(self.regions.len()) {
-                    Some(&granules) => Wants::Donation(DonateRequest::region(granules)),
-                    None => Wants::Nothing,
+                    Some(&granules) => Transfer::Donate(DonateRequest::region(granules)),
+                    None => Transfer::None,
                 }
             }
-            Purpose::Deactivate(_) | Purpose::GiveBack(_) if !self.left().is_empty() => {
-                Wants::Reclaim
+            Purpose::Deactivate(_) | Purpose::Reclaim(_) if !self.remaining().is_empty() => {
+                Transfer::Reclaim
             }
-            Purpose::Deactivate(_) | Purpose::GiveBack(_) => Wants::Nothing,
+            Purpose::Deactivate(_) | Purpose::Reclaim(_) => Transfer::None,
         }
     }
 }
 
-/// What a list of the host says, with regard to a request for one contiguous region.
+/// Decoded address list of the host, for a request of one contiguous region.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Offer {
-    /// Nothing.
-    Nothing,
+    /// The list is empty.
+    Empty,
     /// This region.
     Region(Region),
-    /// Something that was not asked for.
-    Wrong,
+    /// The list does not match the request.
+    Mismatch,
 }
 
 impl Offer {
@@ -217,29 +219,29 @@ impl Offer {
         let wanted = request.count() * request.block_size().granules();
         let granules = entry.total_granules();
         let bytes = granules.saturating_mul(psmmu_abi::GRANULE_SIZE as u64);
-        let fits = self == Self::Nothing
+        let fits = self == Self::Empty
             && entry.state() == Ok(MemState::Delegated)
             && granules == wanted
             && entry.address().is_multiple_of(bytes);
         match u16::try_from(granules) {
             Ok(granules) if fits => Self::Region(Region { address: entry.address(), granules }),
-            _ => Self::Wrong,
+            _ => Self::Mismatch,
         }
     }
 }
 
-/// A place for an operation.
+/// A slot for an operation.
 #[derive(Debug)]
-struct Place<'a, R, M> {
-    /// How many operations there were before.
+struct Slot<'a, R, M> {
+    /// Number of operations in it before.
     generation: u32,
-    state: PlaceState<'a, R, M>,
+    state: SlotState<'a, R, M>,
 }
 
 #[derive(Debug)]
-enum PlaceState<'a, R, M> {
+enum SlotState<'a, R, M> {
     Free,
-    /// Somebody works on it.
+    /// Reserved, or taken by a CPU.
     Running,
     /// It waits for the host.
     Parked(Operation<'a, R, M>),
@@ -248,7 +250,7 @@ enum PlaceState<'a, R, M> {
 /// All operations.
 #[derive(Debug)]
 pub struct Table<'a, R, M> {
-    places: [Lock<Place<'a, R, M>>; MAX_OPERATIONS],
+    slots: [Lock<Slot<'a, R, M>>; MAX_OPERATIONS],
 }
 
 impl<R, M> Default for Table<'_, R, M> {
@@ -259,26 +261,26 @@ impl<R, M> Default for Table<'_, R, M> {
 }
 
 impl<'a, R, M> Table<'a, R, M> {
-    /// Makes an empty table.
+    /// Creates an empty table.
     #[must_use]
     pub const fn new() -> Self {
         Self {
-            places: [const { Lock::new(Place { generation: 0, state: PlaceState::Free }) };
+            slots: [const { Lock::new(Slot { generation: 0, state: SlotState::Free }) };
                 MAX_OPERATIONS],
         }
     }
 
-    /// Reserves a place for an operation that is about to begin, which is then [parked](Self::park) or
-    /// [forgotten](Self::forget).
+    /// Reserves a slot for an operation that is about to begin, which is then [parked](Self::park), or
+    /// the slot [released](Self::release).
     ///
     /// # Errors
-    /// `Blocked` when all operations wait for the host, `Busy` when somebody works on one.
+    /// `Blocked` if all operations wait for the host, `Busy` while a CPU runs one.
     #[cfg_attr(core_from_source, optimize(size))]
     pub fn reserve(&self) -> Result<Handle, Status> {
         let mut status = Status::Blocked;
-        for (number, place) in self.places.iter().enumerate() {
-            match Self::reserve_place(place) {
-                Ok(generation) => return Ok(Handle { place: number as u8, generation }),
+        for (number, slot) in self.slots.iter().enumerate() {
+            match Self::reserve_slot(slot) {
+                Ok(generation) => return Ok(Handle { slot: number as u8, generation }),
                 Err(Status::Busy) => status = Status::Busy,
                 Err(_) => {}
             }
@@ -286,64 +288,64 @@ impl<'a, R, M> Table<'a, R, M> {
         Err(status)
     }
 
-    /// Reserves all places, so that no operation begins while `with` runs; then they are free again.
+    /// Reserves all slots, so that no operation begins while `with` runs; then they are free again.
     ///
     /// # Errors
-    /// How the first place that is taken is, as [`reserve`](Self::reserve) says it; `with` does not run.
+    /// As of [`reserve`](Self::reserve), for the first slot that is not free; `with` does not run.
     #[cfg_attr(core_from_source, optimize(size))]
     pub fn with_all(&self, with: impl FnOnce()) -> Result<(), Status> {
-        Self::with_each(&self.places, with)
+        Self::with_each(&self.slots, with)
     }
 
     #[cfg_attr(core_from_source, optimize(size))]
-    fn with_each(places: &[Lock<Place<'a, R, M>>], with: impl FnOnce()) -> Result<(), Status> {
-        let Some((first, rest)) = places.split_first() else {
+    fn with_each(slots: &[Lock<Slot<'a, R, M>>], with: impl FnOnce()) -> Result<(), Status> {
+        let Some((first, rest)) = slots.split_first() else {
             with();
             return Ok(());
         };
-        Self::reserve_place(first)?;
+        Self::reserve_slot(first)?;
         let result = Self::with_each(rest, with);
-        first.lock().state = PlaceState::Free;
+        first.lock().state = SlotState::Free;
         result
     }
 
-    /// Reserves a place and returns its generation, or says how it is taken.
-    // Not eight times in a row.
+    /// Reserves a slot and returns its generation, or the status if it is not free.
+    // Not inlined eight times.
     #[inline(never)]
     #[cfg_attr(core_from_source, optimize(size))]
-    fn reserve_place(place: &Lock<Place<'a, R, M>>) -> Result<u32, Status> {
-        let mut place = place.lock();
-        match place.state {
-            PlaceState::Free => {
-                place.state = PlaceState::Running;
-                Ok(place.generation)
+    fn reserve_slot(slot: &Lock<Slot<'a, R, M>>) -> Result<u32, Status> {
+        let mut slot = slot.lock();
+        match slot.state {
+            SlotState::Free => {
+                slot.state = SlotState::Running;
+                Ok(slot.generation)
             }
-            PlaceState::Running => Err(Status::Busy),
-            PlaceState::Parked(_) => Err(Status::Blocked),
+            SlotState::Running => Err(Status::Busy),
+            SlotState::Parked(_) => Err(Status::Blocked),
         }
     }
 
-    /// Gives up a place that was reserved. Nobody has seen the handle.
+    /// Releases a reserved slot whose handle was not returned out.
     #[cfg_attr(core_from_source, optimize(size))]
-    pub fn forget(&self, handle: Handle) {
-        self.leave(handle, PlaceState::Free);
+    pub fn release(&self, handle: Handle) {
+        self.leave(handle, SlotState::Free);
     }
 
-    /// Leaves an operation to wait for the host.
+    /// Stores an operation until the host continues it.
     #[inline(never)]
     #[cfg_attr(core_from_source, optimize(size))]
     pub fn park(&self, handle: Handle, operation: Operation<'a, R, M>) {
-        self.leave(handle, PlaceState::Parked(operation));
+        self.leave(handle, SlotState::Parked(operation));
     }
 
-    /// Ends an operation: its handle is that of nothing any more.
+    /// Ends an operation and invalidates its handle.
     #[inline(never)]
     #[cfg_attr(core_from_source, optimize(size))]
     pub fn end(&self, handle: Handle) {
-        if let Some(place) = self.places.get(usize::from(handle.place)) {
-            let mut place = place.lock();
-            place.generation = place.generation.wrapping_add(1);
-            place.state = PlaceState::Free;
+        if let Some(slot) = self.slots.get(usize::from(handle.slot)) {
+            let mut slot = slot.lock();
+            slot.generation = slot.generation.wrapping_add(1);
+            slot.state = SlotState::Free;
         }
     }
 
@@ -352,14 +354,14 @@ impl<'a, R, M> Table<'a, R, M> {
     #[cfg_attr(core_from_source, optimize(size))]
     pub fn take(&self, register: u64) -> Option<(Handle, Operation<'a, R, M>)> {
         let handle = Handle::from_register(register)?;
-        let mut place = self.places.get(usize::from(handle.place))?.lock();
-        if place.generation != handle.generation {
+        let mut slot = self.slots.get(usize::from(handle.slot))?.lock();
+        if slot.generation != handle.generation {
             return None;
         }
-        match core::mem::replace(&mut place.state, PlaceState::Running) {
-            PlaceState::Parked(operation) => Some((handle, operation)),
+        match core::mem::replace(&mut slot.state, SlotState::Running) {
+            SlotState::Parked(operation) => Some((handle, operation)),
             other => {
-                place.state = other;
+                slot.state = other;
                 None
             }
         }
@@ -367,9 +369,9 @@ impl<'a, R, M> Table<'a, R, M> {
 
     #[inline(never)]
     #[cfg_attr(core_from_source, optimize(size))]
-    fn leave(&self, handle: Handle, state: PlaceState<'a, R, M>) {
-        if let Some(place) = self.places.get(usize::from(handle.place)) {
-            place.lock().state = state;
+    fn leave(&self, handle: Handle, state: SlotState<'a, R, M>) {
+        if let Some(slot) = self.slots.get(usize::from(handle.slot)) {
+            slot.lock().state = state;
         }
     }
 }
@@ -381,7 +383,7 @@ mod tests {
     type TestTable = Table<'static, (), ()>;
 
     fn operation() -> Operation<'static, (), ()> {
-        Operation::giving(Purpose::GiveBack(ResultWord::SUCCESS), [])
+        Operation::returning(Purpose::Reclaim(ResultWord::SUCCESS), [])
     }
 
     #[test]
@@ -404,12 +406,12 @@ mod tests {
     }
 
     #[test]
-    fn a_place_that_was_given_up_keeps_its_handle() {
+    fn a_released_slot_keeps_its_handle() {
         let table = TestTable::new();
         for _ in 0..3 {
             let handle = table.reserve().unwrap();
             assert_eq!(handle.register(), 0);
-            table.forget(handle);
+            table.release(handle);
         }
     }
 
@@ -430,14 +432,14 @@ mod tests {
     }
 
     #[test]
-    fn all_places_are_reserved_at_once_or_none() {
+    fn all_slots_are_reserved_at_once_or_none() {
         let table = TestTable::new();
         let mut meanwhile = None;
         assert_eq!(table.with_all(|| meanwhile = Some(table.reserve())), Ok(()));
         assert_eq!(meanwhile, Some(Err(Status::Busy)), "nothing begins meanwhile");
         let handles = [(); MAX_OPERATIONS].map(|()| table.reserve().unwrap());
         let last = handles[MAX_OPERATIONS - 1];
-        handles[..MAX_OPERATIONS - 1].iter().for_each(|&handle| table.forget(handle));
+        handles[..MAX_OPERATIONS - 1].iter().for_each(|&handle| table.release(handle));
         assert_eq!(table.with_all(|| ()), Err(Status::Busy));
         table.park(last, operation());
         assert_eq!(table.with_all(|| ()), Err(Status::Blocked));
@@ -448,9 +450,9 @@ mod tests {
     }
 
     #[test]
-    fn a_region_is_wiped_in_parts_before_anything_else_is_wanted() {
+    fn a_region_is_wiped_in_parts_before_any_other_request() {
         let mut operation = operation();
-        operation.take(Region { address: 0x8000_0000, granules: 5 }).unwrap();
+        operation.add_region(Region { address: 0x8000_0000, granules: 5 }).unwrap();
         let part = |address, granules| Some(Region { address, granules });
         assert_eq!(operation.unwiped(2), part(0x8000_0000, 2));
         operation.note_wiped(2);
@@ -473,17 +475,17 @@ mod tests {
     }
 
     #[test]
-    fn only_the_region_that_was_asked_for_is_an_offer() {
+    fn only_the_requested_region_matches() {
         let request = DonateRequest::granules(4, true);
         let offer = |words: &[u64]| {
-            words.iter().fold(Offer::Nothing, |offer, &word| {
+            words.iter().fold(Offer::Empty, |offer, &word| {
                 offer.with(AddressRange::from_word(word), request)
             })
         };
         let good = AddressRange::granules(0x8000_4000, 4).word();
         let region = Offer::Region(Region { address: 0x8000_4000, granules: 4 });
-        assert_eq!(offer(&[]), Offer::Nothing);
-        assert_eq!(offer(&[0, 0x8000_0000]), Offer::Nothing, "entries of no blocks");
+        assert_eq!(offer(&[]), Offer::Empty);
+        assert_eq!(offer(&[0, 0x8000_0000]), Offer::Empty, "entries of no blocks");
         assert_eq!(offer(&[good]), region);
         assert_eq!(offer(&[0, good, 0]), region);
         for wrong in [
@@ -500,12 +502,12 @@ mod tests {
             &[good | 3],
             &[u64::MAX],
         ] {
-            assert_eq!(offer(wrong), Offer::Wrong, "{wrong:x?}");
+            assert_eq!(offer(wrong), Offer::Mismatch, "{wrong:x?}");
         }
         let blocks = DonateRequest::region(512);
         let entry = AddressRange::from_word(0x8020_0000 | 1 << 2 | 1);
         let region = Region { address: 0x8020_0000, granules: 512 };
-        assert_eq!(Offer::Nothing.with(entry, blocks), Offer::Region(region), "a block of 2 MiB");
+        assert_eq!(Offer::Empty.with(entry, blocks), Offer::Region(region), "a block of 2 MiB");
     }
 
     extern crate std;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Platforms: what the boot manifest does not say. A platform is data and nothing else, and the image is
-//! one source for all of them: it looks at [`THIS`] alone, which the feature `fvp` chooses.
+//! Describes the platforms, as far as the boot manifest does not. A platform is data only, and the image
+//! has the same source for all of them: it uses [`THIS`], which the feature `fvp` selects.
 
 use core::ops::Range;
 
@@ -19,20 +19,20 @@ mod qemu;
 pub use fvp::FVP;
 pub use qemu::QEMU;
 
-/// The platform that is built for.
+/// The platform of this build.
 pub const THIS: Platform = if cfg!(feature = "fvp") { FVP } else { QEMU };
 
-/// From page 0 of a programming interface to its page 1.
+/// Bytes from page 0 of a programming interface to its page 1.
 pub(crate) const PAGE_1: u64 = 0x1_0000;
 
 /// A PSMMU of a platform.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PsmmuDescription {
-    /// Name on the wire, delivery of interrupts, behaviour, sizes.
+    /// `psmmu_ptr`, interrupt delivery, abort policy and sizes.
     pub config: Config,
-    /// PA of page 0 of the programming interface that the RMM uses; page 1 follows 64 KiB behind.
+    /// PA of page 0 of the programming interface that the RMM uses; page 1 is 64 KiB above.
     pub realm_page_0: u64,
-    /// What to know of it, for the boot log.
+    /// A remark for the boot log.
     pub remark: &'static str,
 }
 
@@ -40,19 +40,19 @@ impl PsmmuDescription {
     /// Returns the PA of page 1 of the programming interface that the RMM uses.
     #[must_use]
     pub const fn realm_page_1(&self) -> u64 {
-        // A page 1 beyond the address space is that of no PSMMU that is used.
+        // A PSMMU whose page 1 is beyond the address space is not used.
         self.realm_page_0.wrapping_add(PAGE_1)
     }
 }
 
-/// How the PSMMUs behave that the boot manifest lists: it has nothing but their addresses.
+/// Properties of the PSMMUs that the boot manifest lists, which has only their addresses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ListedPsmmus {
     /// How interrupts are delivered.
     pub delivery: Delivery,
-    /// What a write abort means.
+    /// Whether queue contents survive an aborted write.
     pub abort: QueueAbortPolicy,
-    /// How large tables and queues may be.
+    /// Largest sizes of tables and queues.
     pub sizes: Sizes,
 }
 
@@ -61,13 +61,12 @@ pub struct ListedPsmmus {
 pub struct Devices {
     /// Where it lies.
     pub regions: &'static [DeviceRegion],
-    /// EL3 keeps it in one physical address space, which delegating changes. If not it is in all of them,
-    /// EL3 refuses to change that, and delegating is a matter of the RMM's account alone: for emulators
-    /// without isolation only.
+    /// EL3 keeps it in one PAS, which delegation changes. Otherwise it is in every PAS, EL3 refuses to
+    /// change that, and delegation changes the RMM's tracking only: for emulators without isolation only.
     pub are_isolated: bool,
 }
 
-/// PSMMUs of machines that are like a platform's but for a Realm side of the SMMU.
+/// PSMMUs of machines that differ from a platform only in the SMMU's Realm side.
 #[derive(Clone, Copy, Debug)]
 pub struct RealmPsmmus {
     /// The PSMMUs, with wired interrupts.
@@ -81,7 +80,7 @@ pub struct RealmPsmmus {
 pub struct Console {
     /// PA of its registers.
     pub base: u64,
-    /// Its clock in Hz, if nobody has switched it on before the RMM.
+    /// Its clock in Hz, if the RMM has to enable the UART; `None` if earlier firmware has.
     pub clock: Option<u32>,
 }
 
@@ -92,26 +91,26 @@ pub struct Platform {
     pub name: &'static str,
     /// The console for the boot log.
     pub console: Console,
-    /// Memory of the Realm world from the start on, the RMM's own, whatever the manifest says of it.
+    /// Memory in Realm PAS from boot on, the RMM's own, whatever the manifest lists.
     pub realm_memory: Range<u64>,
     /// Device memory that can be delegated if the manifest lists none.
     pub devices: Devices,
     /// Size of the protected address space as GPCCR_EL3.PPS encodes it.
     pub protected_size: u8,
-    /// Most PSMMUs that the RMM has memory for, 1 to 16.
+    /// Largest number of PSMMUs that the RMM has memory for, 1 to 16.
     pub max_psmmus: usize,
     /// PSMMUs that it has if the manifest lists none.
     pub psmmus: &'static [PsmmuDescription],
-    /// Those that it has instead if its machine exists with and without a Realm side, and this one has it.
+    /// PSMMUs used instead if the machine exists with and without a Realm side, and this one has it.
     pub realm_psmmus: Option<RealmPsmmus>,
-    /// How PSMMUs behave that the manifest lists.
+    /// Properties of PSMMUs that the manifest lists.
     pub listed: ListedPsmmus,
 }
 
 impl Platform {
     /// Returns the platform with the PSMMUs of this machine. `idr0` reads IDR0 of the Non-secure register
-    /// page 0 at a PA; it is asked only where a Realm side may or may not be, and then of the first PSMMU:
-    /// RME_IMPL says that there is one, MSI that it interrupts by MSIs.
+    /// page 0 at a PA; it is called only where a Realm side is optional, and then for the first PSMMU:
+    /// RME_IMPL indicates a Realm side, MSI that it interrupts by MSIs.
     #[must_use]
     pub fn of_this_machine(self, idr0: impl FnOnce(u64) -> Idr0) -> Self {
         let (Some(realm), Some(first)) = (self.realm_psmmus, self.psmmus.first()) else {
@@ -136,7 +135,7 @@ impl Platform {
         }
     }
 
-    /// Returns the granule with the registers of the console.
+    /// Returns the page with the registers of the console.
     #[must_use]
     pub const fn console_page(&self) -> Range<u64> {
         self.console.base..self.console.base.wrapping_add(GRANULE_SIZE as u64)
@@ -177,8 +176,8 @@ mod tests {
             console: None,
             console_checksum_is_wrong: false,
             devices: Vec::new(),
-            unkept_devices: 0,
-            unkept_smmus: 0,
+            omitted_devices: 0,
+            omitted_smmus: 0,
             smmus: smmus.iter().copied().collect(),
         }
     }
@@ -219,16 +218,16 @@ mod tests {
     }
 
     #[test]
-    fn the_fvp_has_the_same_psmmu_whether_the_manifest_lists_it_or_not() {
+    fn the_fvp_has_the_same_psmmu_listed_or_not() {
         let listed = Smmu { non_secure: 0x2B40_0000, realm: 0x2B44_0000 };
         assert_eq!(FVP.find_psmmus(&manifest(&[listed])), FVP.psmmus);
     }
 
     #[test]
-    fn each_platform_keeps_its_image_and_its_devices_apart_from_the_memory_of_the_host() {
+    fn images_and_devices_are_apart_from_the_memory_of_the_host() {
         let realm = QEMU.of_this_machine(|_| Idr0::new(IDR0_RME_IMPL));
         for Platform { name, console, realm_memory, devices, psmmus, .. } in [QEMU, realm, FVP] {
-            // What the page tables and the linker script count on.
+            // Assumptions of the page tables and of the linker script.
             assert!(realm_memory.end <= 1 << 39, "{name}");
             assert!(realm_memory.start.is_multiple_of(0x1000), "{name}");
             for DeviceRegion { bank, category } in devices.regions {

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The driver, and with `glue.rs` what to lift: put your kernel's names in place of [`kernel`]'s.
+//! The reference driver; together with `glue.rs` the part to reuse, with the names of your kernel in
+//! place of [`kernel`]'s.
 //!
-//! [`Rmm`] is there once, under a mutex. [`RealmSmmu`] is there for each SMMU, under a lock that its
-//! handlers take: these need nothing of the former, so none waits for memory that changes hands.
+//! [`Rmm`] exists once, under a mutex. [`RealmSmmu`] exists for each SMMU, under a lock that its
+//! interrupt handlers take: these do not use the former, so none waits for a transfer of memory.
 
 use core::num::NonZeroU32;
 
@@ -20,9 +21,9 @@ use crate::kernel::{self, Kernel};
 
 /// Bit 16 of SMMU_IDR0: page requests.
 const IDR0_PRI: u32 = 1 << 16;
-/// Events that one interrupt may take.
+/// Largest number of events that one interrupt consumes.
 const BUDGET: NonZeroU32 = NonZeroU32::new(64).expect("not zero");
-/// Lines that faults, and as many that errors may print in a second.
+/// Lines per second for faults, and as many for errors.
 const LINES: u32 = 5;
 
 macro_rules! info {
@@ -31,7 +32,7 @@ macro_rules! info {
     };
 }
 
-/// The RMM, and what it holds of the kernel's memory.
+/// The RMM, and the memory donated to it.
 pub struct Rmm<'k> {
     rmi: Rmi<Smc<'k>>,
     donor: MemoryDonor<Pages<'k>, SharedPage<'k>>,
@@ -39,7 +40,7 @@ pub struct Rmm<'k> {
 }
 
 impl<'k> Rmm<'k> {
-    /// Finds the RMM and makes it active.
+    /// Probes the RMM and activates it.
     pub fn start(kernel: &'k Kernel) -> Result<Self, StartError> {
         let rmi = Rmi::new(Smc(kernel));
         let mut donor = MemoryDonor::new(Pages(kernel), SharedPage::new(kernel));
@@ -55,7 +56,7 @@ impl<'k> Rmm<'k> {
 pub struct RealmSmmu<'k> {
     kernel: &'k Kernel,
     rmi: Rmi<Smc<'k>>,
-    /// PA of its Non-secure register page 0, by which the RMM knows it.
+    /// PA of its Non-secure register page 0, which names it in calls.
     psmmu_ptr: u64,
     pri: bool,
     interrupts: Interrupts,
@@ -65,7 +66,7 @@ pub struct RealmSmmu<'k> {
 }
 
 impl<'k> RealmSmmu<'k> {
-    /// Finds out whether an SMMU has a Realm side that this driver can serve.
+    /// Probes whether an SMMU has a Realm side that this driver can serve.
     pub fn probe(kernel: &'k Kernel, rmm: &mut Rmm<'k>, psmmu_ptr: u64) -> Option<Self> {
         let idr0 = kernel.read_register(psmmu_ptr);
         let found = discover(&rmm.rmi, psmmu_ptr, idr0, &mut rmm.page);
@@ -77,8 +78,8 @@ impl<'k> RealmSmmu<'k> {
         let pri = idr0 & IDR0_PRI != 0;
         let flags = if pri { PsmmuParamsFlags::PRI } else { PsmmuParamsFlags::empty() };
         let vectors = Vectors::new(pri, &interrupts);
-        let messages = |vector| kernel.message(vector);
-        let (params, warning) = vectors.parameters_or_polled(&mut interrupts, messages, flags);
+        let msis = |vector| kernel.msi(vector);
+        let (params, warning) = vectors.parameters_or_polled(&mut interrupts, msis, flags);
         if let Some(warning) = warning {
             info!(kernel, "{warning}");
         }
@@ -97,7 +98,8 @@ impl<'k> RealmSmmu<'k> {
         })
     }
 
-    /// Starts the Realm side, and looks once at what was there before its interrupts were.
+    /// Activates the Realm side, and services each source once for events recorded before its interrupt
+    /// was enabled.
     pub fn activate(&mut self, rmm: &mut Rmm<'k>) -> Result<(), OperationError> {
         for warning in self.interrupts.warnings(self.pri) {
             info!(self.kernel, "{warning}");
@@ -121,48 +123,48 @@ impl<'k> RealmSmmu<'k> {
                 if serviced.more {
                     self.kernel.run_soon(source);
                 }
-                let left = |other: &Source| serviced.unserviced.contains(other.set());
-                Source::ALL.into_iter().filter(left).for_each(|other| self.kernel.run_soon(other));
+                let lost = |other: &Source| serviced.unserviced.contains(other.set());
+                Source::ALL.into_iter().filter(lost).for_each(|other| self.kernel.run_soon(other));
             }
             Err(error) => self.report.line(true, format_args!("{source}: {error}")),
         }
     }
 
-    /// Is called by a timer: reports what was held back, and asks where nothing interrupts.
+    /// Called by a timer: polls the sources without an interrupt, and reports suppressed lines.
     pub fn on_timer(&mut self) {
         let (interrupts, pri) = (self.interrupts, self.pri);
         interrupts.polled(pri).for_each(|source| self.interrupt(source));
         self.report.flush();
     }
 
-    /// Gives a stream to a device that is to be assigned.
+    /// Creates the stream table of a device that is to be assigned.
     pub fn attach(&self, rmm: &mut Rmm<'k>, stream: u32) -> Result<(), OperationError> {
         match psmmu::st_l2_create(&rmm.rmi, &mut rmm.donor, self.psmmu_ptr, stream)? {
-            Table::Created => info!(self.kernel, "a level-2 table for stream {stream:#x}"),
-            Table::Exists => info!(self.kernel, "stream {stream:#x} is in a table that exists"),
+            Table::Created => info!(self.kernel, "level-2 table created for stream {stream:#x}"),
+            Table::Exists => info!(self.kernel, "level-2 table for stream {stream:#x} exists"),
         }
         Ok(())
     }
 
-    /// Takes it away, with all streams of its table.
+    /// Destroys it, for all streams that it covers.
     pub fn detach(&self, rmm: &mut Rmm<'k>, stream: u32) -> Result<(), DestroyError> {
         psmmu::st_l2_destroy(&rmm.rmi, &mut rmm.donor, self.psmmu_ptr, stream)?;
-        info!(self.kernel, "no level-2 table for stream {stream:#x} any more");
+        info!(self.kernel, "level-2 table destroyed for stream {stream:#x}");
         Ok(())
     }
 
-    /// Stops the Realm side, and takes all back that it was donated.
+    /// Deactivates the Realm side, and frees all memory that was donated for it.
     pub fn deactivate(&self, rmm: &mut Rmm<'k>) -> Result<(), OperationError> {
         let stats = psmmu::deactivate(&rmm.rmi, &mut rmm.donor, self.psmmu_ptr)?;
         for (_, line) in self.interrupts.wired_irqs(self.pri) {
             self.kernel.free_irq(line.0);
         }
-        let (back, lost) = (stats.returned, rmm.donor.leaked());
-        info!(self.kernel, "inactive, {back} granules back, {lost} lost");
+        let (returned, leaked) = (stats.returned, rmm.donor.leaked());
+        info!(self.kernel, "inactive, {returned} granules returned, {leaked} leaked");
         Ok(())
     }
 
-    /// Prints what happened so far.
+    /// Prints the counters.
     pub fn print_counters(&self) {
         for source in Source::of(self.pri) {
             info!(self.kernel, "{source}: {}", self.counters.source(source));
@@ -173,13 +175,13 @@ impl<'k> RealmSmmu<'k> {
     }
 }
 
-/// Reports guests and the log.
+/// Interrupts guests, and writes events to the log.
 struct Report<'k> {
     kernel: &'k Kernel,
     faults: Limiter,
-    /// Apart, so that no device hides them behind its faults.
+    /// Separate, so that faults of a device cannot suppress errors.
     errors: Limiter,
-    /// An answer of the RMM had reserved bits set, and the log says so.
+    /// The log has a line on reserved bits in an answer of the RMM.
     saw_reserved: bool,
 }
 
@@ -188,12 +190,12 @@ impl Report<'_> {
         let limiter = if is_error { &mut self.errors } else { &mut self.faults };
         match limiter.ask(self.kernel.uptime()) {
             Verdict::Pass { suppressed: 0 } => info!(self.kernel, "{text}"),
-            Verdict::Pass { suppressed } => info!(self.kernel, "{text} ({suppressed} held back)"),
-            Verdict::Hold => {}
+            Verdict::Pass { suppressed } => info!(self.kernel, "{text} ({suppressed} suppressed)"),
+            Verdict::Suppress => {}
         }
     }
 
-    /// Says once that the RMM may be of a later version than this driver.
+    /// Reports once that the RMM may be of a later version than this driver.
     fn reserved(&mut self, unknown: Option<Unknown>) {
         if let Some(Unknown(value)) = unknown.filter(|_| !self.saw_reserved) {
             self.saw_reserved = true;
@@ -204,7 +206,7 @@ impl Report<'_> {
     fn flush(&mut self) {
         let suppressed = self.faults.take_suppressed() + self.errors.take_suppressed();
         if suppressed != 0 {
-            info!(self.kernel, "{suppressed} held back");
+            info!(self.kernel, "{suppressed} suppressed");
         }
     }
 }
@@ -215,10 +217,13 @@ impl EventSink for Report<'_> {
     }
 
     fn vsmmu(&mut self, _: IrqSet, stream: u32) -> bool {
-        let is_taken = self.kernel.interrupt_guest(stream);
-        if !is_taken {
-            self.line(false, format_args!("stream {stream:#x} has an event and nobody to take it"));
+        let is_handled = self.kernel.interrupt_guest(stream);
+        if !is_handled {
+            self.line(
+                false,
+                format_args!("event of stream {stream:#x} not handled: no virtual SMMU"),
+            );
         }
-        is_taken
+        is_handled
     }
 }

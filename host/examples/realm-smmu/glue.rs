@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! What `psmmu-host` needs of a kernel, in terms of this one: calls, memory to lend, pages to talk
-//! through.
+//! Implements the interfaces that `psmmu-host` requires of a kernel: calls, memory to donate, pages
+//! shared with the RMM.
 
 use psmmu_host::{Conduit, Memory, Page};
 
@@ -17,7 +17,7 @@ impl Conduit for Smc<'_> {
     }
 }
 
-/// Memory to lend: any pages of the kernel. It must not touch them meanwhile.
+/// Memory to donate: any pages of the kernel, which it must not access meanwhile.
 pub struct Pages<'k>(pub &'k Kernel);
 
 impl Memory for Pages<'_> {
@@ -34,11 +34,11 @@ impl Memory for Pages<'_> {
     }
 }
 
-/// A page that the RMM reads and writes while a call lasts, and the kernel in between.
+/// A page that the RMM accesses during a call, and the kernel between calls.
 pub struct SharedPage<'k>(&'k Kernel, u64);
 
 impl<'k> SharedPage<'k> {
-    /// Takes a page for good.
+    /// Allocates a page that is never freed.
     pub fn new(kernel: &'k Kernel) -> Self {
         Self(kernel, kernel.boot_page())
     }

@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! An imaginary kernel, as far as a driver sees it: pages, interrupt lines, a clock, a log, guests.
-//! Nothing in here is to be lifted: yours has it all. It runs on [`Machine`]: the project's own RMM and
-//! a software SMMUv3.
+//! An imaginary kernel, as far as a driver uses it: pages, interrupt lines, a clock, a log, guests.
+//! Nothing of it is to be reused. It runs on [`Machine`]: the project's own RMM and a software SMMUv3.
 
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -22,7 +21,7 @@ pub const SMMU: u64 = PSMMU;
 
 /// The memory of the kernel.
 const MEMORY: std::ops::Range<u64> = 0x8000_0000..0x8010_0000;
-/// How the SMMU is wired.
+/// The wired interrupts of the SMMU.
 const WIRED_IRQS: [(smmu_model::Source, u32); 3] = [
     (smmu_model::Source::Eventq, 106),
     (smmu_model::Source::Priq, 107),
@@ -37,14 +36,14 @@ pub struct Kernel {
     log: RefCell<String>,
     free: RefCell<BTreeSet<u64>>,
     lines: RefCell<BTreeMap<u32, Source>>,
-    /// Lines that were raised, and work that was put off.
+    /// Raised lines and deferred work.
     due: RefCell<VecDeque<Source>>,
     /// Streams of guests.
     guests: RefCell<BTreeSet<u32>>,
 }
 
 impl Kernel {
-    /// Starts.
+    /// Boots the kernel.
     pub fn boot() -> Self {
         let options = Options { event_queue: 7, pri_queue: Some(4), ..Options::default() };
         Self {
@@ -68,7 +67,7 @@ impl Kernel {
         self.machine.device()
     }
 
-    /// Reads a register: the first of the SMMU, IDR0, is all that there is.
+    /// Reads a register: the only one is the SMMU's first, IDR0.
     pub fn read_register(&self, address: u64) -> u32 {
         assert_eq!(address, SMMU, "no register");
         self.device().config().idr0
@@ -84,7 +83,7 @@ impl Kernel {
         self.machine.host.set_word(address & !(PAGE - 1), (address % PAGE / 8) as usize, value);
     }
 
-    /// Allocates pages in one piece that is aligned to its size.
+    /// Allocates contiguous pages, aligned to their size.
     pub fn allocate(&self, pages: u64) -> Option<u64> {
         let mut free = self.free.borrow_mut();
         let piece = |first: u64| (first..first + pages * PAGE).step_by(PAGE as usize);
@@ -97,12 +96,12 @@ impl Kernel {
         Some(first)
     }
 
-    /// Takes a page back.
+    /// Frees a page.
     pub fn free(&self, page: u64) {
         assert!(self.free.borrow_mut().insert(page), "{page:#x} is free already");
     }
 
-    /// Never uses a page again.
+    /// Retires a page, which is never used again.
     pub fn poison(&self, page: u64) {
         self.log(format_args!("mm: {page:#x} is lost"));
     }
@@ -112,13 +111,13 @@ impl Kernel {
         self.free.borrow().len()
     }
 
-    /// Allocates a page before anything else runs.
+    /// Allocates a page at boot.
     pub fn boot_page(&self) -> u64 {
         self.allocate(1).expect("memory at boot")
     }
 
-    /// Returns what an interrupt controller for messages would give. This machine has wires.
-    pub fn message(&self, _: usize) -> Option<MsiMessage> {
+    /// Returns the MSI of a vector. This machine has wired interrupts only.
+    pub fn msi(&self, _: usize) -> Option<MsiMessage> {
         None
     }
 
@@ -133,7 +132,7 @@ impl Kernel {
         self.lines.borrow_mut().remove(&line);
     }
 
-    /// Runs the handler of `source` again before long.
+    /// Schedules the handler of `source` again.
     pub fn run_soon(&self, source: Source) {
         self.due.borrow_mut().push_back(source);
     }
@@ -142,7 +141,7 @@ impl Kernel {
     pub fn handle_interrupts(&self, mut handler: impl FnMut(Source)) {
         loop {
             let raised = self.device().take_interrupts();
-            let raised = WIRED_IRQS.iter().filter(|(wire, _)| raised.contains(*wire));
+            let raised = WIRED_IRQS.iter().filter(|(line, _)| raised.contains(*line));
             let connected = |line| self.lines.borrow().get(line).copied();
             self.due.borrow_mut().extend(raised.filter_map(|(_, line)| connected(line)));
             let Some(source) = self.due.borrow_mut().pop_front() else { return };
@@ -151,18 +150,17 @@ impl Kernel {
         }
     }
 
-    /// Has a guest whose device has this stream.
+    /// Starts a guest whose device has this stream.
     pub fn run_guest(&self, stream: u32) {
         self.guests.borrow_mut().insert(stream);
     }
 
-    /// Lets the RMM give a stream to a guest, which a host asks for by other commands than those of
-    /// this project.
+    /// Assigns a stream to a guest, which a host does by commands that this project does not implement.
     pub fn give_to_realm(&self, stream: u32) {
         self.machine.owners.0.lock().expect("no panic while locked").insert(stream);
     }
 
-    /// Reports the guest of `stream` to look at its virtual SMMU. Returns false if there is none.
+    /// Interrupts the guest of `stream`, for its virtual SMMU. Returns false if there is none.
     pub fn interrupt_guest(&self, stream: u32) -> bool {
         let is_there = self.guests.borrow().contains(&stream);
         if is_there {

@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! A whole driver on `psmmu-host`, in an imaginary kernel, on the project's RMM and a software SMMU:
+//! A complete driver on `psmmu-host`, in an imaginary kernel, on the project's RMM and a software SMMU:
 //! `cargo run -p psmmu-host --example realm-smmu`.
 //!
 //! | file | what it is |
 //! |---|---|
-//! | `driver.rs` | the driver, to be lifted |
-//! | `glue.rs` | what the driver needs of the kernel, likewise |
+//! | `driver.rs` | the driver, to be reused |
+//! | `glue.rs` | the interface of the driver to the kernel, likewise |
 //! | `kernel.rs` | the kernel |
-//! | this one | what happens |
+//! | this one | the sequence of faults |
 //!
-//! It prints this, which a test compares:
+//! Its output, which a test compares:
 //!
 //! ```text
 //! [    0.000000] realm-smmu: RMI 2.0 with device assignment, active on 0 granules
@@ -19,8 +19,8 @@
 //! [    0.000000] irq: line 111 for GERROR of realm-smmu
 //! [    0.000000] irq: line 107 for PRIQ of realm-smmu
 //! [    0.000000] realm-smmu: active, 5 granules donated
-//! [    0.000000] realm-smmu: a level-2 table for stream 0x8
-//! [    0.000000] realm-smmu: stream 0x9 is in a table that exists
+//! [    0.000000] realm-smmu: level-2 table created for stream 0x8
+//! [    0.000000] realm-smmu: level-2 table for stream 0x9 exists
 //! [    0.000020] realm-smmu: event 0x10 F_TRANSLATION  write  stage 2  input 0x5000_0004
 //! [    0.000040] realm-smmu: event 0x13 F_PERMISSION  read  stage 2  on a table walk  input 0x5000_1000
 //! [    0.000060] realm-smmu: event 0x03 F_STE_FETCH  fetch 0x8800_0200
@@ -32,22 +32,22 @@
 //! [    1.000140] realm-smmu: event 0x10 F_TRANSLATION  write  stage 2  input 0x0001_0000_2000
 //! [    1.000140] realm-smmu: event 0x10 F_TRANSLATION  write  stage 2  input 0x0001_0000_3000
 //! [    1.000140] realm-smmu: event 0x10 F_TRANSLATION  write  stage 2  input 0x0001_0000_4000
-//! [    2.000180] realm-smmu: event 0x10 F_TRANSLATION  write  stage 2  input 0x0002_0000_0000 (95 held back)
+//! [    2.000180] realm-smmu: event 0x10 F_TRANSLATION  write  stage 2  input 0x0002_0000_0000 (95 suppressed)
 //! [    2.000180] realm-smmu: event 0x10 F_TRANSLATION  write  stage 2  input 0x0002_0000_1000
 //! [    2.000180] realm-smmu: event 0x10 F_TRANSLATION  write  stage 2  input 0x0002_0000_2000
 //! [    2.000180] realm-smmu: event 0x10 F_TRANSLATION  write  stage 2  input 0x0002_0000_3000
 //! [    2.000180] realm-smmu: event 0x10 F_TRANSLATION  write  stage 2  input 0x0002_0000_4000
 //! [    2.000220] realm-smmu: error EVENTQ_OVERFLOW
-//! [    3.000220] realm-smmu: 123 held back
+//! [    3.000220] realm-smmu: 123 suppressed
 //! [    3.000240] vm: interrupt for the virtual SMMU of stream 0x8
-//! [    3.000260] realm-smmu: stream 0x9 has an event and nobody to take it
+//! [    3.000260] realm-smmu: event of stream 0x9 not handled: no virtual SMMU
 //! [    3.000260] realm-smmu: EVENTQ: errors 1, events 232, for virtual SMMUs 2, unhandled 1
 //! [    3.000260] realm-smmu: GERROR: errors 1, events 0, for virtual SMMUs 0, unhandled 0
 //! [    3.000260] realm-smmu: PRIQ: errors 0, events 1, for virtual SMMUs 0, unhandled 0
 //! [    3.000260] realm-smmu: stream 0x8: 1 for its virtual SMMU
 //! [    3.000260] realm-smmu: stream 0x9: 1 for its virtual SMMU
-//! [    3.000260] realm-smmu: no level-2 table for stream 0x8 any more
-//! [    3.000260] realm-smmu: inactive, 5 granules back, 0 lost
+//! [    3.000260] realm-smmu: level-2 table destroyed for stream 0x8
+//! [    3.000260] realm-smmu: inactive, 5 granules returned, 0 leaked
 //! ```
 
 mod driver;
@@ -98,7 +98,7 @@ fn run() -> Result<String, Box<dyn Error>> {
     kernel.device().inject_command([0xFF, 0]);
     kernel.handle_interrupts(|source| smmu.interrupt(source));
 
-    // A device goes wild: first with fewer faults than the queue holds, then with more.
+    // A burst of faults: first fewer than the queue holds, then more.
     for (second, faults) in [(1, 100), (2, 200)] {
         kernel.sleep(SECOND);
         for page in 0..faults {
@@ -108,7 +108,7 @@ fn run() -> Result<String, Box<dyn Error>> {
         kernel.handle_interrupts(|source| smmu.interrupt(source));
     }
 
-    // Streams of Realms with virtual SMMUs: one has a guest that runs, one has not.
+    // Streams of Realms with virtual SMMUs: one has a running guest, the other does not.
     kernel.sleep(SECOND);
     smmu.on_timer();
     kernel.run_guest(STREAM);
@@ -137,7 +137,7 @@ mod tests {
 
     #[test]
     fn the_log_is_what_the_head_of_this_file_shows() {
-        let log = super::run().expect("a life without failures");
+        let log = super::run().expect("a lifecycle without failures");
         assert_eq!(log, shown(include_str!("main.rs")));
     }
 }

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The loop that leads one stateful operation to its end.
+//! Runs one stateful operation to completion.
 //!
-//! [`Run::lead`] takes one turn after the other; a turn makes one call, and its answer says what the next
-//! one is. The host's own reasons to give up are kept in [`Run::cause`]: from then on nothing is handed
-//! over any more, and the RMM is asked to cancel, once, or to stop.
+//! Each iteration of [`Run::complete`] makes one call, whose answer determines the next call. When the
+//! host aborts the operation the reason is in [`Run::cause`]: from then on no memory is donated, and the
+//! RMM is asked once to cancel, else to stop.
 
 use core::ops::ControlFlow::{self, Break, Continue};
 
@@ -17,25 +17,25 @@ use crate::memory::{Memory, Page};
 use crate::operation::{Cause, Limits, OperationError, TransferStats};
 use crate::rmi::{Answer, Command, Conduit, Meaning, RetryBudget, Rmi, RmiError};
 
-/// Most blocks that are handed over with one call. An RMM that wants more asks again.
+/// Largest number of blocks donated with one call. An RMM that needs more asks again.
 const BATCH: usize = 32;
 
-/// What the RMM wants next.
+/// Next step of an operation, as the last answer requires it.
 #[derive(Clone, Copy)]
 pub(super) enum Next {
     Donate(DonateRequest),
     Reclaim,
     Continue,
-    /// To be rid of the operation: the host has a [`Run::cause`].
-    GiveUp,
+    /// End the operation: the host has a [`Run::cause`].
+    Abort,
 }
 
 /// How an operation ended.
 pub(super) enum End {
     Success,
     Failure(Cause),
-    /// It did not, but the host is at the end of its means.
-    Alive(Cause),
+    /// The operation is still open in the RMM, and the host has no further way to end it.
+    StillOpen(Cause),
 }
 
 /// One operation.
@@ -43,26 +43,27 @@ pub(super) struct Run<'a, C, M, P, const RANGES: usize> {
     rmi: &'a Rmi<C>,
     donor: &'a mut MemoryDonor<M, P, RANGES>,
     command: Command,
-    /// As the command that began it answered; what comes in X1 later is something else.
+    /// Handle from the answer to the command that began the operation; later answers have other values in
+    /// X1.
     handle: u64,
     retry_budget: RetryBudget,
-    /// For memory that comes back, which is leaked otherwise.
-    clearing: RetryBudget,
-    /// Calls left in which no memory changes hands.
+    /// Retries of calls that undelegate memory, which is leaked when they are used up.
+    undelegate_budget: RetryBudget,
+    /// Remaining calls that transfer no memory.
     rounds: u32,
-    /// Granules left to hand over.
+    /// Remaining granules that may be donated.
     granules: u64,
     /// The RMM offers to be cancelled.
     can_cancel: bool,
-    /// That was tried.
+    /// `OP_CANCEL` was called.
     cancelled: bool,
-    /// Why the host gave up, if it did.
+    /// Why the host aborted the operation, if it did.
     cause: Option<Cause>,
     stats: TransferStats,
 }
 
 impl<'a, C: Conduit, M: Memory, P: Page, const RANGES: usize> Run<'a, C, M, P, RANGES> {
-    /// Begins to lead the operation of `command` with this handle.
+    /// Creates the state of the operation `handle` that `command` began.
     pub(super) fn new(
         rmi: &'a Rmi<C>,
         donor: &'a mut MemoryDonor<M, P, RANGES>,
@@ -77,7 +78,7 @@ impl<'a, C: Conduit, M: Memory, P: Page, const RANGES: usize> Run<'a, C, M, P, R
             command,
             handle,
             retry_budget,
-            clearing: RetryBudget::new(retries),
+            undelegate_budget: RetryBudget::new(retries),
             rounds,
             granules,
             can_cancel: false,
@@ -87,38 +88,38 @@ impl<'a, C: Conduit, M: Memory, P: Page, const RANGES: usize> Run<'a, C, M, P, R
         }
     }
 
-    /// Does what the RMM wants until it wants no more.
-    pub(super) fn lead(&mut self, mut next: Next) -> End {
+    /// Makes the calls that the RMM requires until the operation ends.
+    pub(super) fn complete(&mut self, mut next: Next) -> End {
         loop {
             if self.rounds == 0 {
                 if let Some(cause) = self.cause {
-                    return End::Alive(cause);
+                    return End::StillOpen(cause);
                 }
-                next = self.give_up(Cause::Endless);
+                next = self.abort(Cause::RoundLimit);
                 self.rounds = self.donor.limits.rounds;
             }
             let TransferStats { donated, returned, .. } = self.stats;
-            let turn = match next {
+            let step = match next {
                 Next::Donate(request) if self.cause.is_none() => self.donate(request),
                 Next::Reclaim => self.reclaim(),
                 Next::Continue => self.proceed(),
-                Next::Donate(_) | Next::GiveUp => self.cancel(),
+                Next::Donate(_) | Next::Abort => self.cancel(),
             };
-            next = match turn {
+            next = match step {
                 Continue(next) => next,
                 Break(end) => return end,
             };
-            // What changes hands is bounded by itself.
+            // Transfers are bounded by the number of granules.
             if (donated, returned) == (self.stats.donated, self.stats.returned) {
                 self.rounds = self.rounds.saturating_sub(1);
             }
         }
     }
 
-    /// Notes why the host gives up, if it did not before.
-    fn give_up(&mut self, cause: impl Into<Cause>) -> Next {
+    /// Records why the host aborts the operation; the first cause counts.
+    fn abort(&mut self, cause: impl Into<Cause>) -> Next {
         self.cause.get_or_insert(cause.into());
-        Next::GiveUp
+        Next::Abort
     }
 
     /// Reads an answer of the command that began the operation, of `OP_CONTINUE` or of `OP_CANCEL`: one
@@ -126,21 +127,21 @@ impl<'a, C: Conduit, M: Memory, P: Page, const RANGES: usize> Run<'a, C, M, P, R
     pub(super) fn of_operation(&mut self, answer: Answer) -> ControlFlow<End, Next> {
         match answer.meaning() {
             Meaning::Success => Break(End::Success),
-            Meaning::Incomplete { wants, can_cancel } => {
-                Continue(self.wanted(&answer, wants, can_cancel))
+            Meaning::Incomplete { requested, can_cancel } => {
+                Continue(self.requested(&answer, requested, can_cancel))
             }
             Meaning::Failure(error) => {
                 let started = answer.function != self.command.function();
-                let alive = if started {
+                let still_open = if started {
                     error.is_busy() || matches!(error, RmiError::Malformed(..))
                 } else {
-                    error.is_doubtful()
+                    error.is_effect_unknown()
                 };
-                if alive && self.can_cancel {
-                    return Continue(self.give_up(error));
+                if still_open && self.can_cancel {
+                    return Continue(self.abort(error));
                 }
                 let cause = Cause::Rmi(error);
-                Break(if alive { End::Alive(cause) } else { End::Failure(cause) })
+                Break(if still_open { End::StillOpen(cause) } else { End::Failure(cause) })
             }
         }
     }
@@ -149,29 +150,36 @@ impl<'a, C: Conduit, M: Memory, P: Page, const RANGES: usize> Run<'a, C, M, P, R
     fn of_transfer(&mut self, answer: &Answer) -> Next {
         match answer.meaning() {
             Meaning::Success => Next::Continue,
-            Meaning::Incomplete { wants, can_cancel } => self.wanted(answer, wants, can_cancel),
+            Meaning::Incomplete { requested, can_cancel } => {
+                self.requested(answer, requested, can_cancel)
+            }
             Meaning::Failure(error) => {
-                self.give_up(error);
+                self.abort(error);
                 Next::Continue
             }
         }
     }
 
     /// Reads an "incomplete".
-    fn wanted(&mut self, answer: &Answer, wants: Option<MemoryTransfer>, can_cancel: bool) -> Next {
+    fn requested(
+        &mut self,
+        answer: &Answer,
+        requested: Option<MemoryTransfer>,
+        can_cancel: bool,
+    ) -> Next {
         self.can_cancel = can_cancel && !self.cancelled;
-        match wants {
+        match requested {
             Some(MemoryTransfer::None) => Next::Continue,
             Some(MemoryTransfer::Donate) => Next::Donate(DonateRequest::from_x2(answer.outputs[1])),
             Some(MemoryTransfer::Reclaim) => Next::Reclaim,
             None => {
                 let x0 = Unknown(answer.result.x0());
-                self.give_up(RmiError::Malformed(answer.function, x0))
+                self.abort(RmiError::Malformed(answer.function, x0))
             }
         }
     }
 
-    /// Goes on, or asks the RMM to stop if the host gave up.
+    /// Continues the operation, or asks the RMM to stop if the host has aborted it.
     fn proceed(&mut self) -> ControlFlow<End, Next> {
         let (handle, stop) = (self.handle, self.cause.is_some());
         let rmi = self.rmi;
@@ -180,7 +188,7 @@ impl<'a, C: Conduit, M: Memory, P: Page, const RANGES: usize> Run<'a, C, M, P, R
         self.of_operation(answer)
     }
 
-    /// Cancels if that can be done, else goes on.
+    /// Cancels the operation if the RMM offers that, else continues.
     fn cancel(&mut self) -> ControlFlow<End, Next> {
         if !self.can_cancel {
             return self.proceed();
@@ -189,9 +197,9 @@ impl<'a, C: Conduit, M: Memory, P: Page, const RANGES: usize> Run<'a, C, M, P, R
         let (handle, rmi) = (self.handle, self.rmi);
         let answer = rmi.with_retries(&mut self.retry_budget, false, |rmi| rmi.op_cancel(handle));
         match answer.meaning() {
-            // Over, but not what the command was to do.
+            // The operation has ended without the effect of the command.
             Meaning::Success => {
-                let cause = self.cause.unwrap_or(Cause::Endless);
+                let cause = self.cause.unwrap_or(Cause::RoundLimit);
                 Break(End::Failure(cause))
             }
             Meaning::Incomplete { .. } => self.of_operation(answer),
@@ -199,14 +207,14 @@ impl<'a, C: Conduit, M: Memory, P: Page, const RANGES: usize> Run<'a, C, M, P, R
         }
     }
 
-    /// Hands memory over.
+    /// Donates memory.
     fn donate(&mut self, request: DonateRequest) -> ControlFlow<End, Next> {
         let mut batch = Batch::new();
         if let Err(cause) = self.fill(request, &mut batch) {
             for range in batch.ranges() {
                 self.undelegate(range);
             }
-            return Continue(self.give_up(cause));
+            return Continue(self.abort(cause));
         }
         let size = request.block_size();
         for (index, range) in batch.ranges().enumerate() {
@@ -225,39 +233,40 @@ impl<'a, C: Conduit, M: Memory, P: Page, const RANGES: usize> Run<'a, C, M, P, R
 
         let offered: u64 = batch.ranges().map(|range| range.granules).sum();
         let [count, ..] = answer.outputs;
-        let doubtful = match answer.meaning() {
+        let uncertain = match answer.meaning() {
             Meaning::Failure(error @ RmiError::Malformed(..)) => Some(error),
             _ if count > offered => Some(RmiError::Malformed(answer.function, Unknown(count))),
             _ => None,
         };
-        // In doubt the RMM has all of it: the end of the operation will report.
-        let taken = if doubtful.is_some() { offered } else { count };
-        self.hand_over(&batch, taken);
-        Continue(match doubtful {
+        // If the count is invalid all of it counts as taken, and is checked at the end of the operation.
+        let taken = if uncertain.is_some() { offered } else { count };
+        self.record_donation(&batch, taken);
+        Continue(match uncertain {
             Some(error) => {
-                self.give_up(error);
+                self.abort(error);
                 Next::Continue
             }
             None => next,
         })
     }
 
-    /// Notes that the RMM took the `taken` first granules of `batch`, and takes the rest back.
-    fn hand_over(&mut self, batch: &Batch, mut taken: u64) {
+    /// Records the first `taken` granules of `batch` as donated, and undelegates the others.
+    fn record_donation(&mut self, batch: &Batch, mut taken: u64) {
         self.stats.donated += taken;
         for range in batch.ranges() {
-            let (held, kept) = range.split(taken);
+            let (held, rest) = range.split(taken);
             taken -= held.granules;
-            if held.granules != 0 && !self.donor.donated_ranges.add(held, self.command.psmmu()) {
+            if held.granules != 0 && !self.donor.donated_ranges.add(held, self.command.psmmu_ptr())
+            {
                 self.leak(held);
             }
-            if kept.granules != 0 {
-                self.undelegate(kept);
+            if rest.granules != 0 {
+                self.undelegate(rest);
             }
         }
     }
 
-    /// Allocates and delegates what the RMM asks for, or the first part of it.
+    /// Allocates and delegates the requested memory, or the first part of it.
     fn fill(&mut self, request: DonateRequest, batch: &mut Batch) -> Result<(), Cause> {
         let (count, size) = (request.count(), request.block_size().granules());
         let single = request.is_contiguous();
@@ -272,7 +281,8 @@ impl<'a, C: Conduit, M: Memory, P: Page, const RANGES: usize> Run<'a, C, M, P, R
         let (regions, granules) =
             if single { (1, count * size) } else { (count.min(room as u64), size) };
         for _ in 0..regions {
-            self.granules = self.granules.checked_sub(granules).ok_or(Cause::TooMuch(granules))?;
+            self.granules =
+                self.granules.checked_sub(granules).ok_or(Cause::GranuleLimit(granules))?;
             let address = self.donor.memory.allocate(granules).ok_or(Cause::NoMemory(granules))?;
             let range = Range { address, granules };
             self.delegate(range)?;
@@ -281,9 +291,9 @@ impl<'a, C: Conduit, M: Memory, P: Page, const RANGES: usize> Run<'a, C, M, P, R
         Ok(())
     }
 
-    /// Takes memory back.
+    /// Reclaims memory.
     fn reclaim(&mut self) -> ControlFlow<End, Next> {
-        // Nothing in it may be taken for an entry of the RMM.
+        // Stale contents must not be taken for entries of the RMM.
         self.donor.page.clear();
         let room = AddressRange::MAX_ENTRIES as u64;
         let (handle, list, rmi) = (self.handle, self.donor.page.address(), self.rmi);
@@ -296,18 +306,18 @@ impl<'a, C: Conduit, M: Memory, P: Page, const RANGES: usize> Run<'a, C, M, P, R
         }
         let [entries, ..] = answer.outputs;
         if entries > room {
-            self.give_up(RmiError::Malformed(answer.function, Unknown(entries)));
+            self.abort(RmiError::Malformed(answer.function, Unknown(entries)));
             return Continue(Next::Continue);
         }
         for index in 0..entries as usize {
             let entry = AddressRange::from_word(self.donor.page.word(index));
-            self.take_back(entry);
+            self.reclaim_entry(entry);
         }
         Continue(next)
     }
 
-    /// Takes back what `entry` names, as far as the RMM was given it.
-    fn take_back(&mut self, entry: AddressRange) {
+    /// Reclaims the granules of `entry` that were donated.
+    fn reclaim_entry(&mut self, entry: AddressRange) {
         let granules = entry.total_granules();
         if granules == 0 {
             return;
@@ -316,14 +326,14 @@ impl<'a, C: Conduit, M: Memory, P: Page, const RANGES: usize> Run<'a, C, M, P, R
         let size = entry.block_size().granules();
         let aligned = (range.address / Range::GRANULE).is_multiple_of(size);
         let (true, Ok(state)) = (aligned, entry.state()) else {
-            self.refuse();
+            self.count_invalid();
             return;
         };
-        let mut strange = granules;
-        while let Some((held, homeless)) = self.donor.donated_ranges.take(range) {
-            strange -= held.granules;
-            if let Some(homeless) = homeless {
-                self.leak(homeless);
+        let mut unknown = granules;
+        while let Some((held, unrecorded)) = self.donor.donated_ranges.take(range) {
+            unknown -= held.granules;
+            if let Some(unrecorded) = unrecorded {
+                self.leak(unrecorded);
             }
             if state == MemState::Undelegated {
                 self.donor.memory.free(held.address, held.granules);
@@ -332,16 +342,16 @@ impl<'a, C: Conduit, M: Memory, P: Page, const RANGES: usize> Run<'a, C, M, P, R
                 self.stats.returned += self.undelegate(held);
             }
         }
-        if strange != 0 {
-            self.refuse();
+        if unknown != 0 {
+            self.count_invalid();
         }
     }
 
-    fn refuse(&mut self) {
-        self.stats.refused = self.stats.refused.saturating_add(1);
+    fn count_invalid(&mut self) {
+        self.stats.invalid = self.stats.invalid.saturating_add(1);
     }
 
-    /// Gives `range` to the Realm world, or back to the allocator.
+    /// Delegates `range`; on failure frees or leaks each of its granules.
     fn delegate(&mut self, range: Range) -> Result<(), Cause> {
         let Self { rmi, donor, retry_budget, stats, .. } = self;
         let Range { address, granules } = range;
@@ -357,27 +367,27 @@ impl<'a, C: Conduit, M: Memory, P: Page, const RANGES: usize> Run<'a, C, M, P, R
         .map_err(Cause::Delegate)
     }
 
-    /// Takes `range` from the Realm world and gives it back to the allocator, as far as the RMM lets it
-    /// go. Returns how many granules it did.
+    /// Undelegates and frees `range`, and leaks the granules that the RMM does not undelegate. Returns
+    /// how many were freed.
     fn undelegate(&mut self, range: Range) -> u64 {
-        self.undelegate_or_keep(range, None)
+        self.undelegate_or_retain(range, None)
     }
 
-    /// As [`undelegate`](Self::undelegate); what the RMM does not let go stays donated to the PSMMU `keeper`,
-    /// if there is one.
-    fn undelegate_or_keep(&mut self, range: Range, keeper: Option<u64>) -> u64 {
-        let Self { rmi, donor, clearing, stats, .. } = self;
+    /// As [`undelegate`](Self::undelegate); granules that the RMM does not undelegate stay donated to the
+    /// PSMMU `owner`, if there is one.
+    fn undelegate_or_retain(&mut self, range: Range, owner: Option<u64>) -> u64 {
+        let Self { rmi, donor, undelegate_budget, stats, .. } = self;
         let Range { address, granules } = range;
         let mut outcome = |address, granules, outcome| {
             let range = Range { address, granules };
-            let keeper = keeper.filter(|_| outcome == UndelegateOutcome::Leaked);
-            if keeper.is_some_and(|psmmu| donor.donated_ranges.keep(range, psmmu)) {
-                stats.kept += granules;
+            let owner = owner.filter(|_| outcome == UndelegateOutcome::Leaked);
+            if owner.is_some_and(|psmmu_ptr| donor.donated_ranges.retain(range, psmmu_ptr)) {
+                stats.retained += granules;
             } else {
                 settle(donor, stats, range, outcome);
             }
         };
-        let back = granules::undelegate(rmi, address, granules, clearing, &mut outcome);
+        let back = granules::undelegate(rmi, address, granules, undelegate_budget, &mut outcome);
         granules - back.map_or_else(|error| error.leaked, |()| 0)
     }
 
@@ -385,32 +395,34 @@ impl<'a, C: Conduit, M: Memory, P: Page, const RANGES: usize> Run<'a, C, M, P, R
         settle(self.donor, &mut self.stats, range, UndelegateOutcome::Leaked);
     }
 
-    /// Closes the accounts.
+    /// Settles the memory of the operation and returns its result.
     pub(super) fn settle(mut self, end: End) -> Result<TransferStats, OperationError> {
-        let (cause, alive) = match end {
+        let (cause, still_open) = match end {
             End::Success => {
                 self.donor.donated_ranges.settle();
-                if let Command::PsmmuDeactivate { psmmu } = self.command {
-                    while let Some(kept) = self.donor.donated_ranges.take_of(psmmu) {
-                        self.stats.returned += self.undelegate(kept);
+                if let Command::PsmmuDeactivate { psmmu_ptr } = self.command {
+                    while let Some(rest) = self.donor.donated_ranges.take_of(psmmu_ptr) {
+                        self.stats.returned += self.undelegate(rest);
                     }
                 }
                 return Ok(self.stats);
             }
             End::Failure(cause) => (cause, false),
-            End::Alive(cause) => (cause, true),
+            End::StillOpen(cause) => (cause, true),
         };
-        // Of an RMM that is still at it, or of its own memory, nothing ever comes back.
-        let keeper = Some(self.command.psmmu()).filter(|&psmmu| psmmu != 0 && !alive);
-        while let Some(doubtful) = self.donor.donated_ranges.take_fresh() {
-            self.stats.returned += self.undelegate_or_keep(doubtful, keeper);
+        // An operation that is still open and the RMM's own memory have no later point at which memory is
+        // returned.
+        let owner =
+            Some(self.command.psmmu_ptr()).filter(|&psmmu_ptr| psmmu_ptr != 0 && !still_open);
+        while let Some(uncertain) = self.donor.donated_ranges.take_fresh() {
+            self.stats.returned += self.undelegate_or_retain(uncertain, owner);
         }
         let Self { command, stats, .. } = self;
-        Err(OperationError { command, cause: self.cause.unwrap_or(cause), alive, stats })
+        Err(OperationError { command, cause: self.cause.unwrap_or(cause), still_open, stats })
     }
 }
 
-/// Gives `range` back to the allocator, or says that it is leaked.
+/// Frees `range`, or reports it as leaked.
 fn settle<M: Memory, P, const RANGES: usize>(
     donor: &mut MemoryDonor<M, P, RANGES>,
     stats: &mut TransferStats,
@@ -427,7 +439,7 @@ fn settle<M: Memory, P, const RANGES: usize>(
     }
 }
 
-/// Regions that are handed over with one call.
+/// Regions that are donated with one call.
 struct Batch {
     ranges: [Range; BATCH],
     count: usize,

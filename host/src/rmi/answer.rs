@@ -1,30 +1,31 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! What the RMM answers to a call, and what is wrong with it.
+//! Decodes the RMM's answer to a call, and describes errors.
 
 use core::fmt;
 
 use psmmu_abi::{Function, MemoryTransfer, ResultWord, Status, Unknown, Version};
 
-/// Why a call did not do what it was asked.
+/// Why a call failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RmiError {
     /// The command failed with this status.
     Status(Function, Status),
-    /// The command failed with this status, as the walk of a table ended at this level.
+    /// The command failed with this status, as a table walk ended at this level.
     Level(Function, Status, u8),
-    /// The answer means nothing in this ABI; all ones mean that there is no such command, or no RMM.
+    /// The answer is not defined by the ABI; all ones means that the command is not implemented, or that
+    /// there is no RMM.
     Malformed(Function, Unknown),
-    /// `RMI_VERSION` does not know the version of this crate: the lower and the higher one that the
-    /// RMM has.
+    /// `RMI_VERSION` does not support the version of this crate: the lower and the higher version of the
+    /// RMM.
     Version(Version, Version),
 }
 
 impl RmiError {
-    /// Returns whether the answer leaves open what the RMM did. A failure that it names changed
+    /// Returns whether the effect of the call is unknown. A failure with a defined status changed
     /// nothing, and neither did a command that does not exist.
     #[must_use]
-    pub const fn is_doubtful(&self) -> bool {
+    pub const fn is_effect_unknown(&self) -> bool {
         match self {
             Self::Malformed(_, Unknown(value)) => *value != u64::MAX,
             Self::Status(_, status) => matches!(status, Status::Incomplete | Status::Success),
@@ -47,13 +48,13 @@ impl RmiError {
         matches!(self, Self::Status(_, status) if *status as u8 == wanted as u8)
     }
 
-    /// Returns whether the RMM changed nothing and asks to be called again.
+    /// Returns whether the RMM changed nothing and the call is to be retried.
     #[must_use]
     pub const fn is_busy(&self) -> bool {
         self.is(Status::Busy)
     }
 
-    /// Returns whether another operation holds what the command is about, which passes.
+    /// Returns whether another open operation blocks the object of the command.
     #[must_use]
     pub const fn is_blocked(&self) -> bool {
         self.is(Status::Blocked)
@@ -70,10 +71,10 @@ impl fmt::Display for RmiError {
                 write!(f, "{function:?} answered {status:?} at level {level}")
             }
             Self::Malformed(function, Unknown(u64::MAX)) => {
-                write!(f, "{function:?} does not exist: no RMM, or one without it")
+                write!(f, "{function:?} is not implemented: no RMM, or one without it")
             }
             Self::Malformed(function, Unknown(value)) => {
-                write!(f, "{function:?} answered {value:#x}, which means nothing")
+                write!(f, "{function:?} answered {value:#x}, which is undefined")
             }
             Self::Version(lower, higher) => {
                 write!(f, "RMI {} is needed, the RMM has {lower} to {higher}", Version::RMI_2_0)
@@ -82,31 +83,31 @@ impl fmt::Display for RmiError {
     }
 }
 
-/// Returns what a status means for whoever reads the log, and what helps.
+/// Returns a short explanation of a status for the log, and the remedy.
 const fn advice(status: Status) -> &'static str {
     match status {
         Status::Busy => ": try again later",
-        Status::Blocked => ": another operation holds what it is about, try again later",
+        Status::Blocked => ": blocked by another operation, try again later",
         Status::ErrorInput => ": wrong argument, or wrong state of what it names",
         Status::ErrorGlobal => ": the RMM is not active yet, or active already",
         Status::ErrorNotSupported => ": the RMM does not have the feature",
-        Status::ErrorDevice => ": the device does not answer, or is in the wrong state",
+        Status::ErrorDevice => ": the device does not respond, or is in the wrong state",
         Status::ErrorTracking => {
             ": the RMM has no room to track this granule, or does not; try others"
         }
         Status::ErrorGranule => ": a granule is in the wrong state",
-        Status::Incomplete => ": more calls are needed, which were not made",
+        Status::Incomplete => ": more calls are required",
         _ => "",
     }
 }
 
 impl core::error::Error for RmiError {}
 
-/// An answer as it came.
+/// An answer of the RMM, not decoded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use]
 pub struct Answer {
-    /// What was called.
+    /// The function that was called.
     pub function: Function,
     /// X0.
     pub result: ResultWord,
@@ -114,16 +115,16 @@ pub struct Answer {
     pub outputs: [u64; 6],
 }
 
-/// What an [`Answer`] means.
+/// A decoded [`Answer`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Meaning {
-    /// The command did what it was asked.
+    /// The command completed.
     Success,
-    /// A stateful operation is not finished.
+    /// A stateful operation is incomplete.
     Incomplete {
-        /// What it wants next; `None` for the reserved encoding.
-        wants: Option<MemoryTransfer>,
-        /// It can be given up by `RMI_OP_CANCEL`.
+        /// The transfer that it requests; `None` for the reserved encoding.
+        requested: Option<MemoryTransfer>,
+        /// It can be cancelled by `RMI_OP_CANCEL`.
         can_cancel: bool,
     },
     /// The command failed.
@@ -131,8 +132,8 @@ pub enum Meaning {
 }
 
 impl Answer {
-    /// Returns what the answer means. A success with data in X0 means nothing: what became of memory
-    /// that the command was about is in doubt.
+    /// Decodes the answer. A success with data in X0 is malformed: the state of memory that the command
+    /// names is unknown.
     #[must_use]
     pub fn meaning(&self) -> Meaning {
         let Self { function, result, .. } = *self;
@@ -145,8 +146,8 @@ impl Answer {
                 let can_cancel = result.x0()
                     & ResultWord::incomplete(MemoryTransfer::None, true).x0()
                     == ResultWord::incomplete(MemoryTransfer::None, true).x0();
-                let wants = result.transfer().map(|(wants, _)| wants).ok();
-                Meaning::Incomplete { wants, can_cancel }
+                let requested = result.transfer().map(|(requested, _)| requested).ok();
+                Meaning::Incomplete { requested, can_cancel }
             }
             Ok(
                 status @ (Status::ErrorRtt
@@ -159,8 +160,8 @@ impl Answer {
         }
     }
 
-    /// Returns X1 to X6 of a success of a command that no memory depends on: reserved bits of X0 are
-    /// ignored, and returned if there are any.
+    /// Returns X1 to X6 of a success of a command that transfers no memory: reserved bits of X0 are
+    /// ignored, and returned if any are set.
     ///
     /// # Errors
     /// As [`success`](Self::success).
@@ -172,7 +173,7 @@ impl Answer {
         self.other_success()
     }
 
-    /// The part of [`plain_success`](Self::plain_success) that hardly any event meets.
+    /// The rare cases of [`plain_success`](Self::plain_success).
     #[cold]
     #[inline(never)]
     fn other_success(&self) -> Result<([u64; 6], Option<Unknown>), RmiError> {
@@ -185,7 +186,7 @@ impl Answer {
     /// Returns X1 to X6 of a success.
     ///
     /// # Errors
-    /// What the RMM answered else; "incomplete" is an error here too.
+    /// Any other answer of the RMM, "incomplete" included.
     pub fn success(&self) -> Result<[u64; 6], RmiError> {
         match self.meaning() {
             Meaning::Success => Ok(self.outputs),
@@ -212,14 +213,14 @@ mod tests {
         use MemoryTransfer::{Donate, None as Nothing, Reclaim};
         let function = Function::PsmmuActivate;
         assert_eq!(meaning(0), Meaning::Success);
-        for (x0, wants, can_cancel) in [
+        for (x0, requested, can_cancel) in [
             (0x00D, Some(Nothing), false),
             (0x10D, Some(Donate), false),
             (0x60D, Some(Reclaim), true),
             (0x30D, None, false),
             (0x70D, None, true),
         ] {
-            assert_eq!(meaning(x0), Meaning::Incomplete { wants, can_cancel }, "{x0:#x}");
+            assert_eq!(meaning(x0), Meaning::Incomplete { requested, can_cancel }, "{x0:#x}");
         }
         for (x0, error) in [
             (1, RmiError::Status(function, Status::ErrorInput)),
@@ -234,17 +235,17 @@ mod tests {
     }
 
     #[test]
-    fn only_an_answer_without_a_meaning_leaves_open_what_was_done() {
-        let doubtful = |x0| match meaning(x0) {
-            Meaning::Failure(error) => error.is_doubtful(),
+    fn only_an_undefined_answer_leaves_the_effect_unknown() {
+        let unknown = |x0| match meaning(x0) {
+            Meaning::Failure(error) => error.is_effect_unknown(),
             other => panic!("{other:?}"),
         };
-        assert!(doubtful(0x11) && doubtful(0x100));
-        assert!(!doubtful(1) && !doubtful(10) && !doubtful(0x208) && !doubtful(u64::MAX));
+        assert!(unknown(0x11) && unknown(0x100));
+        assert!(!unknown(1) && !unknown(10) && !unknown(0x208) && !unknown(u64::MAX));
     }
 
     #[test]
-    fn errors_say_what_came_and_what_is_needed() {
+    fn errors_name_the_value_found_and_the_one_needed() {
         for (error, text) in [
             (
                 RmiError::Version(Version { major: 1, minor: 0 }, Version { major: 1, minor: 1 }),
@@ -256,12 +257,11 @@ mod tests {
             ),
             (
                 RmiError::Malformed(Function::PsmmuInfo, Unknown(u64::MAX)),
-                "PsmmuInfo does not exist: no RMM, or one without it",
+                "PsmmuInfo is not implemented: no RMM, or one without it",
             ),
             (
                 RmiError::Status(Function::PsmmuActivate, Status::Blocked),
-                "PsmmuActivate answered Blocked: another operation holds what it is about, try again \
-                 later",
+                "PsmmuActivate answered Blocked: blocked by another operation, try again later",
             ),
             (
                 RmiError::Status(Function::PsmmuActivate, Status::ErrorRtt),

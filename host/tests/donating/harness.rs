@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The host's memory, and what the RMM said of each granule.
+//! The host's memory, and the state of each granule by the RMM's answers.
 
 use std::cell::RefCell;
 use std::collections::HashSet;
@@ -29,7 +29,7 @@ pub enum Place {
     Leaked,
 }
 
-/// What follows from the RMM's answers alone.
+/// State of a granule that follows from the RMM's answers alone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Word {
     Host,
@@ -87,15 +87,15 @@ impl Shared {
         HostPage(self.clone(), address)
     }
 
-    /// Returns how many granules are free, with the driver, and lost.
+    /// Returns how many granules are free, allocated to the driver, and leaked.
     pub fn places(&self) -> (u64, u64, u64) {
         let harness = self.0.borrow();
         let count = |place| harness.granules.iter().filter(|g| g.place == place).count() as u64;
         (count(Place::Free), count(Place::Driver), count(Place::Leaked))
     }
 
-    /// Checks that nothing leaked: what the driver has is what it believes donated, and none of it was let
-    /// go by the RMM.
+    /// Checks that no memory is leaked: the driver's granules are those that it counts as donated, and
+    /// the RMM has released none of them.
     pub fn check(&self, held: u64, lost: u64) {
         let (_, driver, gone) = self.places();
         assert_eq!((driver, gone), (held, lost), "granules with the driver, and lost");
@@ -130,7 +130,7 @@ impl Harness {
         self.each(base, top, |granule| granule.word = word);
     }
 
-    /// Notes what the answer to a change of granules means.
+    /// Records the effect of the answer to a change of granules.
     fn changed(&mut self, function: Function, base: u64, top: u64, answer: &[u64; 8]) {
         let done =
             if function == Function::GranuleRangeDelegate { Word::Delegated } else { Word::Host };
@@ -144,7 +144,7 @@ impl Harness {
         }
     }
 
-    /// Checks what the driver offers, and notes what the answer means.
+    /// Checks the driver's donation, and records the effect of the answer.
     fn donated(&mut self, entries: u64, answer: &[u64; 8]) {
         let mut offered = Vec::new();
         for &word in &self.list[..entries as usize] {
@@ -171,14 +171,14 @@ impl Harness {
         }
     }
 
-    /// Notes what a list of the RMM means, as far as it means anything.
+    /// Records the effect of the valid entries of a list of the RMM.
     fn reclaimed(&mut self, answer: &[u64; 8]) {
         let [x0, count, ..] = *answer;
         let good = x0 == 0 || ResultWord::from_x0(x0).status() == Ok(Status::Incomplete);
         if !good || count > 512 {
             return;
         }
-        // What comes twice counts the first time.
+        // A granule that is listed twice counts once.
         let mut named = HashSet::new();
         for word in self.list.into_iter().take(count as usize) {
             let entry = AddressRange::from_word(word);

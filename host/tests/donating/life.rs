@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The life of a PSMMU with an RMM that keeps to the rules but for one thing at a time.
+//! The lifecycle of a PSMMU with an RMM that conforms, or that breaks one rule at a time.
 
 use psmmu_abi::Version;
 use psmmu_abi::features::{Register1, Register2};
@@ -43,7 +43,7 @@ impl Host {
 
     fn started(kind: Kind) -> Self {
         let mut host = Self::new(kind);
-        rmm::start(&host.rmi, &mut host.donor, &mut host.page).expect("an RMM in order");
+        rmm::start(&host.rmi, &mut host.donor, &mut host.page).expect("a conforming RMM");
         host.harness.0.borrow_mut().log.clear();
         host
     }
@@ -73,15 +73,19 @@ impl Host {
     }
 }
 
-/// Returns why an operation failed that lost nothing and is over.
+/// Returns why an operation failed that has ended and leaked nothing.
 fn cause<T: std::fmt::Debug>(result: Result<T, OperationError>) -> Cause {
     let error = result.expect_err("it cannot succeed");
-    assert_eq!((error.alive, error.stats.leaked, error.stats.refused), (false, 0, 0), "{error}");
+    assert_eq!(
+        (error.still_open, error.stats.leaked, error.stats.invalid),
+        (false, 0, 0),
+        "{error}"
+    );
     error.cause
 }
 
 #[test]
-fn a_whole_life_gives_every_granule_back_with_an_rmm_that_needs_memory_and_one_that_does_not() {
+fn a_lifecycle_returns_every_granule_with_either_kind_of_rmm() {
     let busy = Kind { busy: 3, ..Kind::stateful() };
     let pieces = Kind { entries: 1, stride: 2, ..Kind::stateful() };
     let undelegates = Kind { undelegates: true, ..Kind::stateful() };
@@ -106,7 +110,7 @@ fn a_whole_life_gives_every_granule_back_with_an_rmm_that_needs_memory_and_one_t
         assert!(host.harness.0.borrow().rmm.tables.iter().eq(&[0, 64]));
 
         for stream in [64 + 63, 1] {
-            let stats = host.st_l2_destroy(stream).expect("a table that nobody uses");
+            let stats = host.st_l2_destroy(stream).expect("an unused table");
             assert_eq!(stats, TransferStats { returned: table, ..TransferStats::default() });
         }
         let stats = host.deactivate().expect("an active PSMMU");
@@ -119,8 +123,8 @@ fn a_whole_life_gives_every_granule_back_with_an_rmm_that_needs_memory_and_one_t
 }
 
 #[test]
-fn an_operation_is_led_by_the_handle_of_the_command_that_began_it_whatever_number_that_is() {
-    // The RMM refuses any other, and answers later calls with another number in X1.
+fn an_operation_is_continued_by_its_first_handle_of_any_value() {
+    // The RMM rejects any other, and answers later calls with another number in X1.
     for handle in [0, 1, u64::MAX, 1 << 63] {
         let mut host = Host::started(Kind { handle, ..Kind::stateful() });
         host.activate().expect("an inactive PSMMU");
@@ -144,10 +148,9 @@ fn a_table_that_is_in_use_is_an_error_of_its_own_and_stays() {
 #[test]
 fn parameters_reach_the_rmm_as_they_are() {
     let mut host = Host::started(Kind::immediate());
-    let message = |n| MsiMessage { address: 0x0808_0040 + n, data: n };
+    let msi = |n| MsiMessage { address: 0x0808_0040 + n, data: n };
     let flags = PsmmuParamsFlags::MSI | PsmmuParamsFlags::PRI;
-    let params =
-        PsmmuParamsFields { flags, gerror: message(4), eventq: message(8), priq: message(12) };
+    let params = PsmmuParamsFields { flags, gerror: msi(4), eventq: msi(8), priq: msi(12) };
     host.page.0.0.borrow_mut().parameters.fill(!0);
     psmmu::activate(&host.rmi, &mut host.donor, PSMMU, &mut host.page, &params).expect("valid");
     let words = host.harness.0.borrow().rmm.parameters;
@@ -156,7 +159,7 @@ fn parameters_reach_the_rmm_as_they_are() {
 }
 
 #[test]
-fn a_host_without_memory_leaves_the_psmmu_inactive_and_gets_all_of_it_back() {
+fn a_host_without_memory_leaves_the_psmmu_inactive() {
     for can_cancel in [false, true] {
         for allocations in 0..7 {
             let mut host = Host::started(Kind { can_cancel, ..Kind::stateful() });
@@ -190,7 +193,7 @@ fn a_granule_that_cannot_be_delegated_undoes_the_rest() {
 }
 
 #[test]
-fn a_granule_that_cannot_be_undelegated_is_lost_and_named_and_nothing_else_is() {
+fn only_the_granule_that_fails_undelegation_is_leaked() {
     let mut host = Host::started(Kind::stateful());
     host.activate().expect("an inactive PSMMU");
     host.harness.0.borrow_mut().rmm.kind.stubborn = Some(ARENA + 5 * GRANULE);
@@ -201,7 +204,7 @@ fn a_granule_that_cannot_be_undelegated_is_lost_and_named_and_nothing_else_is() 
 }
 
 #[test]
-fn a_refused_donation_is_followed_by_continue_and_all_memory_comes_back() {
+fn a_failed_donation_is_continued_and_all_memory_is_returned() {
     for (donation, can_cancel) in [2, 3, 4].into_iter().flat_map(|n| [(n, false), (n, true)]) {
         let refuses_donation = Some(donation);
         let kind = Kind { refuses_donation, can_cancel, ..Kind::stateful() };
@@ -220,8 +223,8 @@ fn a_refused_donation_is_followed_by_continue_and_all_memory_comes_back() {
 }
 
 #[test]
-fn a_refused_donation_that_ends_the_operation_loses_nothing() {
-    // The second is the first of an activation: it holds nothing then, and something later.
+fn a_failed_donation_that_ends_the_operation_leaks_nothing() {
+    // The second is the first of an activation: the operation holds no memory then, and some later.
     for (donation, function) in
         [(2, Function::OpMemDonate), (3, Function::OpContinue), (4, Function::OpContinue)]
     {
@@ -241,8 +244,8 @@ fn a_refused_donation_that_ends_the_operation_loses_nothing() {
 }
 
 #[test]
-fn memory_in_doubt_is_the_rmms_until_the_operation_has_ended() {
-    // The RMM took the region and says so in words without a meaning, or counts wrong.
+fn memory_of_unknown_state_is_donated_until_the_end() {
+    // The RMM took the region and answers with an undefined status, or a wrong count.
     for (x0, x1) in [(0x11, 4), (0x11, 0), (u64::MAX, 0), (0x00D, 5), (0x10D, u64::MAX)] {
         let mut host = Host::started(Kind::stateful());
         let donate = Function::OpMemDonate;
@@ -272,14 +275,14 @@ fn a_list_longer_than_its_page_is_not_read() {
     let mut host = Host::started(Kind::stateful());
     host.activate().expect("an inactive PSMMU");
     host.harness.0.borrow_mut().tamper.once = vec![(Function::OpMemReclaim, 1, 513)];
-    // The RMM let the granules go all the same, so they are found when it has ended.
+    // The RMM released the granules nevertheless, so they are found when the operation has ended.
     let stats = host.deactivate().expect("an active PSMMU");
     assert_eq!(stats, TransferStats { returned: 10, ..TransferStats::default() });
     host.check();
 }
 
 #[test]
-fn what_the_rmm_keeps_after_deactivation_is_lost() {
+fn what_the_rmm_keeps_after_deactivation_is_leaked() {
     let mut host = Host::started(Kind::stateful());
     host.activate().expect("an inactive PSMMU");
     host.harness.0.borrow_mut().tamper.once = vec![(Function::PsmmuDeactivate, 0, 0)];
@@ -290,7 +293,7 @@ fn what_the_rmm_keeps_after_deactivation_is_lost() {
 }
 
 #[test]
-fn memory_that_was_never_given_is_refused_and_not_touched() {
+fn memory_that_was_not_donated_is_refused_and_unchanged() {
     let mut host = Host::started(Kind::stateful());
     host.activate().expect("an inactive PSMMU");
     // Behind the one entry of the RMM: its first granule, memory of the host, nonsense, and a block of 2 MiB
@@ -303,13 +306,13 @@ fn memory_that_was_never_given_is_refused_and_not_touched() {
     // The first is what the RMM holds for itself and cannot be undelegated.
     assert_eq!(
         stats,
-        TransferStats { returned: 10, leaked: 1, refused: 4, ..TransferStats::default() }
+        TransferStats { returned: 10, leaked: 1, invalid: 4, ..TransferStats::default() }
     );
     host.check();
 }
 
 #[test]
-fn an_operation_is_cancelled_once_and_then_continued_until_the_limit() {
+fn an_operation_is_cancelled_once_then_continued_to_the_limit() {
     let limits = Limits { rounds: 10, ..Limits::DEFAULT };
     let mut host = Host::with_limits(Kind { can_cancel: true, ..Kind::stateful() }, limits);
     host.harness.0.borrow_mut().allocations = 0;
@@ -319,13 +322,13 @@ fn an_operation_is_cancelled_once_and_then_continued_until_the_limit() {
     host.harness.0.borrow_mut().tamper.once = once;
     host.harness.0.borrow_mut().rmm.strict = false;
     let error = host.donor.run(&host.rmi, Command::RmmActivate).expect_err("no memory");
-    assert_eq!((error.cause, error.alive), (Cause::NoMemory(1), true));
+    assert_eq!((error.cause, error.still_open), (Cause::NoMemory(1), true));
     assert_eq!(host.count(Function::OpCancel), 1);
     assert_eq!(host.count(Function::OpContinue), 8);
 }
 
 #[test]
-fn a_busy_rmm_is_cancelled_all_the_same() {
+fn a_busy_rmm_is_cancelled_too() {
     let kind = Kind { busy: 3, can_cancel: true, ..Kind::stateful() };
     let mut host = Host::started(kind);
     host.harness.0.borrow_mut().allocations = 0;
@@ -335,12 +338,12 @@ fn a_busy_rmm_is_cancelled_all_the_same() {
 }
 
 #[test]
-fn an_operation_that_stays_busy_is_cancelled_and_gives_its_memory_back() {
+fn an_operation_that_stays_busy_is_cancelled_and_leaks_nothing() {
     let retries = 5;
     let limits = Limits { retries, ..Limits::DEFAULT };
     let mut host = Host::with_limits(Kind { can_cancel: true, ..Kind::stateful() }, limits);
     let busy = (Function::OpContinue, 0, Status::Busy as u64);
-    // Behind its answers the RMM does go on, and gives up as it misses a donation.
+    // The RMM does continue, and fails the operation as a donation is missing.
     host.harness.0.borrow_mut().rmm.kind.for_itself.push(DonateRequest::granules(1, true));
     host.harness.0.borrow_mut().rmm.strict = false;
     host.harness.0.borrow_mut().tamper.once = vec![busy; retries as usize + 1];
@@ -348,12 +351,12 @@ fn an_operation_that_stays_busy_is_cancelled_and_gives_its_memory_back() {
     let error = host.donor.run(&host.rmi, Command::RmmActivate).expect_err("busy");
     assert!(matches!(error.cause, Cause::Rmi(error) if error.is_busy()), "{error}");
     assert_eq!(host.count(Function::OpCancel), 1);
-    assert_eq!((host.donor.held(), host.donor.leaked(), error.alive), (0, 0, false));
+    assert_eq!((host.donor.held(), host.donor.leaked(), error.still_open), (0, 0, false));
     host.check();
 }
 
 #[test]
-fn blocks_of_2_mib_are_lent_as_blocks() {
+fn blocks_of_2_mib_are_donated_as_blocks() {
     const BLOCK: u64 = 512;
     let one = DonateRequest::from_x2(1 << 16 | 1 << 2 | 1);
     let three = DonateRequest::from_x2(3 << 2 | 1);
@@ -362,7 +365,7 @@ fn blocks_of_2_mib_are_lent_as_blocks() {
     let harness = Shared::new(5 * BLOCK as usize, Rmm::new(kind), Tamper::default());
     let mut donor = MemoryDonor::<_, _>::new(harness.clone(), harness.page(LIST));
     let (rmi, mut page) = (Rmi::new(harness.clone()), harness.page(PARAMETERS));
-    rmm::start(&rmi, &mut donor, &mut page).expect("an RMM in order");
+    rmm::start(&rmi, &mut donor, &mut page).expect("a conforming RMM");
     psmmu::activate(&rmi, &mut donor, PSMMU, &mut page, &psmmu::PARAMS_NO_MSI).expect("valid");
     assert_eq!(donor.held_for(PSMMU), 4 * BLOCK);
     let stats = psmmu::deactivate(&rmi, &mut donor, PSMMU).expect("an active PSMMU");
@@ -371,14 +374,14 @@ fn blocks_of_2_mib_are_lent_as_blocks() {
 }
 
 #[test]
-fn an_rmm_that_asks_without_end_is_stopped_by_the_limit_and_cancelled() {
-    for (requests, wanted) in [(1, Cause::TooMuch(1)), (8, Cause::TooMuch(8))] {
+fn endless_requests_are_stopped_by_the_limit_and_cancelled() {
+    for (requests, wanted) in [(1, Cause::GranuleLimit(1)), (8, Cause::GranuleLimit(8))] {
         for can_cancel in [false, true] {
             let limits = Limits { granules: 20, ..Limits::DEFAULT };
             let for_psmmu = vec![DonateRequest::granules(requests, true); 1000];
             let kind = Kind { for_psmmu, for_itself: Vec::new(), can_cancel, ..Kind::stateful() };
             let mut host = Host::with_limits(kind, limits);
-            rmm::start(&host.rmi, &mut host.donor, &mut host.page).expect("an RMM in order");
+            rmm::start(&host.rmi, &mut host.donor, &mut host.page).expect("a conforming RMM");
             assert_eq!(cause(host.activate()), wanted);
             assert_eq!(host.count(Function::OpCancel), usize::from(can_cancel));
             assert_eq!(host.donor.held(), 0);
@@ -388,17 +391,17 @@ fn an_rmm_that_asks_without_end_is_stopped_by_the_limit_and_cancelled() {
 }
 
 #[test]
-fn an_rmm_that_is_busy_for_ever_is_left_after_as_many_tries_as_the_limit_says() {
+fn an_rmm_that_stays_busy_is_retried_up_to_the_limit() {
     let limits = Limits { retries: 50, ..Limits::DEFAULT };
     let mut host = Host::with_limits(Kind { busy: u32::MAX, ..Kind::stateful() }, limits);
     let error = host.donor.run(&host.rmi, Command::RmmActivate).expect_err("busy");
     assert!(matches!(error.cause, Cause::Rmi(error) if error.is_busy() || error.is_blocked()));
     assert_eq!(host.count(Function::RmmActivate), 51);
-    assert!(!error.alive, "it never began");
+    assert!(!error.still_open, "it has not begun");
 }
 
 #[test]
-fn requests_that_the_driver_does_not_know_are_refused_and_the_operation_ends() {
+fn unknown_requests_are_refused_and_end_the_operation() {
     let contiguous = |blocks| DonateRequest::granules(blocks, true).x2();
     for word in [0, contiguous(0), contiguous(1024), 0x1_0004 | 1 << 17, 0x1_0004 | 3 << 17] {
         let for_psmmu = vec![DonateRequest::from_x2(word)];
@@ -409,7 +412,7 @@ fn requests_that_the_driver_does_not_know_are_refused_and_the_operation_ends() {
 }
 
 #[test]
-fn a_lender_without_room_says_so_before_it_allocates() {
+fn a_donor_without_room_fails_before_it_allocates() {
     let harness = Shared::new(8, Rmm::new(Kind::stateful()), Tamper::default());
     let mut donor = MemoryDonor::<_, _, 0>::new(harness.clone(), harness.page(LIST));
     let result = donor.run(&Rmi::new(harness.clone()), Command::RmmActivate);
@@ -430,37 +433,37 @@ fn an_active_rmm_is_taken_as_it_is_if_its_granules_are_of_4_kib() {
 }
 
 #[test]
-fn nothing_is_asked_of_an_rmm_that_cannot_serve_and_the_error_says_what_is_needed() {
-    let unfit = |version, features: [u64; 5]| {
+fn an_unsuitable_rmm_is_not_started_and_the_error_says_why() {
+    let unsuitable = |version, features: [u64; 5]| {
         let mut host = Host::new(Kind::stateful());
         host.harness.0.borrow_mut().rmm.version = version;
         host.harness.0.borrow_mut().rmm.features = features;
-        let error = rmm::start(&host.rmi, &mut host.donor, &mut host.page).expect_err("unfit");
+        let error = rmm::start(&host.rmi, &mut host.donor, &mut host.page).expect_err("unsuitable");
         assert_eq!(host.count(Function::RmmConfigSet), 0);
         (error, error.to_string())
     };
     let fine = [48, 1, 1, 0, 0];
 
     let old = Version { major: 1, minor: 1 };
-    let (error, text) = unfit([1, 0x1_0001, 0x1_0001], fine);
+    let (error, text) = unsuitable([1, 0x1_0001, 0x1_0001], fine);
     assert_eq!(error, StartError::Rmi(RmiError::Version(old, old)));
     assert_eq!(text, "RMI 2.0 is needed, the RMM has 1.1 to 1.1");
 
-    let (error, _) = unfit([0, 0x1_0001, 0x1_0001], fine);
+    let (error, _) = unsuitable([0, 0x1_0001, 0x1_0001], fine);
     assert_eq!(
         error,
         StartError::Rmi(RmiError::Version(old, old)),
         "agreed to what it does not have"
     );
 
-    let (_, text) = unfit([u64::MAX, 0, 0], fine);
-    assert_eq!(text, "Version does not exist: no RMM, or one without it");
+    let (_, text) = unsuitable([u64::MAX, 0, 0], fine);
+    assert_eq!(text, "Version is not implemented: no RMM, or one without it");
 
-    let (error, text) = unfit([0, 0x2_0000, 0x2_0000], [48, 6, 1, 0, 0]);
+    let (error, text) = unsuitable([0, 0x2_0000, 0x2_0000], [48, 6, 1, 0, 0]);
     assert_eq!(error, StartError::Granules(Register1::from_bits_retain(6)));
     assert_eq!(text, "granules of 4 KiB are needed, bit 0 of feature register 1; the RMM has 0x6");
 
-    let (error, text) = unfit([0, 0x2_0000, 0x2_0000], [48, 1, 8, 0, 0]);
+    let (error, text) = unsuitable([0, 0x2_0000, 0x2_0000], [48, 1, 8, 0, 0]);
     assert_eq!(error, StartError::Devices(Register2::ATS));
     assert_eq!(text, "device assignment is needed, bit 0 of feature register 2; the RMM has 0x8");
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! An RMM that keeps to the rules, and checks that the host does.
+//! A conforming RMM, which checks that the host conforms too.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -8,10 +8,10 @@ use psmmu_abi::{AddressRange, DonateRequest, Function, MemoryTransfer, ResultWor
 
 use crate::harness::{GRANULE, LIST, PARAMETERS};
 
-/// Name of the only PSMMU.
+/// `psmmu_ptr` of the only PSMMU.
 pub const PSMMU: u64 = 0x2B40_0000;
 
-/// A granule in the Realm harness.
+/// State of a granule in Realm PAS.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Held {
     Delegated,
@@ -23,47 +23,47 @@ enum Held {
 struct Operation {
     function: Function,
     stream: u64,
-    /// What it still asks for.
+    /// Donations that it still requests.
     wants: VecDeque<DonateRequest>,
-    /// What it was given, in the order of giving.
+    /// Donated granules, in the order of donation.
     taken: Vec<u64>,
-    /// What it gives back.
+    /// Granules that it returns.
     gives: VecDeque<u64>,
-    /// How it ends.
+    /// Result when it ends.
     result: u64,
 }
 
-/// What kind of RMM it is.
+/// Kind of RMM.
 #[derive(Clone, Debug)]
 pub struct Kind {
-    /// What it asks for to make itself active.
+    /// Donations requested to activate the RMM.
     pub for_itself: Vec<DonateRequest>,
-    /// What it asks for to activate a PSMMU.
+    /// Donations requested to activate a PSMMU.
     pub for_psmmu: Vec<DonateRequest>,
-    /// What it asks for to make a table.
+    /// Donations requested to create a table.
     pub for_table: Vec<DonateRequest>,
     /// Operations can be cancelled.
     pub can_cancel: bool,
     /// Handle of its operations.
     pub handle: u64,
-    /// Entries of one list of what it gives back.
+    /// Entries of one list of returned memory.
     pub entries: usize,
-    /// Granules that it changes with one call.
+    /// Granules changed by one call.
     pub stride: u64,
-    /// Times that it answers "busy", or "blocked" when something is begun, before each answer.
+    /// Number of "busy" answers, or "blocked" to a command that begins an operation, before each answer.
     pub busy: u32,
     /// Neither delegates nor undelegates the granule at this address.
     pub stubborn: Option<u64>,
-    /// It undelegates what it gives back.
+    /// It undelegates returned memory.
     pub undelegates: bool,
-    /// It refuses the donation of this number, once.
+    /// It fails the donation of this number, once.
     pub refuses_donation: Option<u32>,
-    /// An operation that holds nothing is over with a donation that is refused.
+    /// An operation without memory ends with a failed donation.
     pub ends_by_refusal: bool,
 }
 
 impl Kind {
-    /// One that needs nothing.
+    /// An RMM that needs no memory.
     pub fn immediate() -> Self {
         Self {
             for_itself: Vec::new(),
@@ -81,7 +81,7 @@ impl Kind {
         }
     }
 
-    /// One that asks for memory in every way there is.
+    /// An RMM that requests memory in every form.
     pub fn stateful() -> Self {
         Self {
             for_itself: vec![DonateRequest::granules(3, false)],
@@ -107,7 +107,8 @@ pub struct Rmm {
     pub tables: BTreeSet<u64>,
     /// A device uses the tables.
     pub in_use: bool,
-    /// What is against the rules fails the test. Else it is refused, as the host may have been misled.
+    /// Violations of the host fail the test. Otherwise they are rejected, as the host may have been
+    /// misled.
     pub strict: bool,
     /// Words of the last parameters.
     pub parameters: [u64; 7],
@@ -119,7 +120,7 @@ pub struct Rmm {
     for_psmmu: Vec<u64>,
     for_tables: BTreeMap<u64, Vec<u64>>,
     operation: Option<Operation>,
-    /// The last operation ended by a refusal, which a host may not know of yet.
+    /// The last operation ended by a failed donation, which a host may not have noticed yet.
     refused: bool,
     busy: u32,
     donations: u32,
@@ -150,7 +151,7 @@ impl Rmm {
         }
     }
 
-    /// Returns whether an operation is going on.
+    /// Returns whether an operation is open.
     pub const fn is_at_it(&self) -> bool {
         self.operation.is_some()
     }
@@ -295,7 +296,8 @@ impl Rmm {
         [x0, self.kind.handle, x2]
     }
 
-    /// Says what the operation wants. X1 is whatever; the host must not take it for the handle.
+    /// Answers with the transfer that the operation requests. X1 is arbitrary; the host must not take it
+    /// as the handle.
     fn next(&self) -> [u64; 3] {
         let operation = self.operation.as_ref().expect("one is going on");
         let (transfer, x2) = match operation.wants.front() {
@@ -338,7 +340,7 @@ impl Rmm {
         }
         let wanted = request.count() * request.block_size().granules();
         let aligned = |granules: u64| given[0] % (granules.next_power_of_two() * GRANULE) == 0;
-        // One entry for one region, aligned to its size, and no more than was asked for.
+        // One entry for one region, aligned to its size, and no more than was requested.
         let good = if request.is_contiguous() {
             (entries, given.len() as u64) == (1, wanted) && aligned(wanted)
         } else {
@@ -402,7 +404,7 @@ impl Rmm {
         [x0, count as u64, 0]
     }
 
-    /// Gives everything back and ends with an error.
+    /// Returns all memory and ends with an error.
     fn fail(&mut self) {
         let operation = self.operation.as_mut().expect("one is going on");
         operation.gives.extend(operation.taken.drain(..));

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Makes something else of an RMM's answers, at random and repeatably.
+//! Changes an RMM's answers at random, repeatably.
 
 use psmmu_abi::{AddressRange, DonateRequest, Function, MemoryTransfer, ResultWord};
 
@@ -44,7 +44,7 @@ impl Tamper {
         self.often == 0 && self.once.is_empty()
     }
 
-    /// Returns what becomes of `answer`.
+    /// Returns the changed `answer`.
     pub fn change(
         &mut self,
         function: Function,

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Thousands of lives with RMMs of every degree of truthfulness.
+//! Thousands of activate/deactivate cycles with RMMs that conform or misbehave to any degree.
 
 use psmmu_abi::DonateRequest;
 use psmmu_host::{Command, Limits, MemoryDonor, Rmi};
@@ -13,10 +13,10 @@ use crate::tamper::{Random, Tamper};
 const GRANULES: usize = 64;
 const LIMITS: Limits = Limits { granules: 48, rounds: 24, retries: 24 };
 
-/// For an RMM in order, which may be busy before each of its answers.
-const PATIENT: Limits = Limits { retries: 2000, ..LIMITS };
+/// For a conforming RMM, which may be busy before each of its answers.
+const MANY_RETRIES: Limits = Limits { retries: 2000, ..LIMITS };
 
-/// Makes an RMM of some kind.
+/// Creates an RMM of a random kind.
 fn some_kind(random: &mut Random) -> Kind {
     let mut kind = if random.below(4) == 0 { Kind::immediate() } else { Kind::stateful() };
     if random.below(3) == 0 {
@@ -36,7 +36,7 @@ fn some_kind(random: &mut Random) -> Kind {
     kind
 }
 
-/// Lives one life and returns how many commands succeeded and failed.
+/// Runs one activate/deactivate cycle and returns how many commands succeeded and failed.
 fn live<const RANGES: usize>(seed: u64, often: u64) -> (u32, u32) {
     let mut random = Random(seed);
     let mut rmm = Rmm::new(some_kind(&mut random));
@@ -47,7 +47,7 @@ fn live<const RANGES: usize>(seed: u64, often: u64) -> (u32, u32) {
         harness.0.borrow_mut().allocations = random.below(12) as u32;
     }
     let rmi = Rmi::new(harness.clone());
-    let limits = if often == 0 { PATIENT } else { LIMITS };
+    let limits = if often == 0 { MANY_RETRIES } else { LIMITS };
     let mut donor =
         MemoryDonor::<_, _, RANGES>::with_limits(harness.clone(), harness.page(LIST), limits);
     let (mut good, mut bad) = (0, 0);
@@ -55,10 +55,10 @@ fn live<const RANGES: usize>(seed: u64, often: u64) -> (u32, u32) {
         let stream = 64 * random.below(3) as u32;
         let command = match (step, random.below(8)) {
             (0, _) => Command::RmmActivate,
-            (1, _) | (_, 0 | 1) => Command::PsmmuActivate { psmmu: PSMMU, params: PARAMETERS },
-            (_, 2 | 3) => Command::CreateTable { psmmu: PSMMU, stream },
-            (_, 4 | 5) => Command::DestroyTable { psmmu: PSMMU, stream },
-            _ => Command::PsmmuDeactivate { psmmu: PSMMU },
+            (1, _) | (_, 0 | 1) => Command::PsmmuActivate { psmmu_ptr: PSMMU, params: PARAMETERS },
+            (_, 2 | 3) => Command::PsmmuStL2Create { psmmu_ptr: PSMMU, stream },
+            (_, 4 | 5) => Command::PsmmuStL2Destroy { psmmu_ptr: PSMMU, stream },
+            _ => Command::PsmmuDeactivate { psmmu_ptr: PSMMU },
         };
         let (held, before) = (donor.held(), harness.0.borrow().calls);
         match donor.run(&rmi, command) {
@@ -74,7 +74,7 @@ fn live<const RANGES: usize>(seed: u64, often: u64) -> (u32, u32) {
         if often == 0 {
             assert!(!harness.0.borrow().rmm.is_at_it(), "{command:?} is not at its end");
         }
-        // A table of three ranges is too small to follow memory that comes back in pieces.
+        // A table of three ranges is too small for memory that is returned in pieces.
         if often == 0 && RANGES > 3 {
             assert_eq!(donor.leaked(), 0, "{command:?}");
         }
@@ -93,7 +93,7 @@ fn walk(seeds: std::ops::Range<u64>, often: u64) -> (u32, u32) {
 }
 
 #[test]
-fn an_rmm_that_lies_now_and_then_gets_no_granule_for_good_and_no_cpu_for_ever() {
+fn an_rmm_that_misbehaves_at_times_leaks_and_blocks_nothing() {
     for often in [3, 30, 100] {
         let (good, bad) = walk(0..1000, often);
         assert!(good > 500 && bad > 500, "the walk goes everywhere: {good} {bad}");
@@ -101,14 +101,14 @@ fn an_rmm_that_lies_now_and_then_gets_no_granule_for_good_and_no_cpu_for_ever() 
 }
 
 #[test]
-fn an_rmm_that_answers_at_random_gets_no_granule_for_good_and_no_cpu_for_ever() {
+fn an_rmm_with_random_answers_leaks_and_blocks_nothing() {
     for often in [400, 1000] {
         walk(0..1000, often);
     }
 }
 
 #[test]
-fn an_rmm_in_order_loses_nothing_whatever_is_asked_of_it() {
+fn a_conforming_rmm_leaks_nothing_in_any_order_of_calls() {
     let (good, bad) = walk(0..1000, 0);
     assert!(good > 500 && bad > 500, "the walk goes everywhere: {good} {bad}");
 }

@@ -2,8 +2,8 @@
 
 //! Arm's FVP Base RevC (`FVP_Base_RevC-2xAEMvA`) with RME under TF-A.
 //!
-//! Its SMMUv3 has a Realm programming interface. Nobody has run this yet: `docs/fvp.md` says what to
-//! look at first.
+//! Its SMMUv3 has a Realm programming interface. This has not been run yet: `docs/fvp.md` lists what to
+//! check first.
 
 use psmmu::{Config, Delivery, Interface, QueueAbortPolicy, Sizes};
 
@@ -16,16 +16,16 @@ const SMMU: u64 = 0x2B40_0000;
 /// unit of `SMMU_ROOT_IDR0.BA_REALM`, which the model is asked to have 2 of.
 const REALM_PAGE_0: u64 = SMMU + 0x2_0000 + 2 * 0x1_0000;
 
-/// By MSIs: which wires the Realm side has, nobody has published. A host without a doorbell polls.
+/// MSIs, since the wired interrupts of the Realm side are not published. A host without a doorbell polls.
 const DELIVERY: Delivery = Delivery::Msi;
 
-/// Nothing says that PROD stands still when a write is aborted.
+/// No document states that PROD does not advance when a write is aborted.
 const ABORT: QueueAbortPolicy = QueueAbortPolicy::Discard;
 
 /// Arm's FVP.
 pub const FVP: Platform = Platform {
     name: "Arm FVP",
-    // UART 3, the one that TF-A's manifest names. EL3 does not touch it.
+    // UART 3, which TF-A's manifest lists. EL3 does not access it.
     console: Console { base: 0x1C0C_0000, clock: Some(14_745_600) },
     realm_memory: place::FVP,
     // From manifest 0.4 on EL3 lists what it can delegate.

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Memory of the Realm world from the start on: the image at its beginning, the buffer that is shared
-//! with EL3 in its last page. The build script compiles this file too, and hands it to the linker.
+//! Memory in Realm PAS from boot on: the image at its beginning, the buffer shared with EL3 in its last
+//! page. The build script compiles this file too, and passes the addresses to the linker.
 
 use core::ops::Range;
 

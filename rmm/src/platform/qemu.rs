@@ -2,9 +2,9 @@
 
 //! QEMU's `virt` machine with RME under TF-A, as distributed and as `tools/qemu` builds it.
 //!
-//! The SMMUv3 of QEMU as distributed has one programming interface, which the host reaches as well and
-//! which stands in for the Realm one: IDR0.RME_IMPL is 0, and nothing is isolated. With
-//! `-M virt,realm-smmu=on` the SMMU has a Realm interface, which accesses of the Realm world alone reach.
+//! The SMMUv3 of QEMU as distributed has one programming interface, which the host can access as well and
+//! which the RMM uses in place of a Realm one: IDR0.RME_IMPL is 0, and nothing is isolated. With `-M
+//! virt,realm-smmu=on` the SMMU has a Realm interface, which only Realm accesses can reach.
 
 use psmmu::{Config, Delivery, Interface, QueueAbortPolicy, Sizes};
 use psmmu_abi::MemoryCategory;
@@ -13,13 +13,13 @@ use super::{Console, Devices, ListedPsmmus, Platform, PsmmuDescription, RealmPsm
 use crate::dram::Bank;
 use crate::manifest::DeviceRegion;
 
-/// PA of the SMMU's page 0; page 1 follows 64 KiB behind.
+/// PA of the SMMU's page 0; page 1 is 64 KiB above.
 const SMMU: u64 = 0x0905_0000;
 
 /// Where PCIe devices have their 32-bit BARs.
 const PCIE: Bank = Bank::new(0x1000_0000, 0x2EFF_0000).expect("whole granules");
 
-/// PA of page 0 of the Realm interface; page 1 follows 64 KiB behind. A hole where there is none.
+/// PA of page 0 of the Realm interface; page 1 is 64 KiB above. Unassigned without a Realm interface.
 const REALM_SMMU: u64 = 0x0B00_0000;
 
 /// Describes the Realm side of the SMMU.
@@ -48,8 +48,7 @@ pub const QEMU: Platform = Platform {
         // TF-A has all devices in every physical address space.
         are_isolated: false,
     },
-    // TF-A sets 40 bits: an access of the Realm world above 1 TiB is taken to EL3 and stops the
-    // machine.
+    // TF-A sets 40 bits: a Realm access above 1 TiB is taken to EL3 and stops the machine.
     protected_size: 2,
     max_psmmus: 1,
     psmmus: &[PsmmuDescription {
@@ -58,8 +57,8 @@ pub const QEMU: Platform = Platform {
             interface: Interface::NonSecureOnly,
             // Interrupts 74 and 77 of the shared ones. There is no PRI queue.
             delivery: Delivery::Wired { gerror: 109, eventq: 106, priq: 0 },
-            // A record that finds the queue full is dropped and PROD stays, but QEMU calls it an
-            // aborted write: what is in the queue is good.
+            // QEMU drops a record if the queue is full and does not advance PROD, but reports an aborted
+            // write: the queue contents are valid.
             abort: QueueAbortPolicy::Preserve,
             sizes: Sizes::DEFAULT,
         },
@@ -71,7 +70,7 @@ pub const QEMU: Platform = Platform {
         wired: &[realm_side(Delivery::Wired { gerror: 115, eventq: 112, priq: 0 })],
         msi: &[realm_side(Delivery::Msi)],
     }),
-    // TF-A lists none here. Of one that it would list nothing is known but that it has a Realm side.
+    // TF-A lists none here. A listed SMMU would be known only to have a Realm side.
     listed: ListedPsmmus {
         delivery: Delivery::Disabled,
         abort: QueueAbortPolicy::Discard,

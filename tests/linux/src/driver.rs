@@ -44,7 +44,7 @@ fn errno(error: &RmiError) -> Errno {
 fn errno_of_operation(error: &OperationError) -> Errno {
     match &error.cause {
         Cause::Rmi(error) => errno(error),
-        Cause::NoMemory(_) | Cause::NoRoom | Cause::TooMuch(_) => ENOMEM,
+        Cause::NoMemory(_) | Cause::NoRoom | Cause::GranuleLimit(_) => ENOMEM,
         _ => EIO,
     }
 }
@@ -125,11 +125,11 @@ impl Smmu {
         let vectors = Vectors::new(self.pri, &self.interrupts);
         // The vectors of the Non-secure side are those of the kernel's own driver.
         let msi = |index| match vectors.vector(index)? {
-            Vector { world: SecurityState::Realm, source } => {
+            Vector { state: SecurityState::Realm, source } => {
                 let number = Source::ALL.iter().position(|&of| of == source)?;
                 msis.get(number).copied()
             }
-            Vector { world: SecurityState::NonSecure, .. } => None,
+            Vector { state: SecurityState::NonSecure, .. } => None,
         };
         let flags = if self.pri { PsmmuParamsFlags::PRI } else { PsmmuParamsFlags::empty() };
         let (params, warning) = vectors.parameters_or_polled(&mut self.interrupts, msi, flags);
@@ -258,7 +258,7 @@ impl Lines {
     fn ask(&mut self) -> Option<u64> {
         match self.limiter.ask(ticks()) {
             Verdict::Pass { suppressed } => Some(suppressed),
-            Verdict::Hold => {
+            Verdict::Suppress => {
                 self.suppressed += 1;
                 None
             }

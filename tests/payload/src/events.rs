@@ -82,7 +82,7 @@ pub fn connect(interrupts: Interrupts) {
             Some((address, [eventq, gerror])) => {
                 let vectors = Vectors::new(false, &interrupts);
                 let msi = |index| {
-                    let Vector { world: SecurityState::Realm, source } = vectors.vector(index)?
+                    let Vector { state: SecurityState::Realm, source } = vectors.vector(index)?
                     else {
                         return None;
                     };

@@ -246,7 +246,7 @@ impl Machine {
     /// # Errors
     /// What the RMM answered.
     pub fn activate(&self) -> Result<(), Status> {
-        self.run(Command::PsmmuActivate { psmmu: PSMMU, params: HOST_PAGE })
+        self.run(Command::PsmmuActivate { psmmu_ptr: PSMMU, params: HOST_PAGE })
     }
 
     /// Deactivates the PSMMU.
@@ -254,7 +254,7 @@ impl Machine {
     /// # Errors
     /// What the RMM answered.
     pub fn deactivate(&self) -> Result<(), Status> {
-        self.run(Command::PsmmuDeactivate { psmmu: PSMMU })
+        self.run(Command::PsmmuDeactivate { psmmu_ptr: PSMMU })
     }
 
     /// Makes the level-2 table of `stream`.
@@ -262,7 +262,7 @@ impl Machine {
     /// # Errors
     /// What the RMM answered.
     pub fn st_l2_create(&self, stream: u32) -> Result<(), Status> {
-        self.run(Command::CreateTable { psmmu: PSMMU, stream: stream & !63 })
+        self.run(Command::PsmmuStL2Create { psmmu_ptr: PSMMU, stream: stream & !63 })
     }
 
     /// Takes the level-2 table of `stream` away.
@@ -270,7 +270,7 @@ impl Machine {
     /// # Errors
     /// What the RMM answered.
     pub fn st_l2_destroy(&self, stream: u32) -> Result<(), Status> {
-        self.run(Command::DestroyTable { psmmu: PSMMU, stream: stream & !63 })
+        self.run(Command::PsmmuStL2Destroy { psmmu_ptr: PSMMU, stream: stream & !63 })
     }
 
     /// Carries out `command` with the host driver.
@@ -286,7 +286,7 @@ impl Machine {
             Ok(_) => Ok(()),
             Err(OperationError {
                 cause: Cause::Rmi(RmiError::Status(_, status) | RmiError::Level(_, status, _)),
-                alive: false,
+                still_open: false,
                 ..
             }) => Err(status),
             Err(other) => panic!("{other}"),

@@ -376,7 +376,7 @@ fn an_inconsistent_prod_is_reported_once_in_any_order() {
 }
 
 #[test]
-fn two_kinds_of_trouble_at_once_lose_nothing_in_any_order() {
+fn two_kinds_of_faults_at_once_lose_nothing_in_any_order() {
     let all = [MSI, NOT_RECORDED, NOT_WRITTEN, NEVER_SHOWN, ONCE, FOR_GOOD];
     let pairs = all
         .iter()

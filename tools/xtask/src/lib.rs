@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Checks of ELF files that the build makes. `tools/image`, `tools/capi` and `tools/no-panic` build and link, and
-//! call the program of this crate to look at the result.
+//! Checks of ELF files that the build makes. `tools/image`, `tools/capi` and `tools/no-panic` build and
+//! link, and call the program of this crate to check the result.
 //!
 //! - [`library`]: libpsmmu's object is fit to be linked into the image of an RMM in C.
 //! - [`image`]: EL3 can load an image as a raw file; what it takes of memory.

@@ -43,7 +43,7 @@ fn no_layer_of_psmmu_uses_one_above_it() {
     if let Some(circle) = arrows.circle_of_parts() {
         panic!("{}", circle.join(" -> "));
     }
-    // From the top down; what two of them have in common is not looked at.
+    // From the top down; what two of them have in common is not checked.
     let layers = ["responder", "directory", "psmmu", "logic", "platform", "arch"];
     let layer = |file: &Path| {
         let part = Path::new(file.iter().next().expect("a part")).with_extension("");

@@ -91,7 +91,7 @@ fn the_crates_that_can_be_published_are_those_that_are_packaged() {
 }
 
 #[test]
-fn published_crates_resolve_beside_other_versions_of_what_they_use() {
+fn published_crates_resolve_beside_other_versions() {
     let workspace = text("Cargo.toml");
     let [version] = quoted(&workspace, "version = ").try_into().expect("one");
     let requirements = table(&workspace, "workspace.dependencies");

@@ -17,7 +17,7 @@ use xtask::library::{self, FOR_IMAGES, FOR_WORKSTATIONS, Library};
 const BTI_C: u32 = 0xD503_245F;
 const RET: u32 = 0xD65F_03C0;
 const NOP: u32 = 0xD503_201F;
-/// `ldr x0, <literal>`, with what may look like `fadd d0, d0, d0` as its data.
+/// `ldr x0, <literal>`, with the encoding of `fadd d0, d0, d0` as its data.
 const DATA: u32 = 0x1E60_2800;
 
 /// The object of a library with one function, `lpsmmu_one`, which calls a local one.

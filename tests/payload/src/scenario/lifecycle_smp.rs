@@ -217,7 +217,7 @@ fn donate_by_list() {
     let region = DonatedRegion::get();
     ENTRY.store(region.entry(), Ordering::Release);
     let list = VANISHING.load(Ordering::Relaxed);
-    let command = Command::CreateTable { psmmu: SMMU, stream: LAST_TABLE };
+    let command = Command::PsmmuStL2Create { psmmu_ptr: SMMU, stream: LAST_TABLE };
     let handle = begun(command, DONATE);
     loop {
         let came = match registers(RMI.op_mem_donate(handle, list, 1)) {
@@ -238,7 +238,7 @@ fn donate_by_list() {
         }
     }
     expect_eq!(ended(handle), 0, "a table by a list that vanishes");
-    let handle = begun(Command::DestroyTable { psmmu: SMMU, stream: LAST_TABLE }, RECLAIM);
+    let handle = begun(Command::PsmmuStL2Destroy { psmmu_ptr: SMMU, stream: LAST_TABLE }, RECLAIM);
     loop {
         match registers(RMI.op_mem_reclaim(handle, list, 1)) {
             [NOTHING, 1, _] => break,

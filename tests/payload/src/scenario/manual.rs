@@ -24,7 +24,7 @@ pub const RECLAIM: u64 = 0x20D;
 pub const INPUT: u64 = x0(Status::ErrorInput);
 
 /// Stops the PSMMU.
-pub const DEACTIVATION: Command = Command::PsmmuDeactivate { psmmu: SMMU };
+pub const DEACTIVATION: Command = Command::PsmmuDeactivate { psmmu_ptr: SMMU };
 
 /// For lists.
 pub static LIST: Granule = Granule::new();
@@ -106,17 +106,17 @@ impl Region {
 
 /// Starts the PSMMU with the parameters at PA `params`.
 pub const fn activation(params: u64) -> Command {
-    Command::PsmmuActivate { psmmu: SMMU, params }
+    Command::PsmmuActivate { psmmu_ptr: SMMU, params }
 }
 
 /// Makes the table of `stream`.
 pub const fn creation(stream: u32) -> Command {
-    Command::CreateTable { psmmu: SMMU, stream }
+    Command::PsmmuStL2Create { psmmu_ptr: SMMU, stream }
 }
 
 /// Takes it away.
 pub const fn destruction(stream: u32) -> Command {
-    Command::DestroyTable { psmmu: SMMU, stream }
+    Command::PsmmuStL2Destroy { psmmu_ptr: SMMU, stream }
 }
 
 /// Returns X0 to X2.

@@ -59,10 +59,10 @@ pub fn run(arguments: &Arguments) {
 fn activate(bench: &mut Bench, eventq: u64) {
     let vectors = Vectors::new(false, &Interrupts::Msi);
     let msi = |index| match vectors.vector(index)? {
-        Vector { world: SecurityState::Realm, source: Source::Eventq } => {
+        Vector { state: SecurityState::Realm, source: Source::Eventq } => {
             Some(MsiMessage { address: eventq, data: EVENTQ.into() })
         }
-        Vector { world: SecurityState::Realm, source: Source::Gerror } => {
+        Vector { state: SecurityState::Realm, source: Source::Gerror } => {
             Some(MsiMessage { address: DOORBELLS.address() + 8, data: GERROR.into() })
         }
         _ => None,
