@@ -89,6 +89,12 @@ impl Rig {
         Self { smmu, psmmu, clock: Steps::default(), queues }
     }
 
+    /// The same running device with another instance of the module, which knows nothing of the first one.
+    fn with_second_instance(self) -> Self {
+        let registers = ModelRegisters::new(self.smmu.clone());
+        Self { psmmu: Psmmu::new(*self.psmmu.config(), registers), ..self }
+    }
+
     fn wired(pointer: u64) -> Self {
         Self::new(Delivery::Wired { gerror: 111, eventq: 106, priq: 107 }, pointer)
     }
@@ -506,4 +512,91 @@ fn a_suspend_under_an_attached_queue_is_found_and_detached() {
     assert_eq!(rig.attach(rig.queues.clone()), Ok(()));
     rig.device().fault(0x1000);
     assert_eq!(faults(&rig.take(IrqSet::EVENTQ)), [Ok(0x1000)]);
+}
+
+/// Live activation: an RMM is replaced while its SMMUs run.
+#[test]
+fn a_second_instance_goes_on_where_the_first_detached() {
+    // Records before the change of which the host takes some, and between the two instances: within the queue
+    // of 8, and beyond it.
+    for (before, taken, between) in
+        [(0, 0, 0), (5, 5, 3), (5, 2, 3), (8, 0, 0), (8, 0, 8), (3, 1, 9), (12, 4, 2), (12, 12, 12)]
+    {
+        let what = format!("{before} before, {taken} taken, {between} between");
+        let rig = Rig::wired(5);
+        assert_eq!(rig.attach(rig.events_only()), Ok(()), "{what}");
+        let (mut recorded, mut reported) = (0, Vec::new());
+        let mut fault = |rig: &Rig| {
+            recorded += 1;
+            rig.device().fault(recorded << 12);
+        };
+        let take_one = |rig: &Rig, reported: &mut Vec<u64>| {
+            let event = rig.notify(IrqSet::EVENTQ).event;
+            rig.consume(IrqSet::EVENTQ);
+            reported.extend(input(&event));
+        };
+        // The host keeps up with all but the last 8.
+        for number in 0..before {
+            fault(&rig);
+            if number < taken {
+                take_one(&rig, &mut reported);
+            }
+        }
+        // An error that the host has not consumed.
+        rig.device().raise(1 << 7);
+        assert_eq!(rig.psmmu.detach(&rig.clock), Ok(()), "{what}");
+        let dropped = rig.psmmu.counters().events.dropped.get();
+        let rig = rig.with_second_instance();
+        for _ in 0..between {
+            fault(&rig);
+        }
+        assert_eq!(rig.attach(rig.events_only()), Ok(()), "{what}");
+        assert_eq!(rig.psmmu.counters().events.dropped.get(), 0, "{what}");
+        let rest = faults(&rig.take(IrqSet::EVENTQ));
+        assert_eq!(
+            rig.take(IrqSet::GERROR),
+            [Event::Error(ErrorCause::MSI_GERROR_ABT_ERR)],
+            "{what}"
+        );
+        let lost = rest.iter().filter(|event| event.is_err()).count();
+        let rest: Vec<u64> = rest.into_iter().flatten().collect();
+        // In order, none twice; those that the first instance had staged are counted.
+        let next = (reported.len() as u64).saturating_add(dropped);
+        let expected: Vec<u64> = (1..=rest.len() as u64).map(|at| (next + at) << 12).collect();
+        assert_eq!(rest, expected, "{what}: {dropped} dropped");
+        // What found no room in the queue is a loss that is reported.
+        let missing = recorded - next - rest.len() as u64;
+        assert_eq!(lost, usize::from(missing != 0), "{what}: {missing} missing");
+        // And it goes on.
+        assert!(!rig.device().take_interrupts().contains(Source::Priq));
+        rig.device().fault(0x99_0000);
+        assert!(rig.device().take_interrupts().contains(Source::Eventq), "{what}");
+        assert_eq!(faults(&rig.take(IrqSet::EVENTQ)), [Ok(0x99_0000)], "{what}");
+    }
+}
+
+#[test]
+fn a_second_instance_answers_what_the_first_has_not() {
+    let rig = Rig::wired(0);
+    assert_eq!(rig.attach(rig.queues.clone()), Ok(()));
+    let _table = rig.smmu.memory().region(STREAM_TABLE, 1);
+    write(&rig.smmu, Register::StrtabBase, STREAM_TABLE);
+    write(&rig.smmu, Register::StrtabBaseCfg, 1 << 16 | 6 << 6 | 6);
+    let invalidations = [Command::CFGI_ALL, Command::TLBI_NSNH_ALL, Command::TLBI_EL2_ALL];
+    assert_eq!(rig.psmmu.run_commands(&rig.clock, &invalidations), Ok(()));
+    write(&rig.smmu, Register::Cr0, 0b1111);
+    let request =
+        |rig: &Rig, group| rig.device().page_request(PageRequest::last_of(8, group, 0x7000));
+    [1, 2].into_iter().for_each(|group| request(&rig, group));
+    assert_ne!(rig.notify(IrqSet::PRIQ), Notification::NONE);
+    rig.consume(IrqSet::PRIQ);
+    request(&rig, 3);
+    assert_eq!(rig.psmmu.detach(&rig.clock), Ok(()));
+    let rig = rig.with_second_instance();
+    request(&rig, 4);
+    assert_eq!(rig.attach(rig.queues.clone()), Ok(()));
+    assert_eq!(rig.take(IrqSet::PRIQ).len(), 2);
+    let groups: Vec<_> = rig.device().take_answers().iter().map(|answer| answer.group).collect();
+    assert_eq!(groups, [1, 2, 3, 4]);
+    assert_eq!(rig.device().unanswered_groups(), []);
 }
