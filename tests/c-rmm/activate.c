@@ -18,7 +18,7 @@ static uint64_t level_2[TABLES][512] __attribute__((aligned(4096)));
 static uint32_t tables;
 
 /* The library repairs its command queue by itself. */
-void look_after_commands(void)
+void check_commands(void)
 {
 }
 

@@ -279,7 +279,7 @@ void handle(uint64_t regs[8])
 		return;
 	}
 	if (fid == LPSMMU_FID_IRQ_NOTIFY && (regs[2] & LPSMMU_IRQ_GERROR) != 0)
-		look_after_commands();
+		check_commands();
 	if (answer(set, regs))
 		return;
 	if (!handle_active(fid, regs, &result))

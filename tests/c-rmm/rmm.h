@@ -64,7 +64,7 @@ extern const char how[];
 uint64_t activate(uint64_t psmmu_ptr, uint64_t params);
 uint64_t create_table(uint64_t psmmu_ptr, uint64_t first_stream);
 /* Called before global errors are reported to the host. */
-void look_after_commands(void);
+void check_commands(void);
 
 /* faults.c: a stage 2 with something wrong at each address. */
 uint64_t fault_table(void);

@@ -126,7 +126,7 @@ static bool sync(void)
 }
 
 /* A command that the SMMU refuses holds all behind it. A SYNC takes its place; GERRORN is the library's. */
-void look_after_commands(void)
+void check_commands(void)
 {
 	uint32_t index;
 

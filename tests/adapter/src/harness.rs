@@ -102,7 +102,7 @@ impl<H: Hook> Harness<H> {
     }
 
     /// Has `stream` translate by `stage_2` while it is not configured.
-    pub fn set_at_rest_to_stage_2(&self, stream: u32, stage_2: Stage2) {
+    pub fn set_default_ste_to_stage_2(&self, stream: u32, stage_2: Stage2) {
         self.set_default_ste(stream, stage_2_entry(stage_2));
     }
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
  * The Rust half of the module: psmmu-host behind a C ABI (src/ffi.rs), and what it calls here
- * (src/kernel.rs). One object for the RMM, one for each SMMU, one for each source of an SMMU; each lives
+ * (src/kernel.rs). One object for the RMM, one for each SMMU, one for each source of an SMMU; each lies
  * in memory of this side, of the size that the _size function says. Calls with the same RMM, and calls
  * with the same source, are made one after the other.
  */

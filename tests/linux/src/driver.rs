@@ -120,7 +120,7 @@ impl Smmu {
     }
 
     /// Settles how the sources interrupt: `msis` are those that the kernel has allocated, by the number
-    /// of the source. Where they are wanted and there are none, or unfit ones, the sources are polled.
+    /// of the source. Where they are wanted and there are none, or unusable ones, the sources are polled.
     pub fn set_msis(&mut self, msis: &[MsiMessage]) {
         let vectors = Vectors::new(self.pri, &self.interrupts);
         // The vectors of the Non-secure side are those of the kernel's own driver.

@@ -87,7 +87,7 @@ impl SharedPage {
     /// Takes the page at PA `address`, which the kernel reaches at `words`.
     ///
     /// # Safety
-    /// 1. `words` is the start of 4 KiB that may be read and written, for as long as the value lives.
+    /// 1. `words` is the start of 4 KiB that may be read and written, for as long as the value exists.
     /// 2. Nothing else in the kernel uses them.
     pub const unsafe fn new(words: NonNull<u64>, address: u64) -> Self {
         Self { words, address }

@@ -80,7 +80,7 @@ on_both_machines! {
         faulting("bad-stream").edus(&[WITHOUT_TABLE]);
     on_the_plain_image_every_stream_with_a_table_aborts_quietly:
         plain("quiet").edus(&[FIRST, WITHOUT_TABLE]);
-    a_psmmu_lives_a_hundred_times_and_no_granule_is_lost:
+    a_hundred_cycles_of_a_psmmu_lose_no_granule:
         faulting("lifecycle").edus(&[FIRST, SECOND, WITHOUT_ENTRY, LAST]);
     each_fault_of_a_cycle_gets_its_status_and_loses_nothing: faulting("lifecycle-faults");
     four_cpus_delegate_donate_and_ask_at_once_without_loss:

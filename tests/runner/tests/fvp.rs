@@ -115,7 +115,7 @@ fn the_rmm_fits_into_the_memory_that_tf_a_has_for_it() {
 }
 
 #[test]
-fn the_fip_holds_our_images_and_all_that_tf_a_looks_for() {
+fn the_fip_holds_our_images_and_all_that_tf_a_loads() {
     let (fiptool, fip) = (tf_a().join("fiptool"), images().join("fip.bin"));
     let list = output(Command::new(&fiptool).arg("info").arg(&fip));
     let mut held: Vec<_> =

@@ -16,7 +16,7 @@ use smmu_model::Register;
 use crate::rig::{active, create, deactivate, destroy};
 
 /// Longest time that another CPU may take while the device is slow. It takes none if it does not wait.
-const PATIENCE: Duration = Duration::from_secs(20);
+const LIMIT: Duration = Duration::from_secs(20);
 
 /// Has `slow` wait at its next command until `other` is through on another CPU, which is to take no step
 /// of the device: that is in the middle of one.
@@ -29,7 +29,7 @@ fn while_a_cpu_waits<T: Send>(
     let (end, is_through) = mpsc::channel();
     machine.device().before_write(Register::CmdqProd, move |_| {
         waits.send(()).expect("the test waits for it");
-        assert_ne!(is_through.recv_timeout(PATIENCE), Err(RecvTimeoutError::Timeout), "it spins");
+        assert_ne!(is_through.recv_timeout(LIMIT), Err(RecvTimeoutError::Timeout), "it spins");
     });
     let result = Mutex::new(None);
     let answer = &result;

@@ -344,7 +344,7 @@ fn streams_of_a_failed_psmmu_are_released_once_it_is_off() {
 fn unassigned_streams_may_bypass_where_the_platform_allows() {
     let machine = active();
     let own = Stage2 { vmid: 1, ..STAGE_2 };
-    machine.harness.set_at_rest_to_stage_2(STREAM, own);
+    machine.harness.set_default_ste_to_stage_2(STREAM, own);
     assert_eq!(create(&machine, TABLE), x0::SUCCESS);
     assert_eq!(outcome(&machine), Outcome::Translated);
     for wrong in [Enable, Disable, Release] {

@@ -57,7 +57,7 @@ fn a_stream_table_above_sidsize_is_aligned_as_written() {
 }
 
 #[test]
-fn all_sizes_of_streamids_are_looked_up_in_two_levels() {
+fn all_sizes_of_streamids_are_found_in_two_levels() {
     for bits in 0..=32 {
         for split in [6, 8, 10] {
             let config = Config::default().with_stream_bits(bits);
