@@ -26,11 +26,15 @@ QUICK ?=
 quick := $(if $(QUICK),--lib --bins --test boot --test c_rmm --test fvp --test image_panics -- --skip realm::)
 realm_machine := $(if $(QUICK),,machine-realm)
 
+xtask := tools/host-cargo run -q -p xtask --
+# The run of the story among the boot tests.
+story_log = $(BUILD)/logs/only_distributed-the_story_that_make_run_reports_is_a_good_one.log
+
 # qemu: QEMU as distributed. realm, realm-msi: the one of tools/qemu, or REALM_QEMU, or QEMU.
 MACHINE ?= qemu
 export MACHINE
 
-.PHONY: help run linux fvp test fuzz mutants deny semver msrv package bench image fvp-image capi setup host-test boot-test no-panic fmt clippy doc clean
+.PHONY: help run linux fvp test fuzz mutants deny semver msrv package bench figures report image fvp-image capi setup host-test boot-test no-panic fmt clippy doc clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-11s %s\n", $$1, $$2 }' Makefile
@@ -78,6 +82,7 @@ test: ## everything: format, lints, documentation, host tests, images, boot test
 	@tools/image qemu plain c fvp
 	@[[ -n "$${QUICK-}" ]] || tools/linux build qemu realm realm-msi
 	@$(limit) 1800 tools/host-cargo test -p boot-runner $(quick)
+	@$(xtask) figures --check --log "$(story_log)" --bench "$(BUILD)/bench.json"
 	@[[ -z "$${QUICK-}" ]] || echo "test: QUICK=1 has left out a real Linux as the host, the machine whose SMMU has a Realm side, and the tests of boot manifests, stack depth and tools"
 
 fuzz: ## random walks with fresh seeds for FUZZ_SECONDS (60)
@@ -109,6 +114,16 @@ bench: ## count instructions and register accesses, compare with goals and peers
 	@tools/image -q qemu plain null many
 	@[[ -n "$${QUICK-}" ]] || tools/linux build qemu realm realm-msi
 	@$(limit) 900 tools/host-cargo run -q -p bench
+	@$(xtask) figures --check --bench "$(BUILD)/bench.json" || :
+
+figures: ## draw docs/figures from the last run and bench; make test says when that is due
+	@tools/setup test
+	@$(xtask) figures "$(BUILD)/logs/story.log" "$(BUILD)/bench.json"
+
+report: ## put the last run (MACHINE=realm: that one) and bench on a page, build/report.html
+	@tools/setup test
+	@log=story; [[ $$MACHINE = qemu ]] || log=story-realm; \
+	$(xtask) report "$(BUILD)/logs/$$log.log" "$(BUILD)/bench.json" "$(BUILD)/bench.txt" "$(BUILD)/report.html"
 
 image: ## build build/qemu/flash.bin and build/qemu-plain/flash.bin, print the RMM's size
 	@tools/setup

@@ -24,6 +24,8 @@ use report::{Goal, Grouped, Report};
 
 /// The file in the build folder that has the numbers.
 const FILE: &str = "bench.json";
+/// The one that has the table as it is printed, for `make report`.
+const TABLE: &str = "bench.txt";
 
 fn main() -> ExitCode {
     match run() {
@@ -40,6 +42,8 @@ fn run() -> Result<(), Box<dyn Error>> {
     let file = build.join(FILE);
     // Numbers of an earlier run must not pass for those of one that fails.
     let _ = fs::remove_file(&file);
+    let table = build.join(TABLE);
+    let _ = fs::remove_file(&table);
 
     let mut report = Report::default();
     add_bursts(&mut report)?;
@@ -55,7 +59,9 @@ fn run() -> Result<(), Box<dyn Error>> {
 
     print!("{report}");
     println!("\nPeers: TF-RMM 9a7f8ef4 (release build), or as the line says.");
-    fs::write(&file, report.json()).map_err(|error| format!("{}: {error}", file.display()))?;
+    for (file, contents) in [(&table, report.to_string()), (&file, report.json())] {
+        fs::write(file, contents).map_err(|error| format!("{}: {error}", file.display()))?;
+    }
     println!("{}", place::shown(&file));
     Ok(())
 }

@@ -30,7 +30,12 @@ pub fn with_devices(boot: Boot, model: Model) -> Boot {
 /// # Errors
 /// [`BootError::NoWorkspace`].
 pub fn boot(model: Model) -> Result<Boot, BootError> {
-    Ok(with_devices(Boot::new("story", place::flash()?).scenario("story"), model))
+    // Two logs: the figures show the run on QEMU as distributed, whatever ran after it.
+    let name = match model {
+        Model::Distributed => "story",
+        Model::Realm { .. } => "story-realm",
+    };
+    Ok(with_devices(Boot::new(name, place::flash()?).scenario("story"), model))
 }
 
 /// A boot, made readable.

@@ -10,10 +10,13 @@
 //! - [`elf`]: what these have in common.
 //!
 //! And one of the source: [`arrows`], that no files of a crate use each other in a circle.
+//!
+//! And the figures of the documents, drawn from a run and a bench: [`figures`].
 
 pub mod arrows;
 pub mod calls;
 pub mod elf;
+pub mod figures;
 pub mod image;
 pub mod library;
 pub mod panics;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The program that `tools/image`, `tools/capi` and `tools/no-panic` call. Silent where nothing is wrong; else it names
+//! The program that `tools/image`, `tools/capi`, `tools/no-panic` and the Makefile call. Silent where nothing is wrong; else it names
 //! what is, a line each, and ends with 1.
 
 use std::fs;
@@ -8,7 +8,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use xtask::library::{self, FOR_IMAGES, FOR_WORKSTATIONS, Library};
-use xtask::{elf, image, panics};
+use xtask::{elf, figures, image, panics};
 
 const USAGE: &str = "\
 usage: xtask functions HEADER [--with-memory]
@@ -28,7 +28,16 @@ usage: xtask functions HEADER [--with-memory]
        xtask no-panic OBJECT SOURCE
            no panic can be reached from the functions for C in SOURCE; else from which lines
        xtask panics OBJECT
-           exit status 0 if OBJECT can panic, 1 if not";
+           exit status 0 if OBJECT can panic, 1 if not
+       xtask figures LOG BENCH
+           draws docs/figures from the log of a run and the JSON numbers of a bench
+       xtask figures --check [--log LOG] [--bench BENCH]
+           the figures follow from their data, LOG has the same run, and BENCH, if it is newer, the same numbers
+       xtask report LOG BENCH TABLE OUT
+           writes a page of a run and of a bench to OUT";
+
+/// Where the figures are, from the folder of the workspace.
+const FIGURES: &str = "docs/figures";
 
 /// As many faults are shown of each check.
 const SHOWN: usize = 20;
@@ -60,6 +69,20 @@ fn main() -> ExitCode {
         ["panics", object] => with(object, |elf| {
             if panics::can_panic(elf) { Ok(()) } else { Err(format!("{object} cannot panic")) }
         }),
+        ["figures", "--check"] => figures::check(Path::new(FIGURES), None, None),
+        ["figures", "--check", "--log", log] => {
+            figures::check(Path::new(FIGURES), Some(Path::new(log)), None)
+        }
+        ["figures", "--check", "--bench", bench] => {
+            figures::check(Path::new(FIGURES), None, Some(Path::new(bench)))
+        }
+        ["figures", "--check", "--log", log, "--bench", bench] => {
+            figures::check(Path::new(FIGURES), Some(Path::new(log)), Some(Path::new(bench)))
+        }
+        ["figures", log, bench] if !log.starts_with('-') => {
+            figures::write(Path::new(FIGURES), Path::new(log), Path::new(bench))
+        }
+        ["report", log, bench, table, out] => report([log, bench, table], out),
         _ => {
             eprintln!("{USAGE}");
             return ExitCode::from(2);
@@ -189,6 +212,20 @@ fn sizes(what: &str, base: &str, [path, raw, out]: [&str; 3], quiet: bool) -> Ou
         }
         Ok(())
     })
+}
+
+fn report([log, bench, table]: [&str; 3], out: &str) -> Outcome {
+    let first = |path, target: &str| {
+        text(path).map_err(|error| format!("{error}: run `make {target}` first"))
+    };
+    let page = figures::report::page(
+        &first(log, "run")?,
+        &first(bench, "bench")?,
+        &first(table, "bench")?,
+    )?;
+    fs::write(out, page).map_err(|error| format!("{out}: {error}"))?;
+    println!("{out}");
+    Ok(())
 }
 
 fn no_panic(path: &str, source: &str) -> Outcome {
