@@ -3,10 +3,11 @@
 #![doc = include_str!("../README.md")]
 //!
 //! # How to read it
-//! Read it along a call: [`Function`] is its identifier in X0, [`ResultWord`] its result in X0, and the
-//! module of the command group has its arguments and outputs: [`version`], [`features`], [`config`],
-//! [`info`], [`activate`], [`notify`], [`tracking`], and [`operation`] for commands that take more than
-//! one call. [`event`] has what an SMMU reports.
+//! Read it along a call: [`Function`] is its identifier in X0, [`ResultWord`] its result in X0, and the file of the
+//! command group has its arguments and outputs: [`Version`] and [`features`], [`RmmConfig`], [`PsmmuInfo`],
+//! [`PsmmuParams`], [`IrqSet`] and [`Notification`], [`TrackingState`], and [`DonateRequest`] with [`AddressRange`]
+//! for commands that take more than one call. [`EventNumber`], [`Syndrome`] and [`ErrorCause`] are what an SMMU
+//! reports.
 //!
 //! Every number's source and the revision of the specification that it belongs to are listed in
 //! `docs/abi.md`. `docs/event.md` follows one event through all crates.
@@ -20,30 +21,31 @@
 
 #![no_std]
 #![forbid(unsafe_code)]
+#![deny(unnameable_types, unreachable_pub)]
 
 #[cfg(not(target_endian = "little"))]
 compile_error!("RMI structures are little-endian and are read and written in place");
 
-pub mod activate;
-pub mod config;
-pub mod event;
+mod activate;
+mod config;
+mod event;
 pub mod features;
-pub mod function;
-pub mod info;
-pub mod notify;
-pub mod operation;
-pub mod result;
-pub mod tracking;
-pub mod version;
+mod function;
+mod info;
+mod notify;
+mod operation;
+mod result;
+mod tracking;
+mod version;
 
 pub use activate::{MsiMessage, PsmmuParams, PsmmuParamsFields, PsmmuParamsFlags};
 pub use config::RmmConfig;
 pub use event::{ErrorCause, EventNumber, FaultClass, Syndrome};
-pub use function::Function;
-pub use info::{IrqDelivery, PsmmuInfo, PsmmuInfoFields};
+pub use function::{Function, SVE_HINT};
+pub use info::{IrqDelivery, IrqSlot, PsmmuInfo, PsmmuInfoFields};
 pub use notify::{Event, EventKind, IrqSet, Notification};
 pub use operation::{AddressRange, BlockSize, DonateRequest, MemState};
-pub use result::{MemoryTransfer, ResultWord, Status};
+pub use result::{MemoryTransfer, ResultWord, SMCCC_NOT_SUPPORTED, Status};
 pub use tracking::{GptState, MemoryCategory, TrackingState};
 pub use version::Version;
 

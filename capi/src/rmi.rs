@@ -2,8 +2,7 @@
 
 //! `lpsmmu_rmi`: the three commands that a host asks for events with.
 
-use psmmu_abi::Function;
-use psmmu_abi::function::SVE_HINT;
+use psmmu_abi::{Function, SVE_HINT};
 
 use crate::set::Set;
 

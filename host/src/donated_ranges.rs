@@ -16,10 +16,10 @@ pub(crate) struct Range {
 
 impl Range {
     /// Bytes in a granule.
-    pub const GRANULE: u64 = GRANULE_SIZE as u64;
+    pub(crate) const GRANULE: u64 = GRANULE_SIZE as u64;
 
     /// Returns the first `granules` granules, or all if there are fewer, and the remainder.
-    pub fn split(self, granules: u64) -> (Self, Self) {
+    pub(crate) fn split(self, granules: u64) -> (Self, Self) {
         let first = granules.min(self.granules);
         let rest =
             Self { address: self.address + first * Self::GRANULE, granules: self.granules - first };
@@ -75,33 +75,33 @@ pub(crate) struct DonatedRanges<const N: usize> {
 }
 
 impl<const N: usize> DonatedRanges<N> {
-    pub const fn new() -> Self {
+    pub(crate) const fn new() -> Self {
         Self { entries: [None; N] }
     }
 
     /// Returns how many more ranges can be recorded.
-    pub fn room(&self) -> usize {
+    pub(crate) fn room(&self) -> usize {
         self.entries.iter().filter(|entry| entry.is_none()).count()
     }
 
     /// Returns how many granules are donated for `psmmu_ptr`.
-    pub fn held(&self, psmmu_ptr: u64) -> u64 {
+    pub(crate) fn held(&self, psmmu_ptr: u64) -> u64 {
         let of = self.entries.iter().flatten().filter(|entry| entry.psmmu_ptr == psmmu_ptr);
         of.map(|entry| entry.range.granules).sum()
     }
 
     /// Returns how many granules are donated in all.
-    pub fn total(&self) -> u64 {
+    pub(crate) fn total(&self) -> u64 {
         self.entries.iter().flatten().map(|entry| entry.range.granules).sum()
     }
 
     /// Records `range` for the current operation. Returns false if there is no room.
-    pub fn add(&mut self, range: Range, psmmu_ptr: u64) -> bool {
+    pub(crate) fn add(&mut self, range: Range, psmmu_ptr: u64) -> bool {
         self.record(Entry { range, psmmu_ptr, in_operation: true })
     }
 
     /// Records `range` as donated beyond the current operation. Returns false if there is no room.
-    pub fn retain(&mut self, range: Range, psmmu_ptr: u64) -> bool {
+    pub(crate) fn retain(&mut self, range: Range, psmmu_ptr: u64) -> bool {
         self.record(Entry { range, psmmu_ptr, in_operation: false })
     }
 
@@ -120,7 +120,7 @@ impl<const N: usize> DonatedRanges<N> {
 
     /// Removes a part of `range` that is donated and returns it; `None` if no part of it is. The second
     /// range is the remainder of the entry behind that part if there is no room to record it.
-    pub fn take(&mut self, range: Range) -> Option<(Range, Option<Range>)> {
+    pub(crate) fn take(&mut self, range: Range) -> Option<(Range, Option<Range>)> {
         let (slot, entry, common) = self.entries.iter_mut().find_map(|slot| {
             let entry = (*slot)?;
             let common = entry.range.common(&range)?;
@@ -134,19 +134,19 @@ impl<const N: usize> DonatedRanges<N> {
     }
 
     /// Marks the ranges of the current operation as donated beyond its end.
-    pub fn settle(&mut self) {
+    pub(crate) fn settle(&mut self) {
         for entry in self.entries.iter_mut().flatten() {
             entry.in_operation = false;
         }
     }
 
     /// Removes a range of the current operation and returns it.
-    pub fn take_fresh(&mut self) -> Option<Range> {
+    pub(crate) fn take_fresh(&mut self) -> Option<Range> {
         self.take_if(|entry| entry.in_operation)
     }
 
     /// Removes a range of `psmmu_ptr` and returns it.
-    pub fn take_of(&mut self, psmmu_ptr: u64) -> Option<Range> {
+    pub(crate) fn take_of(&mut self, psmmu_ptr: u64) -> Option<Range> {
         self.take_if(|entry| entry.psmmu_ptr == psmmu_ptr)
     }
 

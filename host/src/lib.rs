@@ -9,18 +9,18 @@
 //!
 //! Read it in the order of use:
 //!
-//! | module | what it does |
+//! | what | what it does |
 //! |---|---|
-//! | [`rmi`] | makes the calls, one method each, over a [`Conduit`] |
-//! | [`memory`] | what a kernel provides: a [`Page`] shared with the RMM, [`Memory`] to donate |
+//! | [`Rmi`] | makes the calls, one method each, over a [`Conduit`] |
+//! | [`Page`], [`Memory`] | what a kernel provides: a page shared with the RMM, memory to donate |
 //! | [`rmm`] | probes version and features, activates the RMM |
-//! | [`mod@discover`] | discovers whether an SMMU has a Realm side and how it interrupts |
-//! | [`source`], [`msi`] | the interrupts: wired, or the plan of the MSI vectors and their description to the RMM |
+//! | [`discover()`] | discovers whether an SMMU has a Realm side and how it interrupts |
+//! | [`Source`], [`Vectors`] | the interrupts: wired, or the plan of the MSI vectors and their description to the RMM |
 //! | [`psmmu`] | activates it, creates and destroys stream tables, deactivates it |
-//! | [`donor`], [`operation`] | the loop for all commands that take more than one call, and the account of donated memory |
+//! | [`MemoryDonor`], [`OperationError`] | the loop for all commands that take more than one call, and the account of donated memory |
 //! | [`granules`] | delegates and undelegates ranges of granules |
-//! | [`service`](mod@service) | services one interrupt |
-//! | [`describe`], [`limiter`], [`counters`] | format, rate-limit and count events |
+//! | [`service()`] | services one interrupt |
+//! | [`Described`], [`Limiter`], [`Counters`] | format, rate-limit and count events |
 //!
 //! One context services one source: [`service`](service()) is called with one [`Source`], and not by two
 //! contexts at once for the same source. The RMM keeps one reported event for each source, not for each
@@ -92,24 +92,25 @@
 
 #![no_std]
 #![forbid(unsafe_code)]
+#![deny(unnameable_types, unreachable_pub)]
 
-pub mod counters;
-pub mod describe;
-pub mod discover;
+mod counters;
+mod describe;
+mod discover;
 mod donated_ranges;
-pub mod donor;
+mod donor;
 pub mod granules;
-pub mod limiter;
-pub mod memory;
-pub mod msi;
-pub mod operation;
+mod limiter;
+mod memory;
+mod msi;
+mod operation;
 pub mod psmmu;
-pub mod rmi;
+mod rmi;
 pub mod rmm;
-pub mod service;
-pub mod source;
+mod service;
+mod source;
 
-pub use counters::Counters;
+pub use counters::{Counters, Counting, SourceCounts};
 pub use describe::{Described, EventLine};
 pub use discover::{Interrupts, Topology, discover};
 pub use donor::MemoryDonor;
@@ -117,6 +118,6 @@ pub use limiter::{Limiter, Verdict};
 pub use memory::{Memory, Page};
 pub use msi::{MsiError, SecurityState, Vector, Vectors};
 pub use operation::{Cause, Limits, OperationError, TransferStats};
-pub use rmi::{Answer, Command, Conduit, Meaning, RetryBudget, Rmi, RmiError};
+pub use rmi::{Answer, Command, Conduit, Meaning, RetryBudget, Rmi, RmiError, Tracking};
 pub use service::{EventSink, ServiceError, Serviced, service};
 pub use source::{IntId, Source, Warning};

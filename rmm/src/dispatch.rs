@@ -15,9 +15,9 @@ use psmmu::{
     Clock, DeviceMemory, HostFault, HostGranule, HostMemory, Notified, Psmmu, Registers, Responder,
     State, StreamTableEntry, VsmmuLookup,
 };
+use psmmu_abi::SMCCC_NOT_SUPPORTED;
+use psmmu_abi::SVE_HINT;
 use psmmu_abi::features::{Register0, Register1, Register2};
-use psmmu_abi::function::SVE_HINT;
-use psmmu_abi::result::SMCCC_NOT_SUPPORTED;
 use psmmu_abi::{Function, MemoryCategory, ResultWord, Status, Version};
 
 use crate::granules::{Region, Tracker};

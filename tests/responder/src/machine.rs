@@ -11,7 +11,7 @@ use model_adapter::tracker;
 use psmmu::{
     Config, Delivery, Directory, Interface, Psmmu, QueueAbortPolicy, Responder, Sizes, State,
 };
-use psmmu_abi::function::SVE_HINT;
+use psmmu_abi::SVE_HINT;
 use psmmu_abi::{Event, Function, IrqSet, MemoryCategory, MsiMessage, PsmmuParamsFlags, Status};
 use psmmu_host::{
     Cause, Command, Conduit, MemoryDonor, OperationError, Rmi, RmiError, ServiceError, Serviced,

@@ -4,7 +4,7 @@
 //! the PSMMU. The status is the right one, all outputs are zero, the host's registers and pages are
 //! left alone, nothing is consumed, and the RMM answers the next call.
 
-use psmmu_abi::result::SMCCC_NOT_SUPPORTED;
+use psmmu_abi::SMCCC_NOT_SUPPORTED;
 use psmmu_abi::{Event, Function, IrqSet, Notification, PsmmuParamsFlags, Status};
 
 use super::raw::{self, NOT_HOST_MEMORY, NOTHING, OFFSETS, x0};
@@ -22,7 +22,7 @@ const EVENTQ: u64 = IrqSet::EVENTQ.bits();
 /// Bits of a set that mean nothing.
 const RESERVED: u64 = !IrqSet::all().bits();
 /// Bit 16 of a function identifier, a hint that EL3 passes on.
-const SVE_HINT: u64 = psmmu_abi::function::SVE_HINT;
+const SVE_HINT: u64 = psmmu_abi::SVE_HINT;
 
 /// Names that no PSMMU has.
 const UNKNOWN: [u64; 9] = [

@@ -16,7 +16,7 @@ use core::arch::asm;
 use core::sync::atomic::{AtomicU64, Ordering};
 
 use heapless::Vec;
-use psmmu_abi::result::SMCCC_NOT_SUPPORTED;
+use psmmu_abi::SMCCC_NOT_SUPPORTED;
 use psmmu_abi::{EventKind, Function, IrqSet, Notification, Version};
 
 use super::manual::{self, DONATE, INPUT, LIST, NOTHING, PARAMS, RECLAIM, Region};

@@ -5,7 +5,7 @@
 use core::fmt;
 use core::sync::atomic::{AtomicU64, Ordering};
 
-use psmmu_abi::result::SMCCC_NOT_SUPPORTED;
+use psmmu_abi::SMCCC_NOT_SUPPORTED;
 use psmmu_abi::{Function, Status, Version};
 use psmmu_host::{Conduit, Rmi};
 
