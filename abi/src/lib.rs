@@ -57,3 +57,11 @@ pub const GRANULE_SIZE: usize = 0x1000;
 /// It is kept for log lines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Unknown(pub u64);
+
+impl core::fmt::Display for Unknown {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        write!(f, "{:#x} has no meaning", self.0)
+    }
+}
+
+impl core::error::Error for Unknown {}

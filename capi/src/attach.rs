@@ -2,8 +2,7 @@
 
 //! SMMUs that the embedder has brought up itself.
 
-use psmmu::{AttachError, LiveQueues};
-use psmmu::{CMDQ_MIN_ENTRIES, Command, CommandError};
+use psmmu::{AttachError, CMDQ_MIN_ENTRIES, Command, CommandError, DeviceError, LiveQueues};
 
 use crate::memory::Shared;
 use crate::set::{self, Set};
@@ -14,16 +13,26 @@ const RECORD: u64 = 32;
 /// Bytes of a page request, and of a command.
 const REQUEST_OR_COMMAND: u64 = 16;
 
+impl From<DeviceError> for Error {
+    fn from(error: DeviceError) -> Self {
+        match error {
+            DeviceError::Busy => Self::Busy,
+            DeviceError::NoCommandQueue => Self::State,
+            DeviceError::CommandRejected => Self::Cmd,
+            DeviceError::TimedOut => Self::TimedOut,
+        }
+    }
+}
+
 impl From<AttachError> for Error {
     fn from(error: AttachError) -> Self {
         match error {
-            AttachError::State(_) | AttachError::NotAttached => Self::State,
-            AttachError::NotRunning => Self::NotEnabled,
+            AttachError::State(_) => Self::State,
+            AttachError::NotEnabled => Self::NotEnabled,
             AttachError::Memory => Self::Memory,
             AttachError::PageRequests => Self::Pri,
             AttachError::Msi => Self::Msi,
-            AttachError::TimedOut => Self::TimedOut,
-            AttachError::Busy => Self::Busy,
+            AttachError::Device(error) => error.into(),
         }
     }
 }
@@ -31,11 +40,9 @@ impl From<AttachError> for Error {
 impl From<CommandError> for Error {
     fn from(error: CommandError) -> Self {
         match error {
-            CommandError::NotActive => Self::State,
-            CommandError::Rejected => Self::Cmd,
-            CommandError::TimedOut => Self::TimedOut,
-            CommandError::Busy => Self::Busy,
+            CommandError::State(_) => Self::State,
             CommandError::TooMany => Self::Inval,
+            CommandError::Device(error) => error.into(),
         }
     }
 }

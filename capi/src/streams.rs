@@ -2,7 +2,7 @@
 
 //! Streams of devices that belong to Realms.
 
-use psmmu::{Stage2, StreamError, Translation};
+use psmmu::{Stage2, State, StateError, StreamError, Translation};
 
 use crate::set::{self, Set, Unit};
 use crate::types::{self, Error, Stage2Fields};
@@ -10,14 +10,12 @@ use crate::types::{self, Error, Stage2Fields};
 impl From<StreamError> for Error {
     fn from(error: StreamError) -> Self {
         match error {
-            StreamError::NotServing(psmmu::NotServing::Failed) => Self::Failed,
-            StreamError::NotServing(_) | StreamError::State => Self::State,
+            StreamError::State(StateError::Wrong(State::Failed)) => Self::Failed,
+            StreamError::State(_) | StreamError::WrongStep => Self::State,
             StreamError::NoTable => Self::NoTable,
             StreamError::NotOpened => Self::NotOpened,
             StreamError::Stage2 => Self::Stage2,
-            StreamError::CommandRejected => Self::Cmd,
-            StreamError::TimedOut => Self::TimedOut,
-            StreamError::Busy => Self::Busy,
+            StreamError::Device(error) => error.into(),
         }
     }
 }

@@ -7,8 +7,6 @@
 
 #![deny(unsafe_code)]
 
-use core::fmt;
-
 use crate::psmmu::Psmmu;
 
 /// Most PSMMUs of a directory.
@@ -21,24 +19,15 @@ const PLACES_LOG2: u32 = 6;
 const TRIES: u32 = 1 << 10;
 
 /// Why there is no directory of some PSMMUs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DirectoryError {
     /// There are more than [`MAX_PSMMUS`].
+    #[error("there are more than {MAX_PSMMUS} PSMMUs")]
     TooMany,
     /// Two have this psmmu_ptr.
+    #[error("two PSMMUs are at {0:#x}")]
     DuplicatePsmmuPtr(u64),
 }
-
-impl fmt::Display for DirectoryError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::TooMany => write!(f, "there are more than {MAX_PSMMUS} PSMMUs"),
-            Self::DuplicatePsmmuPtr(psmmu_ptr) => write!(f, "two PSMMUs are at {psmmu_ptr:#x}"),
-        }
-    }
-}
-
-impl core::error::Error for DirectoryError {}
 
 /// PSMMUs by psmmu_ptr.
 #[derive(Debug)]

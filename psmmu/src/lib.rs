@@ -87,8 +87,8 @@ pub use arch::registers;
 pub use arch::stream_table_entry::{Stage2, StreamTableEntry};
 pub use directory::{Directory, DirectoryError, MAX_PSMMUS};
 pub use logic::{
-    BATCH, CMDQ_MIN_ENTRIES, CommandError, Counter, Counters, DEVICE_TIMEOUT, MAX_POLLS, Memory,
-    MemoryRequirements, QueueCounters, STANDSTILL, TimedOut, Trace, TraceEvent,
+    BATCH, CMDQ_MIN_ENTRIES, Counter, Counters, DEVICE_TIMEOUT, DeviceError, MAX_POLLS, Memory,
+    MemoryRequirements, QueueCounters, STANDSTILL, Trace, TraceEvent,
 };
 pub use mmio::MmioRegisters;
 pub use platform::{
@@ -97,9 +97,9 @@ pub use platform::{
     microseconds,
 };
 pub use psmmu::{
-    ActivateError, ActivateParams, Activation, AttachError, Busy, CreateError, DeactivateError,
-    L2TableToken, LiveQueues, MsiConfig, NotActivated, NotServing, Psmmu, State, StreamError,
-    TableError,
+    ActivateError, ActivateParams, Activation, AttachError, CommandError, CreateError,
+    DeactivateError, L2TableToken, LiveQueues, MsiConfig, NotActivated, Psmmu, State, StateError,
+    StreamError, TableError,
 };
 pub use responder::{Deactivated, Notified, Responder};
 

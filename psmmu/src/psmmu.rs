@@ -38,11 +38,11 @@ mod notify;
 mod consume;
 
 pub use activate::{ActivateError, Activation, NotActivated};
-pub use attach::{AttachError, LiveQueues};
+pub use attach::{AttachError, CommandError, LiveQueues};
 pub use deactivate::DeactivateError;
 pub use interrupts::{ActivateParams, MsiConfig};
 pub use l2_tables::{CreateError, L2TableToken, TableError};
-pub use state::{Busy, NotServing, State};
+pub use state::{State, StateError};
 pub use streams::StreamError;
 
 /// The Realm side of one physical SMMU.
@@ -54,7 +54,7 @@ pub struct Psmmu<R, M> {
     registers: R,
     state: AtomicU8,
     /// Held to issue commands and wait for them: the one lock that is held while waiting for the device.
-    /// NOTIFY and CONSUME never take it. Other calls that find it taken are answered with [`Busy`], but for
+    /// NOTIFY and CONSUME never take it. Other calls that find it taken are answered with [`DeviceError::Busy`](crate::DeviceError), but for
     /// those that have claimed the PSMMU: no holder waits for the device of a PSMMU that another has
     /// claimed.
     cmdq_lock: Lock<()>,

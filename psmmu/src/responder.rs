@@ -14,12 +14,11 @@ use psmmu_abi::{IrqSet, Notification, PsmmuParamsFields, PsmmuParamsFlags, Resul
 use crate::directory::Directory;
 use crate::logic::Memory;
 use crate::platform::{
-    Clock, DeviceMemory, HostFault, HostGranule, HostMemory, Registers, TableMemory, VsmmuLookup,
+    Clock, DeviceMemory, HostGranule, HostMemory, Registers, TableMemory, VsmmuLookup,
 };
-use crate::psmmu::{
-    ActivateError, ActivateParams, Activation, DeactivateError, L2TableToken, MsiConfig,
-    NotServing, Psmmu, State, TableError,
-};
+use crate::psmmu::{ActivateParams, Activation, L2TableToken, MsiConfig, Psmmu};
+
+mod status;
 
 /// Answer of `RMI_PSMMU_IRQ_NOTIFY`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -98,7 +97,7 @@ where
         self.find(psmmu_ptr)
             .and_then(|psmmu| {
                 let page = HostGranule::new(page).ok_or(Status::ErrorInput)?;
-                self.host.replace(page, &psmmu.info().words()).map_err(host_fault)
+                self.host.replace(page, &psmmu.info().words()).map_err(Status::from)
             })
             .into_result()
     }
@@ -131,7 +130,7 @@ where
     fn poll_and_notify(&self, psmmu: &Psmmu<R, M>, set: IrqSet) -> Notified {
         match psmmu.notify_sources(set, &self.owners) {
             Ok(notification) => Notified::reported(&notification),
-            Err(error) => Notified::failed(refusal(error)),
+            Err(error) => Notified::failed(error.into()),
         }
     }
 
@@ -140,7 +139,7 @@ where
     #[inline]
     pub fn event_consume(&self, psmmu_ptr: u64, set: u64) -> ResultWord {
         self.find(psmmu_ptr)
-            .and_then(|psmmu| psmmu.consume(IrqSet::from_bits_truncate(set)).map_err(refusal))
+            .and_then(|psmmu| psmmu.consume(IrqSet::from_bits_truncate(set)).map_err(Status::from))
             .into_result()
     }
 
@@ -160,7 +159,7 @@ where
         let psmmu = self.find(psmmu_ptr)?;
         let params = HostGranule::new(params).ok_or(Status::ErrorInput)?;
         let mut words = [0; PsmmuParamsFields::WORDS];
-        self.host.read(params, 0, &mut words).map_err(host_fault)?;
+        self.host.read(params, 0, &mut words).map_err(Status::from)?;
         let PsmmuParamsFields { flags, gerror, eventq, priq } =
             PsmmuParamsFields::from_words(words);
         if flags.contains(PsmmuParamsFlags::ATS) {
@@ -174,7 +173,7 @@ where
                 priq,
             }),
         };
-        let activation = psmmu.activate_begin(wanted).map_err(Status::from)?;
+        let activation = psmmu.activate_begin(wanted)?;
         Ok((psmmu, activation))
     }
 
@@ -194,13 +193,7 @@ where
         clock: &impl Clock,
     ) -> Result<Deactivated<'a, R, M>, Status> {
         let psmmu = self.find(psmmu_ptr)?;
-        let memory = psmmu.deactivate(clock).map_err(|error| match error {
-            DeactivateError::State(_) | DeactivateError::Attached | DeactivateError::TablesLive => {
-                Status::ErrorInput
-            }
-            DeactivateError::TimedOut => Status::ErrorDevice,
-            DeactivateError::Busy => Status::Busy,
-        })?;
+        let memory = psmmu.deactivate(clock).map_err(Status::from)?;
         Ok((psmmu, memory))
     }
 
@@ -264,49 +257,6 @@ where
 /// Takes a StreamID as it came in a register.
 fn stream(register: u64) -> Result<u32, Status> {
     u32::try_from(register).map_err(|_| Status::ErrorInput)
-}
-
-const fn host_fault(_: HostFault) -> Status {
-    Status::ErrorInput
-}
-
-const fn refusal(refusal: NotServing) -> Status {
-    match refusal {
-        NotServing::NotActive => Status::ErrorInput,
-        NotServing::Failed => Status::ErrorDevice,
-    }
-}
-
-impl From<ActivateError> for Status {
-    fn from(error: ActivateError) -> Self {
-        match error {
-            ActivateError::State(State::Failed)
-            | ActivateError::Unsupported
-            | ActivateError::Rejected
-            | ActivateError::TimedOut => Self::ErrorDevice,
-            ActivateError::State(_)
-            | ActivateError::Memory
-            | ActivateError::Msi
-            | ActivateError::PageRequests => Self::ErrorInput,
-        }
-    }
-}
-
-impl From<TableError> for ResultWord {
-    fn from(error: TableError) -> Self {
-        /// Where the walk of the host's request has ended.
-        const LEVEL: u8 = 2;
-        match error {
-            TableError::Exists | TableError::InUse => Self::stream_table(LEVEL),
-            TableError::NotServing(error) => Self::of(refusal(error)),
-            TableError::Stream | TableError::Missing | TableError::Memory => {
-                Self::of(Status::ErrorInput)
-            }
-            TableError::BeingMade => Self::of(Status::Blocked),
-            TableError::Busy | TableError::NotOpened => Self::of(Status::Busy),
-            TableError::CommandRejected | TableError::TimedOut => Self::of(Status::ErrorDevice),
-        }
-    }
 }
 
 /// Makes the result word of a command without outputs.

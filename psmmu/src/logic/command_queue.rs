@@ -9,6 +9,7 @@
 
 use heapless::Deque;
 
+use super::device_error::DeviceError;
 use super::ring::CAPACITY;
 use crate::arch::command::{CmdqError, Command};
 use crate::arch::queue_pointer::Log2Size;
@@ -20,21 +21,6 @@ pub const CMDQ_MIN_ENTRIES: u32 = 4;
 
 /// Times that the device may fail to fetch a command before it is given up, without progress between.
 const FETCH_RETRIES: u8 = 8;
-
-/// Why commands did not run.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum CommandError {
-    /// There is no command queue.
-    NotActive,
-    /// The device refused one of them; the others have run.
-    Rejected,
-    /// The device does not get through them in time, and is given up.
-    TimedOut,
-    /// There are more of them than the queue has places.
-    TooMany,
-    /// Another CPU waits for the device. None of them was issued.
-    Busy,
-}
 
 /// Looks at memory for each look at the registers while an MSI is awaited, should it get lost.
 const LOOKS_AT_MEMORY: u32 = 8;
@@ -330,7 +316,7 @@ impl<M: DeviceMemory> CommandQueue<M> {
     pub(crate) fn ended_by_msi(
         &mut self,
         registers: &impl Registers,
-    ) -> Option<Result<(), CommandError>> {
+    ) -> Option<Result<(), DeviceError>> {
         let (_, end) = self.waited?;
         if !self.by_msi || !self.has_msi_come() {
             return None;
@@ -342,7 +328,7 @@ impl<M: DeviceMemory> CommandQueue<M> {
 
     /// Returns how the commands that are waited for have ended, once they have. One register read.
     #[cfg_attr(core_from_source, optimize(size))]
-    pub(crate) fn ended(&mut self, registers: &impl Registers) -> Option<Result<(), CommandError>> {
+    pub(crate) fn ended(&mut self, registers: &impl Registers) -> Option<Result<(), DeviceError>> {
         self.cons = self.size.pointer(registers.read32(Register32::CMDQ_CONS));
         let (_, end) = self.waited?;
         // What is behind the SYNC was posted meanwhile. The device is through with the SYNC when no
@@ -355,10 +341,10 @@ impl<M: DeviceMemory> CommandQueue<M> {
     }
 
     #[cfg_attr(core_from_source, optimize(size))]
-    fn end(&mut self, registers: &impl Registers) -> Result<(), CommandError> {
+    fn end(&mut self, registers: &impl Registers) -> Result<(), DeviceError> {
         registers.read_barrier();
         self.waited = None;
-        if self.refused { Err(CommandError::Rejected) } else { Ok(()) }
+        if self.refused { Err(DeviceError::CommandRejected) } else { Ok(()) }
     }
 
     /// Prepares the device to go on behind the command that failed, and reports whoever waits for it.

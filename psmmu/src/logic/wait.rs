@@ -20,7 +20,7 @@ pub const MAX_POLLS: u32 = 1 << 25;
 
 /// Says that a wait ran into [`DEVICE_TIMEOUT`], [`STANDSTILL`] or [`MAX_POLLS`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct TimedOut;
+pub(crate) struct TimedOut;
 
 /// Calls `poll` until it gives something or [`DEVICE_TIMEOUT`] has passed; it is called at least once
 /// after the time is up, so that preemption of the caller cannot cause a false timeout. A clock that stands

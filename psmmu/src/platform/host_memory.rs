@@ -26,7 +26,8 @@ impl HostGranule {
 }
 
 /// Says that a granule is not the host's memory, or was not when it was touched.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the granule is not memory of the host")]
 pub struct HostFault;
 
 /// Copies words out of and into the host's granules.

@@ -9,41 +9,46 @@
 
 #![forbid(unsafe_code)]
 
-use super::{ActivateParams, Psmmu, State};
+use super::{ActivateParams, Psmmu, State, StateError};
 use crate::arch::command::Command;
 use crate::arch::registers::{Cr0, IrqCtrl};
 use crate::logic::{
-    CommandError, Device, Memory, MemoryRequirements, QueueSizes, StreamTables, TimedOut, program,
+    Device, DeviceError, Memory, MemoryRequirements, QueueSizes, StreamTables, TimedOut, program,
     reaches,
 };
 use crate::platform::{Clock, Config, DeviceMemory, Registers};
 
 /// Why a PSMMU was not activated.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ActivateError {
-    /// It is in this state, and not inactive.
-    State(State),
+    /// It is not inactive.
+    #[error(transparent)]
+    State(#[from] StateError),
     /// The memory does not fit: a part is missing, too small or not aligned, or lies where the device
     /// cannot address it.
+    #[error("the memory is missing, too small, not aligned or out of the device's reach")]
     Memory,
     /// Page requests are wanted, and the device has none.
+    #[error("the device has no page requests")]
     PageRequests,
     /// MSIs are wanted, and device or platform have none, or one of them is no 32-bit write to an
     /// aligned address of the device's address space.
+    #[error("the device cannot send these MSIs")]
     Msi,
     /// The device lacks something: a Realm side, coherent access, stage 2 of translation with
     /// little-endian AArch64 tables of 4 KiB granules, two-level stream tables, or bases that can be
     /// chosen.
+    #[error("the device lacks what Realm operation needs")]
     Unsupported,
-    /// The device refused a command of the bring-up.
-    Rejected,
-    /// The device does not answer. It has failed and stays so.
-    TimedOut,
+    /// The device rejected a command of the bring-up, and is off; or does not answer, and has failed.
+    #[error(transparent)]
+    Device(#[from] DeviceError),
 }
 
 /// A PSMMU that was not activated, and the memory for it: gone if the device may still access it, and
 /// then [`Psmmu::deactivate`] gives it back once the device answers.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
+#[error("the PSMMU was not activated: {error}")]
 pub struct NotActivated<M> {
     /// Why.
     pub error: ActivateError,
@@ -54,19 +59,12 @@ pub struct NotActivated<M> {
 impl From<TimedOut> for ActivateError {
     #[cfg_attr(core_from_source, optimize(size))]
     fn from(_: TimedOut) -> Self {
-        Self::TimedOut
+        Self::TIMED_OUT
     }
 }
 
-impl From<CommandError> for ActivateError {
-    #[cfg_attr(core_from_source, optimize(size))]
-    fn from(error: CommandError) -> Self {
-        match error {
-            CommandError::TimedOut => Self::TimedOut,
-            CommandError::Rejected => Self::Rejected,
-            CommandError::TooMany | CommandError::NotActive | CommandError::Busy => Self::Memory,
-        }
-    }
+impl ActivateError {
+    const TIMED_OUT: Self = Self::Device(DeviceError::TimedOut);
 }
 
 /// The claim to a PSMMU that is being activated. Whoever has it ends it by [`Psmmu::activate`] or
@@ -95,7 +93,7 @@ impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
     /// [`ActivateError`]; the PSMMU is as before. The device was only read.
     #[cfg_attr(core_from_source, optimize(size))]
     pub fn activate_begin(&self, wanted: ActivateParams) -> Result<Activation, ActivateError> {
-        self.claim(State::Inactive, State::Activating).map_err(ActivateError::State)?;
+        self.claim(State::Inactive, State::Activating)?;
         let Config { interface, sizes, .. } = self.config;
         let device = match Device::read(&self.registers, interface, sizes) {
             Some(device) => self.check(&wanted, &device).map(|()| device),
@@ -142,20 +140,20 @@ impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
         if self.quiesce(clock).is_err() {
             self.fail_claimed();
             let memory = Some(memory);
-            return Err(NotActivated { error: ActivateError::TimedOut, memory });
+            return Err(NotActivated { error: ActivateError::TIMED_OUT, memory });
         }
         let Err(error) = self.bring_up(&activation, memory, &sizes, clock) else {
             self.set_state(State::Active);
             self.poll_unsolicited();
             return Ok(());
         };
-        let is_quiesced = error != ActivateError::TimedOut && {
+        let is_quiesced = error != ActivateError::TIMED_OUT && {
             self.finish_commands(clock);
             self.quiesce(clock).is_ok()
         };
         if !is_quiesced {
             self.fail_claimed();
-            return Err(NotActivated { error: ActivateError::TimedOut, memory: None });
+            return Err(NotActivated { error: ActivateError::TIMED_OUT, memory: None });
         }
         let memory = self.take_memory();
         self.set_state(State::Inactive);

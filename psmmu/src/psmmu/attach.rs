@@ -11,13 +11,13 @@
 
 #![forbid(unsafe_code)]
 
-use super::{ActivateParams, Busy, MsiConfig, Psmmu, State};
+use super::{ActivateParams, MsiConfig, Psmmu, State, StateError};
 use crate::arch::command::Command;
 use crate::arch::event_record::Record;
 use crate::arch::page_request::PageRequest;
 use crate::arch::queue_pointer::Log2Size;
 use crate::arch::registers::{Cr0, Gerror, Idr0, IrqCtrl, QueueBase, ReadOnly, Register32};
-use crate::logic::{CMDQ_MIN_ENTRIES, CommandError, TimedOut, queue_size, reaches, read_limits};
+use crate::logic::{CMDQ_MIN_ENTRIES, DeviceError, TimedOut, queue_size, reaches, read_limits};
 use crate::platform::{Clock, DeviceMemory, Registers};
 
 /// The queues of a PSMMU that runs, each exactly as large as its base register says.
@@ -32,39 +32,50 @@ pub struct LiveQueues<M> {
 }
 
 /// Why a PSMMU was not attached or detached.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum AttachError {
-    /// It is in this state, and not inactive; or, to be detached, neither active nor failed.
-    State(State),
-    /// It was activated and not attached: it is to be deactivated.
-    NotAttached,
+    /// It is not inactive; or, to be detached, neither active nor failed, or was activated and is to be
+    /// deactivated.
+    #[error(transparent)]
+    State(#[from] StateError),
     /// A queue that was given is not enabled.
-    NotRunning,
+    #[error("a queue is not enabled")]
+    NotEnabled,
     /// A queue that was given is not where or not as large as the device has it, or lies where the device
     /// cannot address it.
+    #[error("a queue is not where or not as large as the device has it")]
     Memory,
     /// A PRI queue was given without the command queue, or to a device without page requests.
+    #[error("a PRI queue needs a device with page requests, and the command queue")]
     PageRequests,
     /// MSIs are wanted, and device or platform have none, or one of them is bad.
+    #[error("the device cannot send these MSIs")]
     Msi,
-    /// The device does not acknowledge that its interrupts are off or on.
-    TimedOut,
-    /// Another CPU waits for the device. Nothing has changed, and it is to be tried again.
-    Busy,
-}
-
-impl From<Busy> for AttachError {
-    #[cfg_attr(core_from_source, optimize(size))]
-    fn from(_: Busy) -> Self {
-        Self::Busy
-    }
+    /// The device does not acknowledge that its interrupts are off or on; or another CPU waits for it.
+    #[error(transparent)]
+    Device(#[from] DeviceError),
 }
 
 impl From<TimedOut> for AttachError {
     #[cfg_attr(core_from_source, optimize(size))]
     fn from(_: TimedOut) -> Self {
-        Self::TimedOut
+        Self::Device(DeviceError::TimedOut)
     }
+}
+
+/// Why the embedder's commands did not run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum CommandError {
+    /// The PSMMU is not active.
+    #[error(transparent)]
+    State(#[from] StateError),
+    /// There are [`CMDQ_MIN_ENTRIES`] of them or more.
+    #[error("there are more commands than the queue has places")]
+    TooMany,
+    /// The module has no command queue, or another CPU waits for the device, and none of them was issued; the
+    /// device rejected one of them, and the others have run; or it does not answer, and the PSMMU has failed.
+    #[error(transparent)]
+    Device(#[from] DeviceError),
 }
 
 /// A queue's two halves of its base register.
@@ -94,7 +105,7 @@ impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
         msis: Option<MsiConfig>,
         clock: &impl Clock,
     ) -> Result<(), AttachError> {
-        self.claim(State::Inactive, State::Activating).map_err(AttachError::State)?;
+        self.claim(State::Inactive, State::Activating)?;
         // To the end: what claims the active PSMMU meanwhile waits until its interrupts are on.
         let _issue = self.cmdq_lock.lock();
         let wanted = ActivateParams { page_requests: running.pri_queue.is_some(), msis };
@@ -140,7 +151,7 @@ impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
         needed.set(Cr0::CMDQEN, command_queue.is_some());
         let enabled = Cr0::from_bits_truncate(registers.read32(Register32::CR0ACK));
         if !enabled.contains(needed) {
-            return Err(AttachError::NotRunning);
+            return Err(AttachError::NotEnabled);
         }
         let size = |queue: &M, words, base| {
             if reaches(&limits, queue) {
@@ -214,12 +225,12 @@ impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
     /// [`DEVICE_TIMEOUT`](crate::DEVICE_TIMEOUT) at most.
     #[cfg_attr(core_from_source, optimize(size))]
     pub fn detach(&self, clock: &impl Clock) -> Result<(), AttachError> {
-        self.can_end().map_err(AttachError::State)?;
+        self.can_end()?;
         let _issue = self.issue_lock()?;
         let was_active = self.claim_detachment()?;
         if self.stop_interrupts(clock).is_err() {
             self.fail_claimed();
-            return Err(AttachError::TimedOut);
+            return Err(TimedOut.into());
         }
         if was_active {
             self.deny_staged(clock);
@@ -250,12 +261,10 @@ impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
     fn claim_detachment(&self) -> Result<bool, AttachError> {
         let tables = self.tables.lock();
         if !self.is_attached(&tables) {
-            return Err(match self.state() {
-                State::Active | State::Failed => AttachError::NotAttached,
-                state => AttachError::State(state),
-            });
+            self.serving_state()?;
+            return Err(StateError::NotAttached.into());
         }
-        let was = self.claim_end().map_err(AttachError::State)?;
+        let was = self.claim_end()?;
         Ok(was == State::Active)
     }
 
@@ -286,9 +295,12 @@ impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
         commands: &[Command],
     ) -> Result<(), CommandError> {
         let _issue = self.issue_lock()?;
+        if commands.len() >= CMDQ_MIN_ENTRIES as usize {
+            return Err(CommandError::TooMany);
+        }
         match self.state() {
-            State::Active => self.run_locked(clock, commands),
-            _ => Err(CommandError::NotActive),
+            State::Active => Ok(self.run_locked(clock, commands)?),
+            state => Err(StateError::Wrong(state).into()),
         }
     }
 }

@@ -8,37 +8,25 @@
 
 #![forbid(unsafe_code)]
 
-use super::{Busy, Psmmu, State};
+use super::{Psmmu, State};
 use crate::arch::command::Command;
 use crate::arch::registers::Gerror;
-use crate::logic::{
-    CMDQ_MIN_ENTRIES, CommandError, CommandQueue, NotResponding, Repair, TraceEvent, wait,
-};
+use crate::logic::{CommandQueue, DeviceError, NotResponding, Repair, TraceEvent, wait};
 use crate::platform::{Clock, DeviceMemory, Registers};
 
-impl From<Busy> for CommandError {
-    #[cfg_attr(core_from_source, optimize(size))]
-    fn from(_: Busy) -> Self {
-        Self::Busy
-    }
-}
-
 impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
-    /// Runs `commands` and waits until the device is through with them, at most twice
+    /// Runs `commands`, fewer than [`CMDQ_MIN_ENTRIES`](crate::CMDQ_MIN_ENTRIES), and waits until the device is through with them, at most twice
     /// [`DEVICE_TIMEOUT`](crate::DEVICE_TIMEOUT): for room, and for the end. Called with the
     /// issue lock.
     ///
     /// # Errors
-    /// [`CommandError`]. After a timeout the PSMMU has failed.
+    /// [`DeviceError`]. After a timeout the PSMMU has failed.
     #[cfg_attr(core_from_source, optimize(size))]
     pub(super) fn run_locked(
         &self,
         clock: &impl Clock,
         commands: &[Command],
-    ) -> Result<(), CommandError> {
-        if commands.len() >= CMDQ_MIN_ENTRIES as usize {
-            return Err(CommandError::TooMany);
-        }
+    ) -> Result<(), DeviceError> {
         let issued = wait(clock, || self.issue(commands));
         let ended = match issued {
             Ok(Ok(())) => wait(clock, || self.commands_ended()),
@@ -50,7 +38,7 @@ impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
         }
         ended.unwrap_or_else(|_| {
             self.give_up(Gerror::CMDQ_ERR);
-            Err(CommandError::TimedOut)
+            Err(DeviceError::TimedOut)
         })
     }
 
@@ -67,16 +55,16 @@ impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
 
     /// Issues `commands` if there is room. Otherwise it repairs the queue if it stands still.
     #[cfg_attr(core_from_source, optimize(size))]
-    fn issue(&self, commands: &[Command]) -> Option<Result<(), CommandError>> {
+    fn issue(&self, commands: &[Command]) -> Option<Result<(), DeviceError>> {
         match self.commands.lock().as_mut() {
-            None => return Some(Err(CommandError::NotActive)),
+            None => return Some(Err(DeviceError::NoCommandQueue)),
             Some(queue) => {
                 if queue.issue(&self.registers, commands).is_ok() {
                     return Some(Ok(()));
                 }
             }
         }
-        self.is_hopeless().then_some(Err(CommandError::TimedOut))
+        self.is_hopeless().then_some(Err(DeviceError::TimedOut))
     }
 
     /// Repairs the command queue if it stands still, and returns whether it can run no more.
@@ -88,9 +76,9 @@ impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
     /// Returns how the commands that are waited for have ended, once they have, and repairs the queue if
     /// it stands still.
     #[cfg_attr(core_from_source, optimize(size))]
-    fn commands_ended(&self) -> Option<Result<(), CommandError>> {
+    fn commands_ended(&self) -> Option<Result<(), DeviceError>> {
         let look_at_registers = match self.commands.lock().as_mut() {
-            None => return Some(Err(CommandError::NotActive)),
+            None => return Some(Err(DeviceError::NoCommandQueue)),
             Some(queue) => {
                 if let Some(end) = queue.ended_by_msi(&self.registers) {
                     return Some(end);
@@ -102,7 +90,7 @@ impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
             return None;
         }
         if self.is_hopeless() {
-            return Some(Err(CommandError::TimedOut));
+            return Some(Err(DeviceError::TimedOut));
         }
         self.commands.lock().as_mut()?.ended(&self.registers)
     }

@@ -6,7 +6,7 @@
 
 use psmmu_abi::IrqSet;
 
-use super::{NotServing, Psmmu, State};
+use super::{Psmmu, State, StateError};
 use crate::arch::registers::{Gerror, Register64};
 use crate::logic::{Entry, Queue, QueueCounters, Reported, Staged, is_running};
 use crate::platform::{DeviceMemory, QueueAbortPolicy, Registers};
@@ -18,9 +18,9 @@ impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
     /// happens.
     ///
     /// # Errors
-    /// [`NotServing`] when the PSMMU is not active, or has failed and has no reported event left.
+    /// [`StateError`] when the PSMMU is not active, or has failed and has no reported event left.
     #[inline(always)]
-    pub fn consume(&self, set: IrqSet) -> Result<(), NotServing> {
+    pub fn consume(&self, set: IrqSet) -> Result<(), StateError> {
         // What the events of a burst are consumed with: the rest is out of its way.
         if set == IrqSet::EVENTQ && self.state() == State::Active && self.consume_event(true) {
             return Ok(());
@@ -30,7 +30,7 @@ impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
 
     /// As [`consume`](Self::consume), for every set and state.
     #[inline(never)]
-    fn consume_any(&self, set: IrqSet) -> Result<(), NotServing> {
+    fn consume_any(&self, set: IrqSet) -> Result<(), StateError> {
         let state = self.serving_state()?;
         let errors = set.contains(IrqSet::GERROR);
         let (events, requests) = (set.contains(IrqSet::EVENTQ), set.contains(IrqSet::PRIQ));

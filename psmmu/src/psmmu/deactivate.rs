@@ -5,32 +5,24 @@
 
 #![forbid(unsafe_code)]
 
-use super::{Busy, Psmmu, State};
+use super::{Psmmu, State, StateError};
 use crate::arch::registers::{Cr0, Gerror, Register32};
-use crate::logic::{BATCH, Memory, Queue, TimedOut, is_running};
+use crate::logic::{BATCH, DeviceError, Memory, Queue, TimedOut, is_running};
 use crate::platform::{Clock, DeviceMemory, Registers};
 
-/// Why a PSMMU was not brought to rest.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// Why a PSMMU was not quiesced.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DeactivateError {
-    /// It is in this state, and neither active nor failed.
-    State(State),
-    /// It was attached and not activated: it is to be detached.
-    Attached,
+    /// It is neither active nor failed, or was attached and is to be detached.
+    #[error(transparent)]
+    State(#[from] StateError),
     /// It still has level-2 stream tables, or some are being made.
+    #[error("there are level-2 stream tables")]
     TablesLive,
-    /// The device does not answer. It has failed; its memory stays its own, and deactivating it may be
-    /// tried again.
-    TimedOut,
-    /// Another CPU waits for the device. Nothing has changed, and it is to be tried again.
-    Busy,
-}
-
-impl From<Busy> for DeactivateError {
-    #[cfg_attr(core_from_source, optimize(size))]
-    fn from(_: Busy) -> Self {
-        Self::Busy
-    }
+    /// The device does not answer: it has failed; its memory stays its own, and deactivating it may be
+    /// tried again. Or another CPU waits for it.
+    #[error(transparent)]
+    Device(#[from] DeviceError),
 }
 
 impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
@@ -49,7 +41,7 @@ impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
     /// room at first.
     #[cfg_attr(core_from_source, optimize(size))]
     pub fn deactivate(&self, clock: &impl Clock) -> Result<Option<Memory<M>>, DeactivateError> {
-        self.can_end().map_err(DeactivateError::State)?;
+        self.can_end()?;
         let _issue = self.issue_lock()?;
         let was_active = self.claim_deactivation()?;
         if !is_running(&self.registers) {
@@ -60,7 +52,7 @@ impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
         if self.quiesce_device(was_active, clock).is_err() {
             self.errors.lock().latch(Gerror::CMDQ_ERR, &self.counters);
             self.fail_claimed();
-            return Err(DeactivateError::TimedOut);
+            return Err(DeviceError::TimedOut.into());
         }
         let memory = self.take_memory();
         self.errors.lock().clear();
@@ -84,9 +76,9 @@ impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
             return Err(DeactivateError::TablesLive);
         }
         if self.is_attached(&tables) {
-            return Err(DeactivateError::Attached);
+            return Err(StateError::Attached.into());
         }
-        let was = self.claim_end().map_err(DeactivateError::State)?;
+        let was = self.claim_end()?;
         Ok(was == State::Active)
     }
 

@@ -24,7 +24,7 @@ impl<R: Registers, M> Psmmu<R, M> {
                 self.counters.trace.push(TraceEvent::Failed);
                 State::Active
             }
-            Err(state) => state,
+            Err(_) => self.state(),
         }
     }
 

@@ -6,7 +6,7 @@
 
 use super::{Psmmu, State};
 use crate::arch::command::Command;
-use crate::logic::CommandError;
+use crate::logic::DeviceError;
 use crate::platform::{Clock, DeviceMemory, Registers};
 
 impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
@@ -18,13 +18,13 @@ impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
         &self,
         clock: &impl Clock,
         commands: &[Command],
-    ) -> Result<(), CommandError> {
+    ) -> Result<(), DeviceError> {
         let forgotten = match self.state() {
-            State::Failed => Err(CommandError::TimedOut),
+            State::Failed => Err(DeviceError::TimedOut),
             _ => self.run_locked(clock, commands),
         };
         match forgotten {
-            Err(CommandError::TimedOut) => self.quiesce(clock).map_err(|_| CommandError::TimedOut),
+            Err(DeviceError::TimedOut) => self.quiesce(clock).map_err(|_| DeviceError::TimedOut),
             other => other,
         }
     }

@@ -7,59 +7,48 @@
 
 #![forbid(unsafe_code)]
 
-use super::{Busy, NotServing, Psmmu, State};
+use super::{Psmmu, State, StateError};
 use crate::arch::command::Command;
 use crate::arch::l1_descriptor::{Descriptor, L2_BYTES, STREAMS};
-use crate::logic::CommandError;
+use crate::logic::DeviceError;
 use crate::logic::stream_tables::{self, StreamTables};
 use crate::platform::{Clock, DeviceMemory, Registers, TableMemory};
 
 /// Why a level-2 table was not made or not taken away.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TableError {
-    /// The PSMMU is not active, or has failed.
-    NotServing(NotServing),
+    /// The PSMMU is not active, or has failed, or was attached.
+    #[error(transparent)]
+    State(#[from] StateError),
     /// The stream is not the first of a table, or not within the level-1 table.
+    #[error("the stream is not the first one of a level-2 table")]
     Stream,
-    /// There is a table already, or one is being made.
+    /// There is a table already.
+    #[error("there is a level-2 table already")]
     Exists,
     /// There is none.
+    #[error("there is no level-2 table")]
     Missing,
     /// It is just being made.
+    #[error("the level-2 table is being made")]
     BeingMade,
     /// A stream of it is configured.
+    #[error("a stream of the level-2 table is configured")]
     InUse,
     /// Its granule is not aligned, or lies where the device cannot address it.
+    #[error("the granule is not aligned or out of the device's reach")]
     Memory,
     /// [`TableMemory::open`] could not open it. Nothing has changed, and it may be tried again.
+    #[error("the level-2 table cannot be opened now")]
     NotOpened,
-    /// The device refused to forget what it had cached. Nothing has changed.
-    CommandRejected,
-    /// The device does not answer, and has failed.
-    TimedOut,
-    /// Another CPU waits for the device. Nothing has changed, and it is to be tried again.
-    Busy,
+    /// Another CPU waits for the device; or that rejected the invalidation, and nothing has changed; or it
+    /// does not answer, and has failed.
+    #[error(transparent)]
+    Device(#[from] DeviceError),
 }
 
-impl From<Busy> for TableError {
-    #[cfg_attr(core_from_source, optimize(size))]
-    fn from(_: Busy) -> Self {
-        Self::Busy
-    }
-}
-
-impl From<CommandError> for TableError {
-    #[cfg_attr(core_from_source, optimize(size))]
-    fn from(error: CommandError) -> Self {
-        match error {
-            CommandError::Rejected => Self::CommandRejected,
-            CommandError::TimedOut => Self::TimedOut,
-            CommandError::NotActive | CommandError::TooMany => {
-                Self::NotServing(NotServing::NotActive)
-            }
-            CommandError::Busy => Self::Busy,
-        }
-    }
+impl TableError {
+    const BUSY: Self = Self::Device(DeviceError::Busy);
 }
 
 /// The claim to a table that is being made. Whoever has it ends it by [`Psmmu::st_l2_create_finish`] or
@@ -72,13 +61,14 @@ pub struct L2TableToken {
 
 /// A table that was not made, and whether its memory is free: not if the device may still access it,
 /// and then [`Psmmu::st_l2_destroy`] gives it back once the device answers.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
+#[error("the level-2 table was not made: {error}")]
 pub struct CreateError {
     /// Why.
     pub error: TableError,
     /// The memory may be used for something else.
     pub is_free: bool,
-    /// The claim, after [`TableError::Busy`] and [`TableError::NotOpened`]: to be tried again, or abandoned.
+    /// The claim, after [`DeviceError::Busy`] and [`TableError::NotOpened`]: to be tried again, or abandoned.
     pub claim: Option<L2TableToken>,
 }
 
@@ -93,8 +83,7 @@ impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
             // A claim to deactivate is made under the same lock.
             match self.state() {
                 State::Active => {}
-                State::Failed => return Err(TableError::NotServing(NotServing::Failed)),
-                _ => return Err(TableError::NotServing(NotServing::NotActive)),
+                state => return Err(StateError::Wrong(state).into()),
             }
             match tables.find(first_stream) {
                 Descriptor::None => tables.set(first_stream, Descriptor::BeingMade),
@@ -128,12 +117,12 @@ impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
         clock: &impl Clock,
     ) -> Result<(), CreateError> {
         let Ok(_issue) = self.issue_lock() else {
-            return Err(CreateError { error: TableError::Busy, is_free: true, claim: Some(table) });
+            return Err(CreateError { error: TableError::BUSY, is_free: true, claim: Some(table) });
         };
         // With a table that is being made it cannot have been deactivated.
-        if let Err(refusal) = self.refuse_if_failed() {
+        if let Err(failed) = self.refuse_if_failed() {
             self.st_l2_create_cancel(table);
-            let error = TableError::NotServing(refusal);
+            let error = failed.into();
             return Err(CreateError { error, is_free: true, claim: None });
         }
         let reaches = |tables: &StreamTables<M>| tables.limits().reach(address, L2_BYTES as u64);
@@ -181,9 +170,7 @@ impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
     ) -> Result<u64, TableError> {
         let _issue = self.issue_lock()?;
         let address = self.with_tables(first_stream, |tables| {
-            if !matches!(self.state(), State::Active | State::Failed) {
-                return Err(TableError::NotServing(NotServing::NotActive));
-            }
+            self.serving_state()?;
             match tables.find(first_stream) {
                 Descriptor::None => Err(TableError::Missing),
                 Descriptor::BeingMade => Err(TableError::BeingMade),
@@ -229,7 +216,7 @@ impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
         with: impl FnOnce(&mut StreamTables<M>) -> Result<T, TableError>,
     ) -> Result<T, TableError> {
         let mut tables = self.tables.lock();
-        let tables = tables.as_mut().ok_or(TableError::NotServing(NotServing::NotActive))?;
+        let tables = tables.as_mut().ok_or_else(|| self.without_tables())?;
         if !first_stream.is_multiple_of(STREAMS) || !tables.covers(first_stream) {
             return Err(TableError::Stream);
         }

@@ -9,7 +9,7 @@
 
 use psmmu_abi::{Event, IrqSet, Notification};
 
-use super::{NotServing, Psmmu, State};
+use super::{Psmmu, State, StateError};
 use crate::arch::event_record::Record;
 use crate::arch::page_request::PageRequest;
 use crate::arch::registers::Gerror;
@@ -29,13 +29,13 @@ impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
     /// serves the interrupt of the errors alone gets what the others would have brought.
     ///
     /// # Errors
-    /// [`NotServing`] when the PSMMU is not active, or has failed and all of its events are consumed.
+    /// [`StateError`] when the PSMMU is not active, or has failed and all of its events are consumed.
     #[inline]
     pub fn notify(
         &self,
         set: IrqSet,
         owners: &impl VsmmuLookup,
-    ) -> Result<Notification, NotServing> {
+    ) -> Result<Notification, StateError> {
         match self.notify_staged(set, owners) {
             Some(reported) => Ok(reported),
             None => self.notify_sources(set, owners),
@@ -65,7 +65,7 @@ impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
         &self,
         set: IrqSet,
         owners: &impl VsmmuLookup,
-    ) -> Result<Notification, NotServing> {
+    ) -> Result<Notification, StateError> {
         let state = self.serving_state()?;
         let mut reported = Notification::NONE;
         let errors = set.contains(IrqSet::GERROR);
@@ -87,7 +87,7 @@ impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
             self.notify_requests(&mut reported, set.contains(IrqSet::PRIQ), owners);
         }
         if state == State::Failed && reported.event == Event::None {
-            return Err(NotServing::Failed);
+            return Err(StateError::Wrong(State::Failed));
         }
         Ok(reported)
     }

@@ -8,7 +8,9 @@
 use psmmu_abi::{IrqDelivery, PsmmuInfoFields};
 
 use super::Psmmu;
-use crate::logic::{CommandQueue, Counters, Errors, EventQueue, PriQueue, StreamTables};
+use crate::logic::{
+    CommandQueue, Counters, DeviceError, Errors, EventQueue, PriQueue, StreamTables,
+};
 use crate::platform::{Config, Delivery, Registers};
 use crate::sync::{AtomicU8, Lock, Ordering};
 
@@ -32,9 +34,9 @@ pub enum State {
 impl State {
     /// Refuses what a failed PSMMU cannot do.
     #[inline]
-    pub(super) const fn refuse_if_failed(self) -> Result<(), NotServing> {
+    pub(super) const fn refuse_if_failed(self) -> Result<(), StateError> {
         match self {
-            Self::Failed => Err(NotServing::Failed),
+            Self::Failed => Err(StateError::Wrong(Self::Failed)),
             _ => Ok(()),
         }
     }
@@ -44,18 +46,18 @@ impl State {
 /// that the end of one deactivation cannot end another one, or a detachment, that still runs.
 const DEACTIVATED: u8 = State::Deactivating as u8 + 1;
 
-/// Another CPU issues commands to the same PSMMU and may be waiting for the device. Nothing has changed, and
-/// the call is to be tried again.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Busy;
-
-/// Why a PSMMU does not serve a call.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum NotServing {
-    /// It is not active.
-    NotActive,
-    /// It has failed.
-    Failed,
+/// Why a PSMMU does not do in its state what a call asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum StateError {
+    /// It is in this state, which is not one for the call.
+    #[error("the PSMMU is in the state {0:?}")]
+    Wrong(State),
+    /// It was attached, and the call is for one that was activated.
+    #[error("the PSMMU was attached, not activated")]
+    Attached,
+    /// It was activated, and the call is for one that was attached.
+    #[error("the PSMMU was activated, not attached")]
+    NotAttached,
 }
 
 impl<R, M> Psmmu<R, M> {
@@ -128,29 +130,26 @@ impl<R, M> Psmmu<R, M> {
 impl<R: Registers, M> Psmmu<R, M> {
     /// Moves from one state to another, or says in which state it is instead. Of several callers one
     /// wins, and only the winner may [`set_state`](Self::set_state) from then on.
-    pub(super) fn claim(&self, from: State, to: State) -> Result<(), State> {
+    pub(super) fn claim(&self, from: State, to: State) -> Result<(), StateError> {
         self.state
             .compare_exchange(from as u8, to as u8, Ordering::AcqRel, Ordering::Acquire)
             .map(drop)
-            .map_err(Self::state_of)
+            .map_err(|number| StateError::Wrong(Self::state_of(number)))
     }
 
     /// Refuses a PSMMU that cannot be quiesced, with its state.
-    pub(super) fn can_end(&self) -> Result<(), State> {
-        match self.state() {
-            State::Active | State::Failed => Ok(()),
-            state => Err(state),
-        }
+    pub(super) fn can_end(&self) -> Result<(), StateError> {
+        self.serving_state().map(drop)
     }
 
     /// Claims the PSMMU to quiesce it, and returns whether it was active or failed; or says in which
     /// other state it is.
-    pub(super) fn claim_end(&self) -> Result<State, State> {
+    pub(super) fn claim_end(&self) -> Result<State, StateError> {
         let claimed = self.state.fetch_update(Ordering::AcqRel, Ordering::Acquire, |number| {
             let can_end = matches!(Self::state_of(number), State::Active | State::Failed);
             can_end.then_some(State::Deactivating as u8)
         });
-        claimed.map(Self::state_of).map_err(Self::state_of)
+        claimed.map(Self::state_of).map_err(|number| StateError::Wrong(Self::state_of(number)))
     }
 
     /// Marks the memory of a deactivation as handed out, for [`finish`](Self::finish) alone to end it.
@@ -171,6 +170,15 @@ impl<R: Registers, M> Psmmu<R, M> {
         tables.is_none() && self.events.lock().as_ref().is_some()
     }
 
+    /// Says why there are no stream tables. Called with their lock: they are there before the PSMMU is
+    /// active and until it is no more, unless it was attached.
+    pub(super) fn without_tables(&self) -> StateError {
+        match self.state() {
+            State::Active => StateError::Attached,
+            state => StateError::Wrong(state),
+        }
+    }
+
     /// Sets the state.
     pub(super) fn set_state(&self, state: State) {
         self.state.store(state as u8, Ordering::Release);
@@ -179,22 +187,22 @@ impl<R: Registers, M> Psmmu<R, M> {
     /// Takes the lock under which commands are issued and waited for, until the result is dropped.
     ///
     /// # Errors
-    /// [`Busy`] while another CPU has it, which may be waiting for the device.
-    pub(super) fn issue_lock(&self) -> Result<impl Sized + '_, Busy> {
-        self.cmdq_lock.try_lock().ok_or(Busy)
+    /// [`DeviceError::Busy`] while another CPU has it, which may be waiting for the device.
+    pub(super) fn issue_lock(&self) -> Result<impl Sized + '_, DeviceError> {
+        self.cmdq_lock.try_lock().ok_or(DeviceError::Busy)
     }
 
     /// Refuses what a failed PSMMU cannot do.
-    pub(super) fn refuse_if_failed(&self) -> Result<(), NotServing> {
+    pub(super) fn refuse_if_failed(&self) -> Result<(), StateError> {
         self.state().refuse_if_failed()
     }
 
     /// Returns the state if it is one in which events are reported.
     #[inline]
-    pub(super) fn serving_state(&self) -> Result<State, NotServing> {
+    pub(super) fn serving_state(&self) -> Result<State, StateError> {
         match self.state() {
             state @ (State::Active | State::Failed) => Ok(state),
-            State::Inactive | State::Activating | State::Deactivating => Err(NotServing::NotActive),
+            state => Err(StateError::Wrong(state)),
         }
     }
 }

@@ -7,7 +7,7 @@
 //! which is at rest again.
 //!
 //! A stream that is configured aborts its accesses and records none. Each step has come into effect in
-//! the device when it returns; a step that another CPU is in the way of is [`Busy`](StreamError::Busy).
+//! the device when it returns; a step that another CPU is in the way of is [`Busy`](DeviceError::Busy).
 //!
 //! A step waits for room and the end of each command that it runs, twice
 //! [`DEVICE_TIMEOUT`](crate::DEVICE_TIMEOUT) at most: to configure and to enable run two, to disable
@@ -16,56 +16,37 @@
 
 #![forbid(unsafe_code)]
 
-use super::{Busy, NotServing, Psmmu, State};
+use super::{Psmmu, StateError};
 use crate::arch::command::Command;
 use crate::arch::l1_descriptor::Descriptor;
 use crate::arch::stream_table_entry::StreamTableEntry;
-use crate::logic::CommandError;
+use crate::logic::DeviceError;
 use crate::logic::stream_tables::{self, StreamTables};
 use crate::platform::{Clock, DeviceMemory, Registers, TableMemory, Translation};
 
 /// Why a step of a stream was not taken.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum StreamError {
-    /// The PSMMU is not active, or has failed.
-    NotServing(NotServing),
+    /// The PSMMU is not active, or has failed, or was attached.
+    #[error(transparent)]
+    State(#[from] StateError),
     /// The stream has no level-2 table.
+    #[error("the stream has no level-2 table")]
     NoTable,
     /// [`TableMemory::open`] could not open its level-2 table. Nothing has changed, and the step may be
     /// tried again.
+    #[error("the level-2 table cannot be opened now")]
     NotOpened,
     /// The stream is not where this step begins.
-    State,
+    #[error("the stream is not where the step begins")]
+    WrongStep,
     /// The device would take this stage 2 for a bad entry.
+    #[error("the device does not take this stage 2")]
     Stage2,
-    /// The device refused an invalidation: the stream aborts or translates as it did, and the step may
-    /// be tried again.
-    CommandRejected,
-    /// The device does not answer, and has failed.
-    TimedOut,
-    /// Another CPU waits for the device. Nothing has changed, and the step is to be tried again.
-    Busy,
-}
-
-impl From<Busy> for StreamError {
-    #[cfg_attr(core_from_source, optimize(size))]
-    fn from(_: Busy) -> Self {
-        Self::Busy
-    }
-}
-
-impl From<CommandError> for StreamError {
-    #[cfg_attr(core_from_source, optimize(size))]
-    fn from(error: CommandError) -> Self {
-        match error {
-            CommandError::Rejected => Self::CommandRejected,
-            CommandError::TimedOut => Self::TimedOut,
-            CommandError::NotActive | CommandError::TooMany => {
-                Self::NotServing(NotServing::NotActive)
-            }
-            CommandError::Busy => Self::Busy,
-        }
-    }
+    /// Another CPU waits for the device, and nothing has changed; or that rejected an invalidation: the stream
+    /// aborts or translates as it did, and the step may be tried again; or it does not answer, and has failed.
+    #[error(transparent)]
+    Device(#[from] DeviceError),
 }
 
 /// The entry of one stream, for whoever has the turn: nobody else changes it.
@@ -92,7 +73,7 @@ impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
     ///
     /// # Errors
     /// [`StreamError`]; the stream is at rest, but after
-    /// [`CommandRejected`](StreamError::CommandRejected) or [`TimedOut`](StreamError::TimedOut) it may
+    /// [`CommandRejected`](DeviceError::CommandRejected) or [`TimedOut`](DeviceError::TimedOut) it may
     /// abort in silence where at rest it does something else.
     #[cfg_attr(core_from_source, optimize(size))]
     pub fn configure_stream<T: TableMemory>(
@@ -103,7 +84,7 @@ impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
         clock: &impl Clock,
     ) -> Result<(), StreamError> {
         let _issue = self.issue_lock()?;
-        self.refuse_if_failed().map_err(StreamError::NotServing)?;
+        self.refuse_if_failed()?;
         let takes = |tables: &StreamTables<M>| translation.stage_2().is_valid(tables.limits());
         let is_valid = self.tables.lock().as_ref().is_some_and(takes);
         let entry = self.entry(stream, memory)?;
@@ -112,7 +93,7 @@ impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
         }
         let default_ste = memory.default_ste(stream);
         if entry.now != default_ste && entry.now != default_ste.disabled() {
-            return Err(StreamError::State);
+            return Err(StreamError::WrongStep);
         }
         let forget = [Command::cfgi_ste(stream)];
         // The other words may only change while the device does not look at them. It reads the words
@@ -144,7 +125,7 @@ impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
         clock: &impl Clock,
     ) -> Result<(), StreamError> {
         let _issue = self.issue_lock()?;
-        self.refuse_if_failed().map_err(StreamError::NotServing)?;
+        self.refuse_if_failed()?;
         let entry = self.configured(stream, memory)?;
         entry.store_first(entry.now.enabled());
         self.registers.write_barrier();
@@ -153,7 +134,7 @@ impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
             entry.store_first(entry.now);
             self.registers.write_barrier();
         }
-        if result == Err(CommandError::Rejected) {
+        if result == Err(DeviceError::CommandRejected) {
             // The device may have taken the entry up meanwhile. Should it refuse again, the stream may
             // translate until its next step, which does no harm: its tables are its own that long.
             let _ = self.run_locked(clock, &[Command::cfgi_ste(stream)]);
@@ -225,7 +206,7 @@ impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
         memory: &T,
     ) -> Result<Entry<T::Memory>, StreamError> {
         let entry = self.configured_or_enabled(stream, memory)?;
-        if entry.now.is_enabled() { Err(StreamError::State) } else { Ok(entry) }
+        if entry.now.is_enabled() { Err(StreamError::WrongStep) } else { Ok(entry) }
     }
 
     /// Finds the entry of a stream that is configured, enabled or not.
@@ -237,7 +218,7 @@ impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
     ) -> Result<Entry<T::Memory>, StreamError> {
         let entry = self.entry(stream, memory)?;
         let is_default = entry.now == memory.default_ste(stream);
-        if entry.now.is_stage_2() && !is_default { Ok(entry) } else { Err(StreamError::State) }
+        if entry.now.is_stage_2() && !is_default { Ok(entry) } else { Err(StreamError::WrongStep) }
     }
 
     /// Finds the entry of `stream`. Called with the lock of the command queue.
@@ -247,13 +228,11 @@ impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
         stream: u32,
         memory: &T,
     ) -> Result<Entry<T::Memory>, StreamError> {
-        if !matches!(self.state(), State::Active | State::Failed) {
-            return Err(StreamError::NotServing(NotServing::NotActive));
-        }
+        self.serving_state()?;
         let descriptor = match self.tables.lock().as_ref() {
             Some(tables) if tables.covers(stream) => tables.find(stream),
             Some(_) => Descriptor::None,
-            None => return Err(StreamError::NotServing(NotServing::NotActive)),
+            None => return Err(self.without_tables().into()),
         };
         let Descriptor::Table(address) = descriptor else {
             return Err(StreamError::NoTable);

@@ -11,7 +11,7 @@
 
 #![forbid(unsafe_code)]
 
-use super::{NotServing, Psmmu, State, StreamError};
+use super::{Psmmu, StreamError};
 use crate::arch::command::Command;
 use crate::platform::{Clock, DeviceMemory, Registers};
 
@@ -24,10 +24,8 @@ impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
     /// them. Of a PSMMU that has failed it returns once the device acknowledges that it is off.
     ///
     /// # Errors
-    /// [`StreamError::NotServing`] when the PSMMU is neither active nor failed, or the module does not have its
-    /// command queue; [`Busy`](StreamError::Busy) while another CPU waits for the device;
-    /// [`CommandRejected`](StreamError::CommandRejected), [`TimedOut`](StreamError::TimedOut). Translations may
-    /// then still be cached.
+    /// [`StreamError::State`] when the PSMMU is neither active nor failed, or [`StreamError::Device`]: then
+    /// translations may still be cached.
     #[cfg_attr(core_from_source, optimize(size))]
     pub fn tlbi_s2_ipa(
         &self,
@@ -52,9 +50,7 @@ impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
     #[cfg_attr(core_from_source, optimize(size))]
     fn invalidate(&self, command: Command, clock: &impl Clock) -> Result<(), StreamError> {
         let _issue = self.issue_lock()?;
-        if !matches!(self.state(), State::Active | State::Failed) {
-            return Err(StreamError::NotServing(NotServing::NotActive));
-        }
+        self.serving_state()?;
         // What was stored to the tables must be seen by the walks behind the invalidation.
         self.registers.write_barrier();
         self.invalidate_and_sync(clock, &[command]).map_err(Into::into)

@@ -4,10 +4,9 @@
 //! project has such.
 
 use psmmu::{
-    AttachError, Config, Delivery, Interface, LiveQueues, MsiConfig, NoVsmmu, Psmmu,
-    QueueAbortPolicy, Sizes, State,
+    AttachError, Command, CommandError, Config, Delivery, DeviceError, Interface, LiveQueues,
+    MsiConfig, NoVsmmu, Psmmu, QueueAbortPolicy, Sizes, State, StateError,
 };
-use psmmu::{Command, CommandError};
 use psmmu_abi::{ErrorCause, Event, IrqSet, MsiMessage, Notification};
 use responder_tests::{Faults, ModelMemory, ModelRegisters, PSMMU, Steps, input};
 use smmu_model::{Answer, Answerer, Enable, Guard, PageRequest, Register, Response, Smmu, Source};
@@ -269,7 +268,8 @@ fn requests_staged_at_detachment_are_denied() {
 #[test]
 fn a_command_queue_that_is_given_is_used_from_where_it_stands() {
     let rig = Rig::wired(0);
-    assert_eq!(rig.psmmu.run_commands(&rig.clock, &[]), Err(CommandError::NotActive));
+    let inactive = StateError::Wrong(State::Inactive);
+    assert_eq!(rig.psmmu.run_commands(&rig.clock, &[]), Err(inactive.into()));
     assert_eq!(rig.attach(LiveQueues { pri_queue: None, ..rig.queues.clone() }), Ok(()));
     let run = |commands: &[Command]| rig.psmmu.run_commands(&rig.clock, commands);
     // Three times around.
@@ -278,11 +278,24 @@ fn a_command_queue_that_is_given_is_used_from_where_it_stands() {
     }
     // SAFETY: the device is a model.
     let illegal = unsafe { Command::new([0, 0]) };
-    assert_eq!(run(&[illegal]), Err(CommandError::Rejected));
+    assert_eq!(run(&[illegal]), Err(DeviceError::CommandRejected.into()));
     assert_eq!(run(&[Command::CFGI_ALL; 4]), Err(CommandError::TooMany));
     assert_eq!(rig.take(IrqSet::GERROR), [Event::Error(ErrorCause::CMDQ_ERR)]);
     assert_eq!(run(&[Command::CFGI_ALL]), Ok(()));
     assert!(!rig.psmmu.command_repaired(), "it is not the embedder's");
+}
+
+#[test]
+fn without_a_command_queue_the_embedders_commands_do_not_run() {
+    let rig = Rig::wired(0);
+    let queues = LiveQueues { pri_queue: None, command_queue: None, ..rig.queues.clone() };
+    assert_eq!(rig.attach(queues), Ok(()));
+    let run = rig.psmmu.run_commands(&rig.clock, &[Command::CFGI_ALL]);
+    assert_eq!(run, Err(DeviceError::NoCommandQueue.into()));
+    let tlbi = rig.psmmu.tlbi_s12_vmall(1, &rig.clock);
+    assert_eq!(tlbi, Err(DeviceError::NoCommandQueue.into()));
+    let table = rig.psmmu.st_l2_create_begin(0).err();
+    assert_eq!(table, Some(StateError::Attached.into()));
 }
 
 #[test]
@@ -440,11 +453,11 @@ fn what_is_not_so_is_refused_and_changes_nothing() {
     assert_eq!(rig.attach(short), Err(AttachError::Memory));
 
     write(&rig.smmu, Register::Cr0, (Enable::Eventq.bits() | Enable::Cmdq.bits()).into());
-    assert_eq!(rig.attach(rig.queues.clone()), Err(AttachError::NotRunning));
+    assert_eq!(rig.attach(rig.queues.clone()), Err(AttachError::NotEnabled));
     assert_eq!(rig.psmmu.state(), State::Inactive);
     assert_eq!(rig.device().irq_ctrlack(), 0);
     assert_eq!(rig.attach(rig.events_only()), Ok(()));
-    assert_eq!(rig.attach(rig.events_only()), Err(AttachError::State(State::Active)));
+    assert_eq!(rig.attach(rig.events_only()), Err(StateError::Wrong(State::Active).into()));
 }
 
 #[test]
@@ -452,9 +465,9 @@ fn a_device_that_does_not_answer_is_not_attached() {
     let rig = Rig::wired(0);
     rig.device().set_hung(true);
     // Its interrupts are off already, and then do not come on.
-    assert_eq!(rig.attach(rig.events_only()), Err(AttachError::TimedOut));
+    assert_eq!(rig.attach(rig.events_only()), Err(DeviceError::TimedOut.into()));
     assert_eq!(rig.psmmu.state(), State::Failed);
-    assert_eq!(rig.psmmu.detach(&rig.clock), Err(AttachError::TimedOut));
+    assert_eq!(rig.psmmu.detach(&rig.clock), Err(DeviceError::TimedOut.into()));
     rig.device().set_hung(false);
     rig.device().settle();
     assert_eq!(rig.psmmu.detach(&rig.clock), Ok(()));
@@ -464,7 +477,7 @@ fn a_device_that_does_not_answer_is_not_attached() {
 #[test]
 fn detach_counts_staged_records_and_leaves_queued_ones() {
     let rig = Rig::wired(0);
-    assert_eq!(rig.psmmu.detach(&rig.clock), Err(AttachError::State(State::Inactive)));
+    assert_eq!(rig.psmmu.detach(&rig.clock), Err(StateError::Wrong(State::Inactive).into()));
     assert_eq!(rig.attach(rig.events_only()), Ok(()));
     rig.device().fault(0x1000);
     rig.device().fault(0x2000);

@@ -3,7 +3,7 @@
 //! An embedder that attaches, detaches, activates and deactivates one PSMMU on several CPUs at once. Each
 //! test runs under many schedules.
 
-use psmmu::{ActivateError, AttachError, DeactivateError, NoVsmmu, State};
+use psmmu::{ActivateError, AttachError, DeactivateError, DeviceError, NoVsmmu, State, StateError};
 use psmmu_abi::IrqSet;
 use smmu_model::{Record, Register};
 use thread_tests::{Machine, spawn, under_all_schedules};
@@ -43,7 +43,7 @@ fn check_detached(machine: &Machine) {
 fn check_activated(machine: &Machine) {
     assert_eq!(machine.psmmu().state(), State::Active);
     assert_eq!(interrupts(machine), ALL_INTERRUPTS);
-    assert_eq!(machine.detach(), Err(AttachError::NotAttached));
+    assert_eq!(machine.detach(), Err(AttachError::State(StateError::NotAttached)));
     let memory = machine.deactivate().expect("it was activated").expect("it ran on memory");
     assert_eq!(memory.event_queue.0.address(), 0x9300_0000);
     check_detached(machine);
@@ -58,7 +58,10 @@ fn detach_beside_attach_leaves_no_interrupt_on() {
         assert_eq!(attach.join().unwrap(), Ok(()));
         match detach.join().unwrap() {
             Ok(()) => check_detached(&machine),
-            Err(AttachError::Busy | AttachError::State(State::Inactive | State::Activating)) => {
+            Err(
+                AttachError::Device(DeviceError::Busy)
+                | AttachError::State(StateError::Wrong(State::Inactive | State::Activating)),
+            ) => {
                 check_attached(&machine);
             }
             Err(error) => panic!("{error:?}"),
@@ -100,9 +103,9 @@ fn detach_beside_activation_takes_nothing_apart() {
         assert!(
             matches!(
                 detached,
-                Err(AttachError::NotAttached
-                    | AttachError::Busy
-                    | AttachError::State(State::Inactive | State::Activating))
+                Err(AttachError::State(StateError::NotAttached)
+                    | AttachError::Device(DeviceError::Busy)
+                    | AttachError::State(StateError::Wrong(State::Inactive | State::Activating)))
             ),
             "{detached:?}"
         );
@@ -137,9 +140,11 @@ fn deactivation_beside_attach_leaves_its_queues_alone() {
             matches!(
                 refused,
                 Some(
-                    DeactivateError::Attached
-                        | DeactivateError::Busy
-                        | DeactivateError::State(State::Inactive | State::Activating)
+                    DeactivateError::State(StateError::Attached)
+                        | DeactivateError::Device(DeviceError::Busy)
+                        | DeactivateError::State(StateError::Wrong(
+                            State::Inactive | State::Activating
+                        ))
                 )
             ),
             "{refused:?}"

@@ -4,7 +4,7 @@
 //! schedules.
 
 use model_adapter::{Tables, configure_stream};
-use psmmu::{Stage2, State, StreamError};
+use psmmu::{DeviceError, Stage2, State, StreamError};
 use psmmu_abi::{Event, Function, MemoryTransfer, Status};
 use rmm::Environment;
 use shuttle::thread::{self, JoinHandle};
@@ -32,7 +32,7 @@ fn with_retries(mut call: impl FnMut() -> Status) -> Status {
 fn unless_busy(mut step: impl FnMut() -> Result<(), StreamError>) -> Result<(), StreamError> {
     loop {
         match step() {
-            Err(StreamError::Busy) => thread::yield_now(),
+            Err(StreamError::Device(DeviceError::Busy)) => thread::yield_now(),
             result => return result,
         }
     }

@@ -7,7 +7,7 @@ use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
 use std::time::Duration;
 
-use psmmu::{State, StreamError};
+use psmmu::{DeviceError, State};
 use responder_tests::raw::{fid, x0};
 use responder_tests::{Machine, PSMMU, Tables};
 use rmm::Environment;
@@ -93,6 +93,6 @@ fn steps_of_streams_are_busy_while_another_cpu_waits() {
             ]
         },
     );
-    assert_eq!(results, [Err(StreamError::Busy); 5]);
+    assert_eq!(results, [Err(DeviceError::Busy.into()); 5]);
     assert_eq!(machine.state(), State::Active);
 }

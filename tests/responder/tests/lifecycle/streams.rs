@@ -2,7 +2,7 @@
 
 //! Streams of devices that belong to Realms, as the embedding RMM leads them.
 
-use psmmu::{NotServing, Stage2, StreamError};
+use psmmu::{DeviceError, Stage2, State, StateError, StreamError};
 use responder_tests::raw::{fid, x0};
 use responder_tests::{Machine, Options, PSMMU, Steps, Tables, configure_stream};
 use rmm::Environment;
@@ -100,7 +100,11 @@ fn a_stream_step_in_the_wrong_state_changes_nothing() {
         let translates = outcome(&machine);
         let _ = machine.device().take_commands();
         for &wrong in wrong {
-            assert_eq!(step(&machine, wrong), Err(StreamError::State), "{wrong:?} at {before:?}");
+            assert_eq!(
+                step(&machine, wrong),
+                Err(StreamError::WrongStep),
+                "{wrong:?} at {before:?}"
+            );
             assert_eq!(outcome(&machine), translates);
         }
         assert_eq!(machine.device().take_commands(), []);
@@ -113,7 +117,7 @@ fn streams_of_one_table_are_led_apart() {
     assert_eq!(step(&machine, Configure), Ok(()));
     assert_eq!(step(&machine, Enable), Ok(()));
     for other in [64, 69, 71, 127] {
-        assert_eq!(step_of(&machine, other, Enable), Err(StreamError::State));
+        assert_eq!(step_of(&machine, other, Enable), Err(StreamError::WrongStep));
         assert_eq!(step_of(&machine, other, Configure), Ok(()));
     }
     assert_eq!(outcome(&machine), Outcome::Translated);
@@ -143,7 +147,7 @@ fn a_table_is_in_use_until_its_last_stream_is_released() {
 fn a_stream_without_a_table_or_a_psmmu_takes_no_step() {
     let machine = started();
     let all = [Configure, Enable, Disable, Release];
-    let not_active = Err(StreamError::NotServing(NotServing::NotActive));
+    let not_active = Err(StateError::Wrong(State::Inactive).into());
     all.map(|next| assert_eq!(step(&machine, next), not_active)).into_iter().for_each(drop);
     assert_eq!(crate::rig::activate(&machine), x0::SUCCESS);
     for stream in [STREAM, 0, 0xFFFF, 1 << 16, u32::MAX] {
@@ -158,10 +162,10 @@ fn a_stream_without_a_table_or_a_psmmu_takes_no_step() {
     let _ = machine.notify(2);
     machine.device().forget_accesses();
     for next in [Configure, Enable] {
-        assert_eq!(step(&machine, next), Err(StreamError::NotServing(NotServing::Failed)));
+        assert_eq!(step(&machine, next), Err(StateError::Wrong(State::Failed).into()));
     }
     for next in [Disable, Release] {
-        assert_eq!(step(&machine, next), Err(StreamError::State));
+        assert_eq!(step(&machine, next), Err(StreamError::WrongStep));
     }
     assert_eq!(machine.device().accesses(), (0, 0));
 }
@@ -282,7 +286,7 @@ fn a_step_that_the_device_refuses_can_be_tried_again() {
     let machine = with_table();
     let refused = |next| {
         machine.device().corrupt_next_command([0xFF, 0]);
-        assert_eq!(step(&machine, next), Err(StreamError::CommandRejected), "{next:?}");
+        assert_eq!(step(&machine, next), Err(DeviceError::CommandRejected.into()), "{next:?}");
         // It affects nothing else.
         let _ = machine.service(psmmu_abi::IrqSet::GERROR);
     };
@@ -308,8 +312,8 @@ fn a_stuck_command_queue_fails_the_psmmu_and_its_streams() {
             assert_eq!(step(&machine, Enable), Ok(()));
         }
         machine.device().set_hung(true);
-        assert_eq!(step(&machine, next), Err(StreamError::TimedOut), "{next:?}");
-        let failed = Err(StreamError::NotServing(NotServing::Failed));
+        assert_eq!(step(&machine, next), Err(DeviceError::TimedOut.into()), "{next:?}");
+        let failed = Err(StateError::Wrong(State::Failed).into());
         assert_eq!([Configure, Enable].map(|next| step(&machine, next)), [failed; 2]);
     }
 }
@@ -321,11 +325,11 @@ fn streams_of_a_failed_psmmu_are_released_once_it_is_off() {
         before.iter().for_each(|&next| assert_eq!(step(&machine, next), Ok(())));
         assert_eq!(step_of(&machine, 127, Configure), Ok(()));
         machine.device().set_hung(true);
-        assert_eq!(step_of(&machine, 127, Enable), Err(StreamError::TimedOut));
+        assert_eq!(step_of(&machine, 127, Enable), Err(DeviceError::TimedOut.into()));
         // As long as its state is unknown, its tables stay as they are.
         for stream in [STREAM, 127] {
-            assert_eq!(step_of(&machine, stream, Disable), Err(StreamError::TimedOut));
-            assert_eq!(step_of(&machine, stream, Release), Err(StreamError::TimedOut));
+            assert_eq!(step_of(&machine, stream, Disable), Err(DeviceError::TimedOut.into()));
+            assert_eq!(step_of(&machine, stream, Release), Err(DeviceError::TimedOut.into()));
         }
         assert_eq!(machine.status(fid::ST_L2_DESTROY, [PSMMU, TABLE, 0]), x0::TABLE);
         machine.device().set_hung(false);
@@ -348,7 +352,7 @@ fn unassigned_streams_may_bypass_where_the_platform_allows() {
     assert_eq!(create(&machine, TABLE), x0::SUCCESS);
     assert_eq!(outcome(&machine), Outcome::Translated);
     for wrong in [Enable, Disable, Release] {
-        assert_eq!(step(&machine, wrong), Err(StreamError::State), "{wrong:?}");
+        assert_eq!(step(&machine, wrong), Err(StreamError::WrongStep), "{wrong:?}");
     }
     let _ = machine.device().take_commands();
     assert_eq!(step(&machine, Configure), Ok(()));
@@ -393,7 +397,7 @@ fn an_invalidation_ends_by_its_error_in_every_state() {
     let machine = started();
     let (psmmu, clock) = (machine.psmmu(), machine.harness.clock());
     let both = || [psmmu.tlbi_s2_ipa(VMID, 0, true, clock), psmmu.tlbi_s12_vmall(VMID, clock)];
-    assert_eq!(both(), [Err(StreamError::NotServing(NotServing::NotActive)); 2]);
+    assert_eq!(both(), [Err(StateError::Wrong(State::Inactive).into()); 2]);
     assert_eq!(crate::rig::activate(&machine), x0::SUCCESS);
     for by_ipa in [true, false] {
         machine.device().corrupt_next_command([0xFF, 0]);
@@ -402,11 +406,11 @@ fn an_invalidation_ends_by_its_error_in_every_state() {
         } else {
             psmmu.tlbi_s12_vmall(VMID, clock)
         };
-        assert_eq!(result, Err(StreamError::CommandRejected));
+        assert_eq!(result, Err(DeviceError::CommandRejected.into()));
     }
     assert_eq!(both(), [Ok(()); 2]);
     machine.device().set_hung(true);
-    assert_eq!(both(), [Err(StreamError::TimedOut); 2]);
+    assert_eq!(both(), [Err(DeviceError::TimedOut.into()); 2]);
     machine.device().set_hung(false);
     assert_eq!(both(), [Ok(()); 2], "it is off, and translates nothing");
     assert_eq!(machine.device().cr0ack() & 1, 0);
