@@ -12,6 +12,25 @@ const BASE: u32 = 0xC400_0000;
 /// responder masks it before it decodes the identifier.
 pub const SVE_HINT: u64 = 1 << 16;
 
+/// Lowest function number, and how many numbers there are up to the highest one.
+const FIRST: usize = (Function::ALL[0] as u32 - BASE) as usize;
+const SPAN: usize = (Function::ALL[Function::ALL.len() - 1] as u32 - BASE) as usize + 1 - FIRST;
+
+/// Where each function number from [`FIRST`] on is in [`Function::ALL`]: two loads, where the compiler makes a jump of
+/// a `match`.
+static INDEXES: [u8; SPAN] = {
+    let mut indexes = [NONE; SPAN];
+    let mut index = 0;
+    while index < Function::ALL.len() {
+        indexes[(Function::ALL[index] as u32 - BASE) as usize - FIRST] = index as u8;
+        index += 1;
+    }
+    indexes
+};
+
+/// In [`INDEXES`]: no command of ours.
+const NONE: u8 = u8::MAX;
+
 macro_rules! functions {
     ($($(#[$doc:meta])* $name:ident = $number:literal,)*) => {
         /// The RMI commands that this ABI describes.
@@ -36,10 +55,9 @@ macro_rules! functions {
                 if id >> 16 != BASE as u64 >> 16 {
                     return Err(Unknown(x0));
                 }
-                match id as u16 {
-                    $($number => Ok(Self::$name),)*
-                    _ => Err(Unknown(x0)),
-                }
+                let place = usize::from(id as u16).wrapping_sub(FIRST);
+                let index = INDEXES.get(place).copied().unwrap_or(NONE);
+                Self::ALL.get(usize::from(index)).copied().ok_or(Unknown(x0))
             }
         }
     };

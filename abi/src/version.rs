@@ -43,7 +43,8 @@ impl TryFrom<u64> for Version {
 
 impl core::fmt::Display for Version {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        write!(f, "{}.{}", self.major, self.minor)
+        // Of one width with the other numbers that firmware prints: printing a width takes 250 to 350 bytes.
+        write!(f, "{}.{}", u64::from(self.major), u64::from(self.minor))
     }
 }
 

@@ -106,7 +106,6 @@ pub enum RmmState {
 }
 
 /// States in which a command is allowed.
-#[derive(Clone, Copy, PartialEq, Eq)]
 enum Gate {
     Any,
     Only(RmmState),
@@ -144,6 +143,24 @@ const fn gate(function: Function) -> Gate {
         | Function::VsmmuCmdComplete => Gate::Only(RmmState::Active),
     }
 }
+
+/// The states in which each command is allowed, by the low byte of its number: bit n for the state of number n. A load,
+/// where the compiler makes a jump of [`gate`].
+static ALLOWED: [u8; 256] = {
+    let all = Function::ALL;
+    // No two have the same low byte: they are in the order of their numbers.
+    assert!(all[all.len() - 1] as u32 - (all[0] as u32) < 256);
+    let mut allowed = [0; 256];
+    let mut index = 0;
+    while index < all.len() {
+        allowed[all[index] as u8 as usize] = match gate(all[index]) {
+            Gate::Any => 1 << RmmState::Init as u8 | 1 << RmmState::Active as u8,
+            Gate::Only(state) => 1 << state as u8,
+        };
+        index += 1;
+    }
+    allowed
+};
 
 /// The RMM.
 pub struct Rmm<'a, E: Environment> {
@@ -241,7 +258,7 @@ impl<'a, E: Environment> Rmm<'a, E> {
                 notified.result
             }
             EVENT_CONSUME => {
-                x[1..4].fill(0);
+                [x[1], x[2], x[3]] = [0; 3];
                 match self.state() {
                     RmmState::Active => self.responder.event_consume(x1, x2),
                     RmmState::Init => Status::ErrorGlobal.into(),
@@ -256,7 +273,7 @@ impl<'a, E: Environment> Rmm<'a, E> {
     #[inline(never)]
     fn handle_other(&self, x: &mut [u64; 8]) -> ResultWord {
         match Function::try_from(x[0]) {
-            Ok(function) => self.handle_known(function, x),
+            Ok(function) => self.handle_known(x, function),
             Err(_) => {
                 x[1..4].fill(0);
                 ResultWord::from_x0(SMCCC_NOT_SUPPORTED)
@@ -266,12 +283,10 @@ impl<'a, E: Environment> Rmm<'a, E> {
 
     /// Handles a command that is not called for each event.
     #[inline(never)]
-    fn handle_known(&self, function: Function, x: &mut [u64; 8]) -> ResultWord {
+    fn handle_known(&self, x: &mut [u64; 8], function: Function) -> ResultWord {
         let [_, x1, x2, x3, ..] = *x;
         x[1..4].fill(0);
-        if let Gate::Only(state) = gate(function)
-            && self.state() != state
-        {
+        if ALLOWED[usize::from(function as u8)] >> self.state() as u8 & 1 == 0 {
             return Status::ErrorGlobal.into();
         }
         let (result, outputs) = match function {

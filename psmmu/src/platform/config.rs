@@ -29,6 +29,8 @@ impl fmt::Display for Delivery {
         match self {
             Self::Disabled => f.write_str("no interrupts"),
             Self::Wired { gerror, eventq, priq } => {
+                // One width serves all that firmware prints.
+                let [gerror, eventq, priq] = [gerror, eventq, priq].map(|&intid| u64::from(intid));
                 write!(f, "wired, GERROR {gerror}, EVENTQ {eventq}, PRIQ {priq}")
             }
             Self::Msi => f.write_str("MSIs"),

@@ -86,7 +86,10 @@ impl Environment for Machine {
         if self.is_isolated(category)
             && let Err(refusal) = el3::undelegate(granule)
         {
-            give_up(format_args!("EL3 does not take {granule:#x} back: {}", refusal.0));
+            give_up(format_args!(
+                "EL3 does not take {granule:#x} back: -{}",
+                refusal.0.unsigned_abs()
+            ));
         }
     }
 
@@ -145,8 +148,9 @@ pub extern "C" fn rmm_cold_boot(arguments: &BootArguments) -> BootResult {
             let BootArguments { cpu, version, max_cpus, shared_buffer, token } = arguments;
             let code = error.code() as i64;
             log!(
-                "boot failed: {code}: {error}; X0 to X4: {cpu:#x} {version:#x} {max_cpus:#x} \
-                 {shared_buffer:#x} {token:#x}"
+                "boot failed: -{}: {error}; X0 to X4: {cpu:#x} {version:#x} {max_cpus:#x} \
+                 {shared_buffer:#x} {token:#x}",
+                code.unsigned_abs()
             );
             BootResult { code, token: 0 }
         }
@@ -216,8 +220,10 @@ fn cold_boot(arguments: &BootArguments) -> Result<u64, BootError> {
     Ok(interface.token)
 }
 
-/// Reads the boot manifest at PA `address`.
+/// Reads the boot manifest at PA `address`. Not inlined, so that its copy of the page is off the stack before more is
+/// made.
 #[cfg_attr(core_from_source, optimize(size))]
+#[inline(never)]
 fn manifest(address: u64, limits: Limits) -> Result<Manifest, BootError> {
     let is_ours = mmu::image().contains(&address);
     let mut page = [0; manifest::WORDS];

@@ -98,6 +98,7 @@ struct Writer<'a>(Uart<'a>);
 
 impl Write for Writer<'_> {
     #[cfg_attr(core_from_source, optimize(size))]
+    #[inline(never)]
     fn write_str(&mut self, text: &str) -> fmt::Result {
         for byte in text.bytes() {
             let start = PhysicalCounter.microseconds();

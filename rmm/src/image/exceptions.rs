@@ -186,7 +186,11 @@ extern "C" fn dump(frame: &Frame, vector: u64) -> ! {
 /// Prints the message of a panic and stops this CPU.
 #[panic_handler]
 fn panic(info: &PanicInfo<'_>) -> ! {
-    give_up(format_args!("{info}"))
+    let message = info.message();
+    match info.location() {
+        Some(at) => give_up(format_args!("{message}, at {}:{}", at.file(), u64::from(at.line()))),
+        None => give_up(format_args!("{message}")),
+    }
 }
 
 /// Prints why nothing can be trusted any more and stops this CPU.

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
 //! The address space: the image, the devices and the DRAM that the host may delegate one to one, and a
-//! window with four pages for each CPU.
+//! window with four pages for each CPU. Text is guarded: an indirect branch has to end at a landing pad.
 //!
 //! The window of a CPU is: nothing, its stack, nothing, its slot. The slot is empty but while a granule
 //! of the host is copied. Behind the windows lies the stack for the boot. Text is executable and not
@@ -52,12 +52,18 @@ const DEVICE: El23Attributes = El23Attributes::ATTRIBUTE_INDEX_0;
 const NORMAL: El23Attributes =
     El23Attributes::ATTRIBUTE_INDEX_1.union(El23Attributes::INNER_SHAREABLE);
 const NO_EXECUTE: El23Attributes = El23Attributes::XN;
+/// Guards text: an indirect branch that does not end at a landing pad is an exception (BTI, which every CPU with
+/// RME has). Only where the compiler builds core too: a core that comes compiled has no landing pads.
+const GUARDED: El23Attributes =
+    if cfg!(core_from_source) { El23Attributes::GP } else { El23Attributes::empty() };
 
 /// TCR_EL2 without PS: 39 bits of input, 4 KiB granules, walks write-back and inner shareable, bits 31
 /// and 23 one.
 pub const TCR: u64 = 1 << 31 | 1 << 23 | 3 << 12 | 1 << 10 | 1 << 8 | 25;
 
-/// SCTLR_EL2: bits that are one; WXN; caches (I, C); alignment checks (SA, A); the MMU (M).
+/// SCTLR_EL2: bits that are one; WXN; caches (I, C); alignment checks (SA, A); the MMU (M). BT stays zero: it is
+/// about PACIASP as a landing pad, and no function begins with one. EnIA and the like stay zero too: no pointer is
+/// signed.
 pub const SCTLR: u64 = 0x30C5_0830 | 1 << 19 | 1 << 12 | 1 << 3 | 1 << 2 | 1 << 1 | 1;
 
 /// Tables that each boot needs: the root; level 2 and 3 for the console, for the image, for the windows.
@@ -153,7 +159,7 @@ pub extern "C" fn build() {
     let data = rodata.end..address(&raw const bss_end);
     let console = THIS.console.base as usize;
     let read_only = El23Attributes::READ_ONLY;
-    map(text.start, text, NORMAL | read_only);
+    map(text.start, text, NORMAL | read_only | GUARDED);
     map(rodata.start, rodata, NORMAL | read_only | NO_EXECUTE);
     map(data.start, data, NORMAL | NO_EXECUTE);
     let spare = (&raw const SPARE).addr();

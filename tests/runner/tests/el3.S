@@ -49,6 +49,8 @@
 	/* Calls that EL3 answers itself: X1 an address, X2 a word. */
 	.equ	PEEK, 1
 	.equ	POKE, 2
+	/* X1 becomes PSTATE.BTYPE of the next return to the RMM, as if it were the end of an indirect branch. */
+	.equ	BRANCH, 3
 
 	/* In EL3: X28 the list, X27 the case, X26 the number of the case, X25 the next call, X24 not zero once the
 	 * warm boot was begun. They are kept in memory while the RMM runs. */
@@ -329,6 +331,8 @@ next_call:
 	b.eq	peek
 	cmp	x2, #POKE
 	b.eq	poke
+	cmp	x2, #BRANCH
+	b.eq	branch
 	ldp	x2, x3, [x1]
 	stp	x2, x3, [sp]
 	ldp	x2, x3, [x1, #16]
@@ -345,6 +349,10 @@ peek:	adr	x0, s_word
 	bl	print_end
 	b	next_call
 poke:	str	x4, [x3]
+	b	next_call
+branch:	mrs	x0, spsr_el3
+	orr	x0, x0, x3, lsl #10
+	msr	spsr_el3, x0
 	b	next_call
 
 all_done:

@@ -19,6 +19,10 @@ use psmmu_abi::Function;
 use rmm::layout::Omission;
 use rmm::platform::{FVP, Platform, QEMU};
 use rmm::{Bank, BootArguments, BootCode, BootError, Layout, Limits, Manifest};
+use shell::{has_landing_pads, output};
+
+#[path = "common/shell.rs"]
+mod shell;
 
 /// Interface and manifest as TF-A 2.12 has them.
 const OLD: (u64, u64) = (4, 3);
@@ -39,6 +43,7 @@ const MAX_CALLS: usize = 60;
 /// Calls that EL3 answers itself.
 const PEEK: u64 = 1;
 const POKE: u64 = 2;
+const BRANCH: u64 = 3;
 
 /// An image, and the machine that it is for.
 struct Image {
@@ -215,13 +220,6 @@ impl Played {
     fn logs(&self, part: &str) -> bool {
         self.log.iter().any(|line| line.contains(part))
     }
-}
-
-/// Runs a program that must succeed, and returns its output.
-fn output(command: &mut Command) -> String {
-    let output = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
-    assert!(output.status.success(), "{command:?}: {output:?}");
-    String::from_utf8(output.stdout).expect("text")
 }
 
 fn read(path: &Path) -> Vec<u8> {
@@ -761,6 +759,31 @@ fn a_fault_behind_the_boot_stops_the_cpu_and_is_logged() {
     let played = &play("fault-behind", &image, &[case])[0];
     assert_eq!(played.code(), Some(0));
     assert!(played.stopped && played.logs("STOPPED: CPU 0"), "{played:#x?}");
+}
+
+#[test]
+fn a_branch_to_no_landing_pad_stops_the_cpu_and_is_logged() {
+    let is_guarded = has_landing_pads();
+    for image in [Image::qemu(), Image::fvp()] {
+        let cases = [0, 1, 2, 3].map(|branch| {
+            let mut case = Case::new("", &image, NEW, &Lists::banks(&[(2 * GIB, 0x7C00_0000)]));
+            case.calls.push([BRANCH, branch, 0, 0, 0, 0, 0, 0]);
+            case.call(Function::Version, [2 << 16, 0, 0]);
+            case
+        });
+        for (branch, played) in play("branch", &image, &cases).iter().enumerate() {
+            assert_eq!(played.code(), Some(0));
+            // The instruction behind an SMC, where EL3 returns to, is no landing pad.
+            let stops = is_guarded && branch != 0;
+            assert_eq!(played.stopped, stops, "BTYPE {branch}: {played:#x?}");
+            // Branch Target exception, and the BTYPE.
+            let syndrome = format!("ESR {:#018x}", 0x0D_u64 << 26 | 1 << 25 | branch as u64);
+            // The FVP's console is memory here.
+            let has_log = image.name == "qemu";
+            assert!(!stops || !has_log || played.logs(&syndrome), "{branch}: {played:#x?}");
+            assert_eq!(played.answers.len(), usize::from(!stops));
+        }
+    }
 }
 
 #[test]
