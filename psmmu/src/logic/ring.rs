@@ -42,7 +42,7 @@ pub(crate) struct Ring<E> {
 impl<E> Ring<E> {
     /// Makes an empty ring.
     pub(crate) const fn new() -> Self {
-        assert!(PLACES <= 1 << (u8::BITS - 1), "an index and a number fit in a byte");
+        const { assert!(PLACES <= 1 << (u8::BITS - 1), "an index and a number fit in a byte") };
         Self { places: [const { Staged::Loss(ErrorCause::empty()) }; PLACES], first: 0, len: 0 }
     }
 
@@ -112,7 +112,7 @@ mod tests {
         let mut reference: Deque<u16, CAPACITY> = Deque::new();
         // Grows by one and shrinks by one in turns of every length, around the ring many times.
         for step in 0..1000_u16 {
-            let is_push = step / CAPACITY as u16 % 2 == 0 || step % 3 == 0;
+            let is_push = (step / CAPACITY as u16).is_multiple_of(2) || step.is_multiple_of(3);
             if is_push {
                 assert_eq!(ring.push(Staged::Record(step)), reference.push_back(step).is_ok());
             } else {
