@@ -14,7 +14,7 @@ use responder_tests::{Faults, Machine, Options, PSMMU};
 use smmu_model::Source;
 
 /// Texts that are checked.
-const TEXTS: [&str; 17] = [
+const TEXTS: [&str; 18] = [
     "README.md",
     "CHANGELOG.md",
     "CONTRIBUTING.md",
@@ -24,6 +24,7 @@ const TEXTS: [&str; 17] = [
     "psmmu/README.md",
     "tests/smmu-model/README.md",
     "docs/abi.md",
+    "docs/architecture.md",
     "docs/boot.md",
     "docs/embedding.md",
     "docs/event.md",
