@@ -3,7 +3,7 @@
 /*
  * libpsmmu.a under an RMM in C, on a workstation: the model of the SMMU is the device, an array the host's
  * memory. First an SMMU that the RMM has brought up itself is attached and its events are taken by the
- * host; then one is brought up by the library, through its whole life.
+ * host; then one is brought up by the library, through its whole lifecycle.
  */
 
 #include <pthread.h>

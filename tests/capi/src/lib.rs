@@ -72,7 +72,7 @@ impl From<&ConfigWords> for Config {
 /// # Safety
 /// It is one that [`smmu_model_new`] gave.
 unsafe fn model<'a>(model: *const Model) -> &'a Model {
-    // SAFETY: it lives for good.
+    // SAFETY: it is never freed.
     unsafe { &*model }
 }
 

@@ -238,7 +238,7 @@ unsafe extern "C" {
 }
 
 #[test]
-fn constants_of_the_header_are_those_of_the_library_and_of_the_wire() {
+fn the_header_has_the_constants_of_library_and_wire() {
     let state = SET_BYTES + 3 * UNIT_BYTES;
     let flags = |flags: PsmmuParamsFlags| flags.bits() as i64;
     let expected: [i64; 55] = [

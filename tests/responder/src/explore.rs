@@ -49,7 +49,7 @@ pub enum Injection {
     ProdForGood(Nonsense),
 }
 
-/// What an inconsistent PROD looks like.
+/// The forms of an inconsistent PROD.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Nonsense {
     /// Bits above the wrap bit are set.

@@ -103,7 +103,7 @@ struct Queue {
     log2: u32,
     /// Written and neither consumed nor discarded.
     entries: VecDeque<Written>,
-    /// How many of these the RMM has taken over, freeing their slots.
+    /// How many of these the RMM has staged, freeing their slots.
     staged: usize,
     written: u64,
     /// For each announced overflow that is not reported: how many were written before the last loss
@@ -500,7 +500,7 @@ enum Handler {
 /// Which MSIs may be aborted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum LostMsis {
-    /// None; or interrupts come by wire.
+    /// None; or interrupts are wired.
     None,
     /// Now and then those of the queues.
     Queues,
@@ -893,7 +893,7 @@ impl Walk {
                     assert_eq!(bits, reference.reported, "{context}");
                     assert!(pending || something == [false; 2], "{context}: more is there");
                     let lost = bits & (1 << 5 | 1 << 6) != 0;
-                    assert!(pending || !lost, "{context}: what is lost is looked for next");
+                    assert!(pending || !lost, "{context}: a loss is asked about next");
                     Some(pending)
                 }
                 kind => {
@@ -991,7 +991,7 @@ impl Walk {
         }
     }
 
-    /// Checks that each group that nobody owns got its answer, once and in order, but for those whose
+    /// Checks that each group without an owner got its answer, once and in order, but for those whose
     /// command the device refused or had no room for.
     fn check_answers(&mut self) {
         let answers = self.machine.device().take_answers();
@@ -1011,8 +1011,8 @@ impl Walk {
         assert!(self.skipped <= excused, "{} groups without an answer", self.skipped - excused);
     }
 
-    /// Shows a PROD that no device shows. What is lost then cannot be known, but a PROD that makes no
-    /// sense is reported as an error, and calls stay bounded. Returns whether the device goes on.
+    /// Shows a PROD that no device shows. What is lost then cannot be known, but a PROD that is
+    /// inconsistent is reported as an error, and calls stay bounded. Returns whether the device goes on.
     fn hostile(&mut self) -> bool {
         let pages = self.style.options.pri_queue.is_some() && self.numbers.once_in(2);
         let (output, source, register) = if pages {
@@ -1049,7 +1049,7 @@ impl Walk {
             });
         }
         drop(device);
-        let makes_sense = self.with(|device, reference| {
+        let is_consistent = self.with(|device, reference| {
             reference.stopped = true;
             reference.settle(device);
             let (_, cons) = device.pointers(output);
@@ -1096,11 +1096,11 @@ impl Walk {
             assert_eq!(made_up, 0, "events that the device never recorded");
             return false;
         }
-        assert!(makes_sense || reported, "PROD {value:#x} makes no sense and is not reported");
+        assert!(is_consistent || reported, "PROD {value:#x} is inconsistent and is not reported");
         if self.machine.state() == State::Failed {
             return false;
         }
-        if makes_sense {
+        if is_consistent {
             // What such a PROD hides the device has written, and never shows: as if it had not.
             self.with(|device, _| wipe(device, output, log2));
         }
@@ -1203,14 +1203,14 @@ fn check_queue(
 /// of each more behind an overflow; of the errors one read, and the repair of a command error.
 fn check_accesses(device: &Device, reference: &Reference, set: u64) {
     let more = u32::from(reference.overflowing);
-    let (mut counted, mut looks) = ((0, 0), 0);
+    let (mut counted, mut polled) = ((0, 0), 0);
     for (source, prod, cons) in [
         (EVENTQ, Register::EventqProd, Register::EventqCons),
         (PRIQ, Register::PriqProd, Register::PriqCons),
     ] {
         let (reads, writes) = (device.accesses_of(prod).0, device.accesses_of(cons).1);
         let named = u32::from(set & source != 0 || set & GERROR != 0);
-        looks += named;
+        polled += named;
         assert!(reads <= named * (2 + more), "{reads} reads of {}", prod.name());
         assert!(writes <= named * (1 + more), "{writes} writes of {}", cons.name());
         counted = (counted.0 + reads, counted.1 + writes);
@@ -1220,7 +1220,7 @@ fn check_accesses(device: &Device, reference: &Reference, set: u64) {
     let (reads, writes) = device.accesses();
     let (reads, writes) = (reads - counted.0, writes - counted.1);
     // Of the enables one for each queue and one with each read of GERROR.
-    assert!(reads <= looks + 2 * errors + 5 * repair, "{reads} more reads");
+    assert!(reads <= polled + 2 * errors + 5 * repair, "{reads} more reads");
     assert!(writes <= repair, "{writes} more writes");
 }
 

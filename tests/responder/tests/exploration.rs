@@ -105,7 +105,7 @@ enum Handler {
 /// What went wrong in a run.
 #[derive(Debug, PartialEq, Eq)]
 enum Wrong {
-    /// Events that nobody will ever ask for.
+    /// Events that the host never asks for.
     LeftBehind(Vec<u64>),
     /// Not what was written, or not in that order.
     Records(Vec<Reported>),
@@ -113,7 +113,7 @@ enum Wrong {
     Loss(u64, Vec<Reported>),
     /// "Nothing, but more".
     NothingPending,
-    /// The host does not come to rest.
+    /// The host's loop does not end.
     Endless,
 }
 
@@ -138,7 +138,7 @@ impl Run {
     fn play(&self, responder: &mut impl Responds) -> Result<(), Wrong> {
         let mut handlers = vec![Handler::Idle; self.bounds.handlers];
         let mut polls = self.bounds.polls;
-        // What the responder reported last and nobody consumed; what was consumed.
+        // What the responder reported last and was not consumed; what was consumed.
         let mut reported = Reported::Nothing;
         let mut consumed = Vec::new();
         for _ in 0..200 {
@@ -297,7 +297,7 @@ fn two_handlers_at_once_leave_nothing_behind() {
 }
 
 #[test]
-fn the_responder_that_frees_slots_on_consume_fails_the_same_exploration() {
+fn freeing_slots_on_consume_fails_the_same_exploration() {
     // With room for all: the second fault comes between NOTIFY and CONSUME, raises no interrupt, and
     // waits for ever.
     let bounds = Handlers { queue: 2, faults: 2, handlers: 1, polls: 0 };

@@ -146,7 +146,7 @@ impl Reference {
             resync: Resync::No,
             failed: false,
             astray: false,
-            // The activation has looked.
+            // The activation has polled.
             drained: true,
             unannounced: false,
             staged: VecDeque::new(),
@@ -436,8 +436,8 @@ impl Reference {
             assert_eq!(self.call.prod_reads, 0, "requests are staged while answers wait");
             self.unannounce();
         } else {
-            let looks = before.is_meant && before.has_reason && !before.failed;
-            assert_eq!(self.call.prod_reads != 0, looks, "whether the queue is polled: {before:?}");
+            let polls = before.is_meant && before.has_reason && !before.failed;
+            assert_eq!(self.call.prod_reads != 0, polls, "whether the queue is polled: {before:?}");
         }
         let bound = if self.call.resynced { (4, 3) } else { (3, 2) };
         let accesses = (self.call.prod_reads, self.call.cons_writes);
