@@ -3,7 +3,7 @@
 #![doc = include_str!("../README.md")]
 //!
 //! # How to read it
-//! The function identifiers are those of [`psmmu_abi`]; [`psmmu`](../psmmu/index.html) implements them in
+//! The function identifiers are those of [`psmmu_abi`](../psmmu_abi/index.html); [`psmmu`](../psmmu/index.html) implements them in
 //! the RMM. `docs/event.md` follows one event through all crates, and `examples/realm-smmu` is a 200-line
 //! reference driver: `cargo run -p psmmu-host --example realm-smmu`.
 //!

@@ -25,7 +25,7 @@
 //! 6. `psmmu/consume.rs`: the host is done and the event is dropped.
 //! 7. `responder.rs`: both as the host sees them.
 //!
-//! The numbers on both ends are those of [`psmmu_abi`]; a host's half is
+//! The numbers on both ends are those of [`psmmu_abi`](../psmmu_abi/index.html); a host's half is
 //! [`psmmu_host`](../psmmu_host/index.html). `docs/event.md` goes the whole way with one event, through
 //! all crates.
 //!
