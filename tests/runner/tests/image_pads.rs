@@ -79,6 +79,12 @@ impl Text {
                 }
                 _ => {}
             }
+            // Whatever else is written to a register is no page any more.
+            let reads = ["st", "cm", "cc", "cb", "t", "b"].iter().any(|it| name.starts_with(it));
+            if name != "adrp" && !reads {
+                pages.remove(to);
+                second.filter(|_| name.starts_with("ldp")).map(|other| pages.remove(other));
+            }
         }
         found.retain(|address| self.functions.contains_key(address));
         found
@@ -166,6 +172,11 @@ const CODE: &str = "
 
 0000000040100030 <named>:
     40100030:\tbti\tjc
+
+0000000040100040 <direct>:
+    40100040:\tadrp\tx8, 40100000 <image_start>
+    40100044:\tadd\tx8, sp, #0x1, lsl #12
+    40100048:\tadd\tx0, x8, #0x40
 ";
 
 #[test]
