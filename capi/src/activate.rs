@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! SMMUs that are brought up, and to rest, on memory that the embedder gives.
+//! Activation and deactivation of SMMUs on memory that the embedder gives.
 
 use core::ptr;
 

@@ -12,7 +12,7 @@
 //! Pointers that a caller passes are null, or aligned and to what the header says.
 //!
 //! Nothing here panics, allocates, or calls through a pointer that did not come from the embedder;
-//! `tools/capi` looks at the library that this becomes and sees to it.
+//! `tools/capi` checks that in the linked library.
 
 #![no_std]
 

@@ -40,8 +40,8 @@ impl From<&psmmu::Counters> for Numbers {
 }
 
 impl From<TraceEvent> for TraceEntry {
-    fn from(trouble: TraceEvent) -> Self {
-        let (kind, value) = match trouble {
+    fn from(event: TraceEvent) -> Self {
+        let (kind, value) = match event {
             TraceEvent::Errors(causes) => (1, causes.bits()),
             TraceEvent::CommandRejected(cons) => (2, cons.into()),
             TraceEvent::Unanswered(stream) => (3, stream.into()),
@@ -107,9 +107,9 @@ pub unsafe extern "C" fn lpsmmu_read_trace(
         return Error::Inval as i32;
     }
     let mut read = 0;
-    for (index, trouble) in unit.psmmu.counters().trace.iter().take(TRACE_LENGTH).enumerate() {
+    for (index, event) in unit.psmmu.counters().trace.iter().take(TRACE_LENGTH).enumerate() {
         // SAFETY: 2.
-        unsafe { set::write(trace.wrapping_add(index), trouble.into()) };
+        unsafe { set::write(trace.wrapping_add(index), event.into()) };
         read = index.wrapping_add(1) as i32;
     }
     read

@@ -63,7 +63,7 @@ impl Pages {
     /// When a page or a function is missing.
     ///
     /// # Safety
-    /// For good, as this library's state lives for good:
+    /// For good, as this library's state is never freed:
     /// 1. Without functions, each page that is not null is the VA of 64 KiB of device memory (nGnRnE or
     ///    nGnRE), readable, and but for the Non-secure one writable; they are the pages of one SMMU, as
     ///    their names say; nothing else in this world writes the Realm pages but what the header leaves
@@ -89,7 +89,7 @@ impl Pages {
         }
         // SAFETY: 1. The pages are mapped as they must be, for good (condition 1). 2. They are the pages
         // of one SMMU (condition 1), but for a Non-secure one that is not there, whose registers are
-        // answered for before they are looked for. 3. As condition 1 says; what the embedder keeps
+        // answered for before they are accessed. 3. As condition 1 says; what the embedder keeps
         // writing this library does not.
         let mapped = unsafe { MmioRegisters::new(non_secure_0, realm_0, realm_1) };
         Ok(Self { way: Way::Mapped(mapped), ids })

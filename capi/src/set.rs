@@ -129,7 +129,7 @@ impl Set {
     /// It is null, or one that [`place`](Self::place) has made.
     #[inline]
     pub unsafe fn from_raw(set: *const Self) -> Option<&'static Self> {
-        // SAFETY: it is one, and lives for good.
+        // SAFETY: it is one, and is never freed.
         unsafe { set.as_ref() }
     }
 

@@ -2,8 +2,8 @@
 
 //! Which PSMMU the host means, found in the same number of steps however many there are.
 //!
-//! Names are hashed by a multiplication into a table with room to spare. The multiplier is searched
-//! once, at boot, so that no two names fall into the same place: to find one is to look at one place.
+//! Each `psmmu_ptr` is hashed by a multiplication into a table with room to spare. The multiplier is searched
+//! once, at boot, so that no two fall into the same place: a search reads one place.
 
 #![deny(unsafe_code)]
 

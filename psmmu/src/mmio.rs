@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The one door to the device: register accesses and barriers.
+//! Access to the device: register accesses and barriers.
 
 use core::ptr::NonNull;
 
@@ -23,10 +23,10 @@ impl MmioRegisters {
     ///
     /// # Safety
     /// 1. Each pointer is the base of 64 KiB that stay mapped as device memory (nGnRnE or nGnRE) for
-    ///    as long as the value lives, readable, and but for `non_secure_0` writable.
+    ///    as long as the value exists, readable, and but for `non_secure_0` writable.
     /// 2. They are the pages of one SMMUv3, as the names say. A platform without a Realm programming
     ///    interface may pass its Non-secure pages in place of the Realm ones.
-    /// 3. Nobody else in this world writes the Realm pages meanwhile.
+    /// 3. No other code in this world writes the Realm pages meanwhile.
     #[must_use]
     pub const unsafe fn new(
         non_secure_0: NonNull<u8>,
@@ -90,7 +90,7 @@ unsafe impl Registers for MmioRegisters {
     #[inline]
     fn write_barrier(&self) {
         #[cfg(target_arch = "aarch64")]
-        // SAFETY: a barrier only orders accesses. DSB and not DMB: what the device is made to look at
+        // SAFETY: a barrier only orders accesses. DSB and not DMB: what the device is made to read
         // must be observable by it, and reads must be done before their slots are freed.
         unsafe {
             core::arch::asm!("dsb osh", options(nostack, preserves_flags));
@@ -122,7 +122,7 @@ mod tests {
             // SAFETY: there are three pages in the memory.
             unsafe { memory.add(index * WORDS).cast::<u8>() }
         };
-        // SAFETY: 1. The memory is 3 times 64 KiB and lives for good. 2. It stands for the pages of an SMMU.
+        // SAFETY: 1. The memory is 3 times 64 KiB and is never freed. 2. It stands for the pages of an SMMU.
         // 3. Only this test uses it, between its accesses.
         let registers = unsafe { MmioRegisters::new(page(0), page(1), page(2)) };
         let word = |index: usize| {

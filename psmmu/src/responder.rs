@@ -43,7 +43,7 @@ impl Notified {
     }
 }
 
-/// A PSMMU that was brought to rest, and what it ran on; nothing if it failed before it ran.
+/// A PSMMU that was quiesced, and what it ran on; nothing if it failed before it ran.
 pub type Deactivated<'a, R, M> = (&'a Psmmu<R, M>, Option<Memory<M>>);
 
 /// Answers the host for a set of PSMMUs.
@@ -61,7 +61,7 @@ where
     H: HostMemory,
     O: VsmmuLookup,
 {
-    /// Answers for the PSMMUs of `directory`, which may be none, through the door `host`; `owners` know
+    /// Answers for the PSMMUs of `directory`, which may be none, through the accessor `host`; `owners` know
     /// the streams of virtual SMMUs.
     pub const fn new(directory: Directory<'a, R, M>, host: H, owners: O) -> Self {
         Self { directory, host, owners }
@@ -73,7 +73,7 @@ where
         self.directory.all()
     }
 
-    /// Returns the door to the host's memory.
+    /// Returns the accessor of the host's granules.
     pub const fn host(&self) -> &H {
         &self.host
     }
@@ -177,7 +177,7 @@ where
         Ok((psmmu, activation))
     }
 
-    /// Begins `RMI_PSMMU_DEACTIVATE`: brings the PSMMU to rest, and returns the memory that is to be
+    /// Begins `RMI_PSMMU_DEACTIVATE`: quiesces the PSMMU, and returns the memory that is to be
     /// given back before the deactivation is finished.
     ///
     /// # Errors

@@ -13,7 +13,7 @@ const GOOD: Stage2 = Stage2 { table: 0, vmid: 1, t0sz: 25, sl0: 1, ps: 6 };
 
 #[test]
 fn each_value_of_oas_is_its_number_of_bits() {
-    // IHI 0070, 6.3.6: OAS. What else is in IDR5 is not looked at.
+    // IHI 0070, 6.3.6: OAS. All other bits of IDR5 are ignored.
     for (oas, bits) in (0..).zip([32, 36, 40, 42, 44, 48, 52, 56]) {
         assert_eq!(address_bits(oas), bits);
         assert_eq!(address_bits(oas | !7), bits);

@@ -25,7 +25,7 @@ const L2_ADDRESS: u64 = 0x00FF_FFFF_FFFF_FFC0;
 const _: () = assert!(L2_BYTES == psmmu_abi::GRANULE_SIZE);
 
 /// A level-1 descriptor of a table that is being made: SPAN is zero, so there is none for the device,
-/// which does not look at the rest.
+/// which ignores the other bits.
 const BEING_MADE: u64 = 1 << 6;
 
 /// What a level-1 descriptor says.

@@ -119,7 +119,7 @@ impl StreamTableEntry {
         Self([valid, 0, control, stage_2.table & Self::TABLE, 0, 0, 0, 0])
     }
 
-    /// Returns the entry with its translation turned off. The device then looks at the first word
+    /// Returns the entry with its translation turned off. The device then reads the first word
     /// alone.
     pub(crate) const fn disabled(self) -> Self {
         let [first, a, b, c, d, e, f, g] = self.0;

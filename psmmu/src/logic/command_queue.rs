@@ -22,8 +22,8 @@ pub const CMDQ_MIN_ENTRIES: u32 = 4;
 /// Times that the device may fail to fetch a command before it is given up, without progress between.
 const FETCH_RETRIES: u8 = 8;
 
-/// Looks at memory for each look at the registers while an MSI is awaited, should it get lost.
-const LOOKS_AT_MEMORY: u32 = 8;
+/// Polls of memory for each poll of the registers while an MSI is awaited, should it get lost.
+const MEMORY_POLLS: u32 = 8;
 
 /// There are fewer free places than commands.
 #[derive(Clone, Copy, Debug)]
@@ -54,7 +54,7 @@ pub(crate) struct CommandQueue<M> {
     prod: u32,
     /// The pointer of CMDQ_CONS as last read.
     cons: u32,
-    /// From the first command that somebody waits for to behind its SYNC.
+    /// From the first command that is waited for to behind its SYNC.
     waited: Option<(u32, u32)>,
     /// One of those was refused.
     refused: bool,
@@ -72,8 +72,8 @@ pub(crate) struct CommandQueue<M> {
     awaited: u32,
     /// That MSI, or an earlier one, may be under way.
     has_msi_pending: bool,
-    /// Looks for the end of what is waited for.
-    looks: u32,
+    /// Polls for the end of what is waited for.
+    polls: u32,
     /// Answers to page requests that have found no room, oldest first. While there are any no page request
     /// is staged, so these are no more than were staged at once.
     unposted: Deque<Command, CAPACITY>,
@@ -97,7 +97,7 @@ impl<M> CommandQueue<M> {
             by_msi: false,
             awaited: 0,
             has_msi_pending: false,
-            looks: 0,
+            polls: 0,
             unposted: Deque::new(),
             wake_up: None,
         }
@@ -217,7 +217,7 @@ impl<M: DeviceMemory> CommandQueue<M> {
         self.size.entries().saturating_sub(self.size.used(self.prod, self.cons)) as usize
     }
 
-    /// Issues `commands` and a SYNC behind them, for somebody who will wait.
+    /// Issues `commands` and a SYNC behind them, for a caller that waits for them.
     #[cfg_attr(core_from_source, optimize(size))]
     pub(crate) fn issue(
         &mut self,
@@ -242,7 +242,7 @@ impl<M: DeviceMemory> CommandQueue<M> {
         }
         self.waited = Some((first, self.prod));
         self.refused = false;
-        self.looks = 0;
+        self.polls = 0;
         Ok(())
     }
 
@@ -302,12 +302,12 @@ impl<M: DeviceMemory> CommandQueue<M> {
         dropped
     }
 
-    /// Returns whether it is time to look at the registers. While an MSI is awaited that is now and
-    /// then; without, always.
+    /// Returns whether it is time to poll the registers: while an MSI is awaited, at each
+    /// [`MEMORY_POLLS`]th call; else at each.
     #[cfg_attr(core_from_source, optimize(size))]
     pub(crate) fn is_time_for_registers(&mut self) -> bool {
-        self.looks = self.looks.wrapping_add(1);
-        !self.by_msi || self.looks.is_multiple_of(LOOKS_AT_MEMORY)
+        self.polls = self.polls.wrapping_add(1);
+        !self.by_msi || self.polls.is_multiple_of(MEMORY_POLLS)
     }
 
     /// Returns how the commands that are waited for have ended, if the device has sent the MSI of
@@ -347,7 +347,7 @@ impl<M: DeviceMemory> CommandQueue<M> {
         if self.refused { Err(DeviceError::CommandRejected) } else { Ok(()) }
     }
 
-    /// Prepares the device to go on behind the command that failed, and reports whoever waits for it.
+    /// Prepares the device to go on behind the command that failed, and notes for the caller that waits that it failed.
     /// Unless the device is to try it again, a SYNC takes its place. One register read.
     #[cfg_attr(core_from_source, optimize(size))]
     pub(crate) fn repair(&mut self, registers: &impl Registers) -> (Repair, u32) {
@@ -361,8 +361,8 @@ impl<M: DeviceMemory> CommandQueue<M> {
             let (unfetched, times) = self.unfetched;
             let times = if unfetched == number { times.saturating_add(1) } else { 1 };
             self.unfetched = (number, times);
-            let hopeless = times > FETCH_RETRIES;
-            return (if hopeless { Repair::Fatal } else { Repair::Done }, word);
+            let is_fatal = times > FETCH_RETRIES;
+            return (if is_fatal { Repair::Fatal } else { Repair::Done }, word);
         }
         let is_waited_for = self
             .waited

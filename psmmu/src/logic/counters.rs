@@ -42,7 +42,7 @@ pub struct QueueCounters {
     /// Times that entries of the hardware queue were dropped: all of them, or those of a batch whose slots
     /// the device had never written.
     pub discards: Counter,
-    /// Events and losses that nobody had consumed when the PSMMU was deactivated.
+    /// Events and losses that were not consumed when the PSMMU was deactivated.
     pub dropped: Counter,
     /// Most records that were seen in the hardware queue at once.
     high_water: AtomicU32,
@@ -161,7 +161,7 @@ pub enum TraceEvent {
 
 impl TraceEvent {
     const ERRORS: u64 = 1;
-    const COMMAND_REFUSED: u64 = 2;
+    const COMMAND_REJECTED: u64 = 2;
     const UNANSWERED: u64 = 3;
     const FAILED: u64 = 4;
     const KIND_SHIFT: u32 = 56;
@@ -169,7 +169,7 @@ impl TraceEvent {
     const fn pack(self) -> u64 {
         let (kind, value) = match self {
             Self::Errors(causes) => (Self::ERRORS, causes.bits()),
-            Self::CommandRejected(cons) => (Self::COMMAND_REFUSED, cons as u64),
+            Self::CommandRejected(cons) => (Self::COMMAND_REJECTED, cons as u64),
             Self::Unanswered(stream) => (Self::UNANSWERED, stream as u64),
             Self::Failed => (Self::FAILED, 0),
         };
@@ -180,7 +180,7 @@ impl TraceEvent {
         let value = word & ((1 << Self::KIND_SHIFT) - 1);
         match word >> Self::KIND_SHIFT {
             Self::ERRORS => Some(Self::Errors(ErrorCause::from_bits_retain(value))),
-            Self::COMMAND_REFUSED => Some(Self::CommandRejected(value as u32)),
+            Self::COMMAND_REJECTED => Some(Self::CommandRejected(value as u32)),
             Self::UNANSWERED => Some(Self::Unanswered(value as u32)),
             Self::FAILED => Some(Self::Failed),
             _ => None,
@@ -212,10 +212,10 @@ impl Trace {
         })
     }
 
-    pub(crate) fn push(&self, trouble: TraceEvent) {
+    pub(crate) fn push(&self, event: TraceEvent) {
         let place = self.next.fetch_add(1, Ordering::AcqRel) as usize % Self::LENGTH;
         if let Some(entry) = self.entries.get(place) {
-            entry.store(trouble.pack(), Ordering::Relaxed);
+            entry.store(event.pack(), Ordering::Relaxed);
         }
     }
 }
@@ -240,13 +240,13 @@ mod tests {
 
     #[test]
     fn every_entry_reads_back_as_written() {
-        for trouble in [
+        for event in [
             TraceEvent::Errors(ErrorCause::all()),
             TraceEvent::CommandRejected(0x0100_0007),
             TraceEvent::Unanswered(u32::MAX),
             TraceEvent::Failed,
         ] {
-            let packed = match trouble {
+            let packed = match event {
                 // Seven bytes hold every cause that exists.
                 TraceEvent::Errors(_) => TraceEvent::Errors(ErrorCause::PRIQ_OVERFLOW),
                 other => other,

@@ -44,7 +44,7 @@ pub(crate) trait Entry: Copy + core::fmt::Debug + PartialEq {
         true
     }
 
-    /// Returns what the host may learn of it when nobody owns the stream.
+    /// Returns what the host may learn of it when no virtual SMMU owns the stream.
     fn event(&self) -> Event;
 }
 

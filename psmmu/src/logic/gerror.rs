@@ -28,7 +28,7 @@ pub(crate) struct Errors {
     /// Those of them that were not active any more when they were reported. What is latched besides has
     /// happened since, and is reported behind them.
     reported_latched: Gerror,
-    /// Reported and consumed, but still active: a command error that somebody else is to repair.
+    /// Reported and consumed, but still active: a command error that the embedder is to repair.
     consumed: Gerror,
     /// Those that another owner acknowledges too, by writing GERRORN: the command error of a queue that is the
     /// embedder's.
@@ -84,7 +84,7 @@ impl Errors {
     ///
     /// # Errors
     /// [`NotResponding`] when the register reads all ones, most of which no device has; and when errors seem active
-    /// or acknowledged and the device is off: it was reset, and what was acknowledged before only looks like them.
+    /// or acknowledged and the device is off: it was reset, and what was acknowledged before only reads like them.
     #[inline(never)]
     #[cfg_attr(core_from_source, optimize(size))]
     pub(crate) fn active(

@@ -16,7 +16,7 @@ use crate::arch::queue_pointer::Log2Size;
 use crate::arch::registers::StrtabBase;
 use crate::platform::{DeviceMemory, Sizes};
 
-/// What a PSMMU runs on: memory that is its own until it is at rest again.
+/// What a PSMMU runs on: memory that is its own until it is quiesced.
 ///
 /// Each part is zeroed by the giver; its size decides the size of the queue or table, within what
 /// device and platform allow; its address must be a multiple of that size, and all of it must lie where the

@@ -17,7 +17,7 @@ use crate::platform::{DeviceMemory, VsmmuLookup};
 mod stage;
 
 /// Whether the first staged entry has been reported to the host, and as what. That stays until it is
-/// consumed, whoever owns the stream by then.
+/// consumed, whichever component owns the stream by then.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Reported {
     /// It has not.
@@ -116,7 +116,7 @@ impl<M: DeviceMemory, E: Entry> Queue<M, E> {
         self.memory.take()
     }
 
-    /// Returns how many entries of the ring nobody has consumed, with a loss that is to come into it.
+    /// Returns how many entries of the ring are not consumed, with a loss that is to come into it.
     pub(crate) fn staged_len(&self) -> u64 {
         (self.staged.len() as u64).saturating_add(self.overflow.is_some().into())
     }
@@ -175,8 +175,8 @@ impl<M: DeviceMemory, E: Entry> Queue<M, E> {
         }
     }
 
-    /// Notes that no interrupt announces what the queue holds: its MSI was lost, it was looked at outside
-    /// of NOTIFY and that had a result, or by NOTIFY it was not looked at. Of a lost MSI the error must
+    /// Notes that no interrupt announces what the queue holds: its MSI was lost, it was polled outside
+    /// of NOTIFY and that had a result, or NOTIFY did not poll it. Of a lost MSI the error must
     /// have been acknowledged: from then on the next one that is lost is announced anew.
     ///
     /// Until the hardware was seen empty behind this, and all is consumed that was staged by then, a host
@@ -205,7 +205,7 @@ impl<M: DeviceMemory, E: Entry> Queue<M, E> {
         (!self.needs_poll()).then(|| self.waiting())
     }
 
-    /// Says what is waiting without a look at the device.
+    /// Returns what is waiting, without an access to the device.
     #[inline]
     pub(crate) fn waiting(&self) -> Waiting {
         let staged = self.staged.len();

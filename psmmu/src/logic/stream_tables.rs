@@ -38,7 +38,7 @@ const fn first_word(stream: u32) -> usize {
     (stream & (STREAMS - 1)) as usize * StreamTableEntry::WORDS
 }
 
-/// Fills the level-2 table in `memory` with what its streams do at rest, `first_stream` being the first
+/// Fills the level-2 table in `memory` with the default STEs of its streams, `first_stream` being the first
 /// of them. The table must not be linked yet.
 pub(crate) fn fill<T: TableMemory>(tables: &T, memory: &T::Memory, first_stream: u32) {
     for stream in first_stream..=first_stream | (STREAMS - 1) {
@@ -48,7 +48,7 @@ pub(crate) fn fill<T: TableMemory>(tables: &T, memory: &T::Memory, first_stream:
     }
 }
 
-/// Returns whether `stream` is configured. One load for a stream that is at rest and aborts.
+/// Returns whether `stream` is configured. One load for a stream whose default STE aborts.
 pub(crate) fn is_configured<T: TableMemory>(tables: &T, memory: &T::Memory, stream: u32) -> bool {
     let control = memory.load(first_word(stream).wrapping_add(2));
     StreamTableEntry::is_control_of_stage_2(control)

@@ -11,7 +11,7 @@ use core::fmt;
 pub enum Delivery {
     /// Not at all: the host polls, and the device's interrupts stay off.
     Disabled,
-    /// By wires, whose GIC INTIDs these are; 0 for none.
+    /// By wired interrupts, with these GIC INTIDs; 0 for none.
     Wired {
         /// Global errors.
         gerror: u32,
@@ -51,8 +51,8 @@ pub enum QueueAbortPolicy {
 impl fmt::Display for QueueAbortPolicy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Discard => "an aborted write spoils the queue",
-            Self::Preserve => "an aborted write keeps the queue",
+            Self::Discard => "queue discarded on write abort",
+            Self::Preserve => "queue preserved on write abort",
         })
     }
 }
@@ -87,15 +87,16 @@ impl Sizes {
 pub enum Interface {
     /// The Realm one.
     Realm,
-    /// The only one of an SMMU without Realms, standing in for it. Nothing isolates the host from it:
-    /// for platforms that exist to run software, not to keep secrets.
+    /// The Non-secure one, of an SMMU without a Realm one. Nothing isolates the host from it: for emulators
+    /// without isolation only.
     NonSecureOnly,
 }
 
 /// What the platform says of one PSMMU.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Config {
-    /// PA of the Non-secure register page 0: by which the host names the PSMMU. Only ever compared.
+    /// PA of the Non-secure register page 0, by which the host names the PSMMU (`psmmu_ptr`, X1). Compared,
+    /// never accessed.
     pub psmmu_ptr: u64,
     /// Which interface the registers are.
     pub interface: Interface,

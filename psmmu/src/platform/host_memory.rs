@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The door to the host's memory.
+//! Access to the host's granules.
 
 #![forbid(unsafe_code)]
 

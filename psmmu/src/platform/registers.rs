@@ -12,7 +12,7 @@ use crate::arch::registers::{Access, ReadWrite, Register32, Register64};
 /// # Safety
 /// The device reads and writes memory where these registers say, and stops when they say so. An implementor
 /// promises:
-/// 1. All registers are those of one SMMU, the same one as long as the value lives, or of none.
+/// 1. All registers are those of one SMMU, the same one as long as the value exists, or of none.
 /// 2. Each write does what is said below: it reaches that register with that value, once, before the call
 ///    returns or in the order of the calls. No other write is made, also not with a [`Register32`] or
 ///    [`Register64`] that was passed in an earlier call.
@@ -35,6 +35,6 @@ pub unsafe trait Registers {
     fn read_barrier(&self);
 
     /// Orders all memory accesses before it ahead of the register write behind it: entries read, then
-    /// CONS; commands and tables written, then the register that makes the device look.
+    /// CONS; commands and tables written, then the register that makes the device read them.
     fn write_barrier(&self);
 }

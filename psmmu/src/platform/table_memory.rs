@@ -5,7 +5,7 @@
 use super::device_memory::DeviceMemory;
 use crate::arch::stream_table_entry::StreamTableEntry;
 
-/// Gives the module access to level-2 tables, and says what their streams do at rest.
+/// Gives the module access to level-2 tables, and gives the default STE of their streams.
 ///
 /// # Safety
 /// An implementor promises:

@@ -4,8 +4,8 @@
 //! and says what it needs, [`Psmmu::activate`] takes that and starts it: disable, program, enable,
 //! acknowledge, interrupts on, then translation.
 //!
-//! Interrupts are on before translation is, so that nothing is recorded while nobody would be reported.
-//! What is recorded before is found by the first NOTIFY, which always looks.
+//! Interrupts are on before translation is, so that no event is recorded without its interrupt.
+//! What is recorded before is found by the first NOTIFY, which always polls.
 
 #![forbid(unsafe_code)]
 
@@ -67,10 +67,10 @@ impl ActivateError {
     const TIMED_OUT: Self = Self::Device(DeviceError::TimedOut);
 }
 
-/// The claim to a PSMMU that is being activated. Whoever has it ends it by [`Psmmu::activate`] or
+/// The claim to a PSMMU that is being activated. Its owner ends it by [`Psmmu::activate`] or
 /// [`Psmmu::activate_cancel`].
 #[derive(Debug)]
-#[must_use = "the PSMMU is in nobody's hands otherwise"]
+#[must_use = "dropping it leaves the PSMMU in Activating"]
 pub struct Activation {
     wanted: ActivateParams,
     device: Device,
@@ -86,8 +86,8 @@ impl Activation {
 }
 
 impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
-    /// Claims the PSMMU for activation and says what that needs. From then on nobody else can activate
-    /// it, and it serves no events.
+    /// Claims the PSMMU for activation and returns what that needs. Until the claim ends no other caller can
+    /// activate it, and it serves no events.
     ///
     /// # Errors
     /// [`ActivateError`]; the PSMMU is as before. The device was only read.
@@ -114,8 +114,8 @@ impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
     /// Brings the PSMMU up on what `memory` gives.
     ///
     /// # Errors
-    /// [`NotActivated`], with the memory unless the device may still access it. The PSMMU is at rest
-    /// again, or has failed if it did not answer.
+    /// [`NotActivated`], with the memory unless the device may still access it. The PSMMU is
+    /// inactive again, or has failed if it did not answer.
     ///
     /// # Waits
     /// For ten acknowledgements, and for room and the end of the commands: twelve times
@@ -136,7 +136,7 @@ impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
         };
         // No holder waits for the device of a PSMMU that is claimed here.
         let _issue = self.cmdq_lock.lock();
-        // Before the device is at rest it must not even see the addresses.
+        // Before the device is quiesced it must not even see the addresses.
         if self.quiesce(clock).is_err() {
             self.fail_claimed();
             let memory = Some(memory);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Taking over a PSMMU that runs already, for an RMM that brings its SMMUs up by itself and only wants
-//! events reported: [`Psmmu::attach`] goes on where the queues stand, [`Psmmu::detach`] lets them go.
+//! Adopting the queues of a PSMMU that runs already, for an RMM that brings its SMMUs up by itself and only wants
+//! events reported: [`Psmmu::attach`] adopts them at their current pointers, [`Psmmu::detach`] returns them.
 //!
 //! From one to the other the event queue, the PRI queue if given, GERRORN, IRQ_CTRL and the IRQ_CFG
 //! registers are this module's, and CR0, stream tables and translation the embedder's. The command queue
@@ -86,7 +86,8 @@ const PRIQ_BASE: Base = [Register32::PRIQ_BASE_LOW, Register32::PRIQ_BASE_HIGH];
 const CMDQ_BASE: Base = [Register32::CMDQ_BASE_LOW, Register32::CMDQ_BASE_HIGH];
 
 impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
-    /// Takes over the queues of a PSMMU that runs, programs how it interrupts and lets it.
+    /// Adopts the queues of a PSMMU that runs, at their current pointers, programs its MSIs and enables its
+    /// interrupts.
     ///
     /// Records and page requests that wait, an overflow that is announced and errors that are active
     /// are reported like those that follow. Nothing interrupts for them: each source is to be asked about

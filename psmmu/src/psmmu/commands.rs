@@ -64,12 +64,12 @@ impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
                 }
             }
         }
-        self.is_hopeless().then_some(Err(DeviceError::TimedOut))
+        self.is_beyond_repair().then_some(Err(DeviceError::TimedOut))
     }
 
     /// Repairs the command queue if it stands still, and returns whether it can run no more.
     #[cfg_attr(core_from_source, optimize(size))]
-    fn is_hopeless(&self) -> bool {
+    fn is_beyond_repair(&self) -> bool {
         self.repair_commands() == Some(Repair::Fatal) || self.state() == State::Failed
     }
 
@@ -77,7 +77,7 @@ impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
     /// it stands still.
     #[cfg_attr(core_from_source, optimize(size))]
     fn commands_ended(&self) -> Option<Result<(), DeviceError>> {
-        let look_at_registers = match self.commands.lock().as_mut() {
+        let poll_registers = match self.commands.lock().as_mut() {
             None => return Some(Err(DeviceError::NoCommandQueue)),
             Some(queue) => {
                 if let Some(end) = queue.ended_by_msi(&self.registers) {
@@ -86,18 +86,18 @@ impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
                 queue.is_time_for_registers()
             }
         };
-        if !look_at_registers {
+        if !poll_registers {
             return None;
         }
-        if self.is_hopeless() {
+        if self.is_beyond_repair() {
             return Some(Err(DeviceError::TimedOut));
         }
         self.commands.lock().as_mut()?.ended(&self.registers)
     }
 
-    /// Makes the command queue run again if it stands still because of an error, and keeps the error
-    /// to be reported. One register read if it does not. If it is hopeless, the PSMMU is given up. `None`
-    /// without a command queue: of one that is somebody else's, the errors are his to repair.
+    /// Makes the command queue run again if it stands still because of an error, and latches the error
+    /// to be reported. One register read if it does not. If that fails, so does the PSMMU. `None`
+    /// without a command queue: the errors of a queue that the embedder owns are the embedder's to repair.
     #[cfg_attr(core_from_source, optimize(size))]
     pub(super) fn repair_commands(&self) -> Option<Repair> {
         let mut commands = self.commands.lock();

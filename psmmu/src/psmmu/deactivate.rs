@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Bringing a PSMMU to rest: translation off, interrupts off, commands finished, queues off, each
-//! acknowledged. Only then is the memory that it ran on anybody else's.
+//! Quiescing a PSMMU: translation off, interrupts off, commands finished, queues off, each
+//! acknowledged. Only then may the memory that it ran on be used for something else.
 
 #![forbid(unsafe_code)]
 
@@ -26,10 +26,10 @@ pub enum DeactivateError {
 }
 
 impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
-    /// Brings the PSMMU to rest and returns what it ran on; nothing if it failed before it ran. Events
-    /// that nobody has consumed are dropped and counted. The PSMMU stays
+    /// Quiesces the PSMMU and returns what it ran on; nothing if it failed before it ran. Events
+    /// that were not consumed are dropped and counted. The PSMMU stays
     /// [`Deactivating`](State::Deactivating) until [`finish_deactivation`](Self::finish_deactivation),
-    /// so that nobody activates it while its memory is on the way back.
+    /// so that it is not activated while its memory is being given back.
     ///
     /// # Errors
     /// [`DeactivateError`]. The PSMMU is as before, or has failed.

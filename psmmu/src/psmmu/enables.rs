@@ -19,8 +19,8 @@ impl<R: Registers, M> Psmmu<R, M> {
 
     /// Stops translation and interrupts, each acknowledged. The queues run on.
     ///
-    /// What is changed must have been acknowledged before. Whoever has given the device up has not
-    /// waited for that.
+    /// What is changed must have been acknowledged before. A caller that has failed the
+    /// device has not waited for that.
     #[cfg_attr(core_from_source, optimize(size))]
     pub(super) fn stop_translation(&self, clock: &impl Clock) -> Result<(), TimedOut> {
         let queues = Cr0::CMDQEN | Cr0::EVENTQEN | Cr0::PRIQEN;

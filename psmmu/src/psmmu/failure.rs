@@ -10,12 +10,12 @@ use crate::logic::{Entry, Errors, Queue, TraceEvent};
 use crate::platform::{DeviceMemory, Registers};
 
 impl<R: Registers, M> Psmmu<R, M> {
-    /// Gives the PSMMU up if it is active. What is staged can still be reported.
+    /// Fails the PSMMU if it is active. What is staged can still be reported.
     ///
-    /// While it is brought up or to rest it is in the hands of who does that. He finds out himself, and
-    /// nobody must be led to take it from him.
+    /// While it is activating or deactivating, the owner of the transition detects the failure itself, and its
+    /// claim must stay.
     ///
-    /// Returns the state that it was in. Of several who give it up one finds it active, and reports that.
+    /// Returns the state that it was in. Of several callers one finds it active, and reports that.
     #[cold]
     #[cfg_attr(core_from_source, optimize(size))]
     pub(super) fn set_failed(&self) -> State {

@@ -18,16 +18,16 @@ pub struct MsiConfig {
     pub gerror: MsiMessage,
     /// Event queue.
     pub eventq: MsiMessage,
-    /// PRI queue. Not looked at without page requests.
+    /// PRI queue. Ignored without page requests.
     pub priq: MsiMessage,
 }
 
-/// What a PSMMU is to do once it is active.
+/// What the host asks of an activation.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ActivateParams {
-    /// Take page requests.
+    /// Whether to enable the PRI queue.
     pub page_requests: bool,
-    /// Interrupt by MSIs.
+    /// The MSIs to interrupt by; `None` for wired interrupts, if there are any.
     pub msis: Option<MsiConfig>,
 }
 

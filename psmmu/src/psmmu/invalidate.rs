@@ -10,9 +10,9 @@ use crate::logic::DeviceError;
 use crate::platform::{Clock, DeviceMemory, Registers};
 
 impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
-    /// Has the device forget what `commands` say of its tables. One that has failed, or fails at that,
-    /// must acknowledge that it is off instead: then it looks at no table, and it forgets all before it
-    /// looks again. Called with the lock of the command queue.
+    /// Invalidates what the device caches of its tables, by `commands`. One that has failed, or fails at that,
+    /// must acknowledge that it is off instead: then it reads no table, and an activation invalidates all
+    /// before it reads one again. Called with the lock of the command queue.
     #[cfg_attr(core_from_source, optimize(size))]
     pub(super) fn invalidate_and_sync(
         &self,

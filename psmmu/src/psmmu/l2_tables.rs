@@ -2,8 +2,8 @@
 
 //! Level-2 stream tables: made in two steps, as memory is found in between, and taken away in one.
 //!
-//! The device sees a table when its descriptor of level 1 does, and has forgotten it when it has run
-//! the invalidation behind which the descriptor says that there is none.
+//! The device sees a table when its descriptor of level 1 does, and no more when it has run
+//! the invalidation that follows the descriptor of no table.
 
 #![forbid(unsafe_code)]
 
@@ -29,7 +29,7 @@ pub enum TableError {
     /// There is none.
     #[error("there is no level-2 table")]
     Missing,
-    /// It is just being made.
+    /// Another call is making it.
     #[error("the level-2 table is being made")]
     BeingMade,
     /// A stream of it is configured.
@@ -51,10 +51,10 @@ impl TableError {
     const BUSY: Self = Self::Device(DeviceError::Busy);
 }
 
-/// The claim to a table that is being made. Whoever has it ends it by [`Psmmu::st_l2_create_finish`] or
+/// The claim to a table that is being made. Its owner ends it by [`Psmmu::st_l2_create_finish`] or
 /// [`Psmmu::st_l2_create_cancel`].
 #[derive(Debug)]
-#[must_use = "nobody else can make the table otherwise"]
+#[must_use = "dropping it leaves the table claimed"]
 pub struct L2TableToken {
     first_stream: u32,
 }
@@ -100,7 +100,7 @@ impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
         self.set_table(table.first_stream, Descriptor::None);
     }
 
-    /// Makes the table in the granule at PA `address`, and has the device look at it.
+    /// Makes the table in the granule at PA `address`, and links it for the device.
     ///
     /// # Errors
     /// [`CreateError`].
@@ -190,8 +190,8 @@ impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
         self.unlink(first_stream, address, clock).map(|()| address)
     }
 
-    /// Sees to it that the device has forgotten the table at `address`, which level 1 has as being made;
-    /// if it has not, the table is there again. Called with the lock of the command queue.
+    /// Invalidates what the device caches of the table at `address`, which level 1 has as being made;
+    /// if that fails, the table is linked again. Called with the lock of the command queue.
     #[cfg_attr(core_from_source, optimize(size))]
     fn unlink(
         &self,
@@ -208,7 +208,7 @@ impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
         result
     }
 
-    /// Looks at the level-1 table for the 64 streams from `first_stream` on.
+    /// Accesses the level-1 table for the 64 streams from `first_stream` on.
     #[cfg_attr(core_from_source, optimize(size))]
     fn with_tables<T>(
         &self,

@@ -93,7 +93,7 @@ impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
     }
 
     /// Reports the global errors. A command error is repaired at once, since the command queue stands
-    /// still until it is; one of a queue that is somebody else's is reported as it is.
+    /// still until it is; one of a queue that the embedder owns is reported as it is.
     #[cfg_attr(core_from_source, optimize(size))]
     fn notify_errors(&self, reported: &mut Notification) {
         // What a failed device shows means nothing any more.

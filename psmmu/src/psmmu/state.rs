@@ -18,16 +18,16 @@ use crate::sync::{AtomicU8, Lock, Ordering};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum State {
-    /// At rest; nothing of it runs.
+    /// Disabled: translation, queues and interrupts are off.
     Inactive,
-    /// Being brought up.
+    /// An activation is under way.
     Activating,
     /// It runs.
     Active,
-    /// It stopped answering, or stopped making sense. What it may still access is not given back before
+    /// It stopped answering, or reported inconsistent state. What it may still access is not given back before
     /// it has acknowledged that it is off.
     Failed,
-    /// Being brought to rest.
+    /// A deactivation is under way.
     Deactivating,
 }
 

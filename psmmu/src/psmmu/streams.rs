@@ -2,9 +2,9 @@
 
 //! Streams of devices that belong to Realms, for the embedding RMM:
 //!
-//! at rest -> [configured](Psmmu::configure_stream) -> [enabled](Psmmu::enable_stream) ->
+//! default STE -> [configured](Psmmu::configure_stream) -> [enabled](Psmmu::enable_stream) ->
 //! [disabled](Psmmu::disable_stream), which is configured again -> [released](Psmmu::release_stream),
-//! which is at rest again.
+//! which has its default STE again.
 //!
 //! A stream that is configured aborts its accesses and records none. Each step has come into effect in
 //! the device when it returns; a step that another CPU is in the way of is [`Busy`](DeviceError::Busy).
@@ -24,7 +24,7 @@ use crate::logic::DeviceError;
 use crate::logic::stream_tables::{self, StreamTables};
 use crate::platform::{Clock, DeviceMemory, Registers, TableMemory, Translation};
 
-/// Why a step of a stream was not taken.
+/// Why a step of a stream failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum StreamError {
     /// The PSMMU is not active, or has failed, or was attached.
@@ -37,7 +37,7 @@ pub enum StreamError {
     /// tried again.
     #[error("the level-2 table cannot be opened now")]
     NotOpened,
-    /// The stream is not where this step begins.
+    /// The stream is not in the state in which this step begins.
     #[error("the stream is not where the step begins")]
     WrongStep,
     /// The device would take this stage 2 for a bad entry.
@@ -49,7 +49,7 @@ pub enum StreamError {
     Device(#[from] DeviceError),
 }
 
-/// The entry of one stream, for whoever has the turn: nobody else changes it.
+/// The entry of one stream, for the holder of `cmdq_lock`, which alone changes it.
 struct Entry<M> {
     table: M,
     stream: u32,
@@ -69,12 +69,12 @@ impl<M: DeviceMemory> Entry<M> {
 }
 
 impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
-    /// Gives `stream`, which is at rest, a stage 2 of translation, not enabled yet.
+    /// Gives `stream`, which has its default STE, a stage 2 of translation, not enabled yet.
     ///
     /// # Errors
-    /// [`StreamError`]; the stream is at rest, but after
+    /// [`StreamError`]; the stream keeps its default STE, but after
     /// [`CommandRejected`](DeviceError::CommandRejected) or [`TimedOut`](DeviceError::TimedOut) it may
-    /// abort in silence where at rest it does something else.
+    /// abort without a record where its default STE does something else.
     #[cfg_attr(core_from_source, optimize(size))]
     pub fn configure_stream<T: TableMemory>(
         &self,
@@ -95,17 +95,17 @@ impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
         if entry.now != default_ste && entry.now != default_ste.disabled() {
             return Err(StreamError::WrongStep);
         }
-        let forget = [Command::cfgi_ste(stream)];
-        // The other words may only change while the device does not look at them. It reads the words
-        // of an entry in any order, so it must know of these before the first one turns them on.
+        let invalidate = [Command::cfgi_ste(stream)];
+        // The other words may only change while the device does not read them. It reads the words
+        // of an entry in any order, so what it caches of these is invalidated before the first one turns them on.
         if entry.now.words()[0] != default_ste.disabled().words()[0] {
             entry.store_first(default_ste.disabled());
             self.registers.write_barrier();
-            self.run_locked(clock, &forget)?;
+            self.run_locked(clock, &invalidate)?;
         }
         entry.store_rest(StreamTableEntry::stage_2(translation));
         self.registers.write_barrier();
-        let result = self.run_locked(clock, &forget);
+        let result = self.run_locked(clock, &invalidate);
         if result.is_err() {
             entry.store_rest(default_ste);
             self.registers.write_barrier();
@@ -163,14 +163,14 @@ impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
         self.invalidate_and_sync(clock, &[Command::cfgi_ste(stream)]).map_err(Into::into)
     }
 
-    /// Brings `stream`, which is configured and not enabled, to rest, and has the device forget the
+    /// Brings `stream`, which is configured and not enabled, to its default STE, and invalidates the
     /// translations of its VMID: from then on its tables may be used for something else, and so may the
     /// VMID if no other stream has it. Of a PSMMU that has failed, once the device acknowledges that it
     /// is off.
     ///
     /// # Errors
-    /// [`StreamError`]; the stream stays configured, or is at rest but aborts in silence where at rest
-    /// it does something else.
+    /// [`StreamError`]; the stream stays configured, or is released but aborts without a record
+    /// where its default STE does something else.
     #[cfg_attr(core_from_source, optimize(size))]
     pub fn release_stream<T: TableMemory>(
         &self,
@@ -191,11 +191,11 @@ impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
         if default_ste.words()[0] == entry.now.words()[0] {
             return Ok(());
         }
-        let forget = [Command::cfgi_ste(stream)];
-        self.invalidate_and_sync(clock, &forget)?;
+        let invalidate = [Command::cfgi_ste(stream)];
+        self.invalidate_and_sync(clock, &invalidate)?;
         entry.store_first(default_ste);
         self.registers.write_barrier();
-        self.invalidate_and_sync(clock, &forget).map_err(Into::into)
+        self.invalidate_and_sync(clock, &invalidate).map_err(Into::into)
     }
 
     /// Finds the entry of a stream that is configured and not enabled.

@@ -104,7 +104,7 @@ impl Environment for Machine {
 
     fn wipe(&self, region: Region) -> bool {
         // SAFETY: 1. All DRAM that is tracked was mapped at boot. 2. The RMM wipes only what it has
-        // taken: granules that nobody else uses.
+        // taken: granules that no other component uses.
         unsafe { host_memory::wipe(region) }
     }
 

@@ -2,7 +2,7 @@
 
 //! The log: lines on a PL011, which may be one that EL3 has set up and that the host writes to as well.
 //!
-//! Nothing that a host or a device can cause is printed, so nobody can flood it; only boot and the end
+//! Nothing that a host or a device can cause is printed, so neither can flood it; only boot and the end
 //! are.
 
 use core::fmt::{self, Write};
@@ -19,7 +19,7 @@ use super::clock::PhysicalCounter;
 
 /// Longest wait for room in the transmit queue, in microseconds: a character at 9600 baud takes one
 /// tenth of it. Behind it characters are dropped.
-const PATIENCE: u64 = 10_000;
+const TRANSMIT_TIMEOUT: u64 = 10_000;
 
 /// Most reads of the flag register in that wait, should the clock stand still: 30 ns each or more.
 const MAX_POLLS: u32 = 1 << 19;
@@ -54,7 +54,7 @@ const BAUD: u32 = 115_200;
 pub unsafe fn open(base: NonNull<PL011Registers>, clock: Option<u32>) {
     if let Some(clock) = clock {
         let (data_bits, parity, stop_bits) = (DataBits::Bits8, Parity::None, StopBits::One);
-        // SAFETY: the registers are mapped (condition of this function), and nobody logs yet.
+        // SAFETY: the registers are mapped (condition of this function), and no CPU logs yet.
         let registers = unsafe { UniqueMmioPointer::new(base) };
         // A clock that is no good leaves the console as it is: there is nowhere to say so.
         let _ =
@@ -86,8 +86,8 @@ fn write_line(arguments: fmt::Arguments<'_>) {
     let Some(&Address(address)) = CONSOLE.get() else {
         return;
     };
-    // SAFETY: the registers are mapped and nobody else uses them (condition of `open`); the caller
-    // holds the lock or has nobody to share with.
+    // SAFETY: the registers are mapped and no other code uses them (condition of `open`); the caller
+    // holds the lock or is the only CPU that runs.
     let registers = unsafe { UniqueMmioPointer::new(address) };
     let mut writer = Writer(Uart::new(registers));
     // Neither writing nor formatting of our own types fails.
@@ -105,7 +105,7 @@ impl Write for Writer<'_> {
             let is_over = |polls| {
                 IS_STUCK.load(Ordering::Relaxed)
                     || polls == MAX_POLLS
-                    || PhysicalCounter.microseconds().wrapping_sub(start) > PATIENCE
+                    || PhysicalCounter.microseconds().wrapping_sub(start) > TRANSMIT_TIMEOUT
             };
             let mut polls = 0;
             while self.0.is_tx_fifo_full() {

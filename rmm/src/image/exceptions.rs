@@ -183,7 +183,7 @@ extern "C" fn dump(frame: &Frame, vector: u64) -> ! {
     stop()
 }
 
-/// Prints the message of a panic and stops this CPU.
+/// Prints the panic message and stops this CPU.
 #[panic_handler]
 fn panic(info: &PanicInfo<'_>) -> ! {
     let message = info.message();

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The one door to the host's memory, and to memory that may not be there.
+//! The one accessor of the host's memory, and to memory that may not be there.
 //!
 //! A granule is compared with the DRAM banks, mapped as Non-secure into the slot of this CPU, copied by
 //! one of two routines in assembly, and unmapped. The host can move the granule to another world at any
@@ -109,7 +109,7 @@ unsafe extern "C" {
 ///
 /// # Safety
 /// 1. The region is mapped one to one, writable, as Realm memory.
-/// 2. Nobody else uses it while this runs, and no Rust reference to any of it exists.
+/// 2. No other code uses it while this runs, and no Rust reference to any of it exists.
 pub unsafe fn wipe(region: Region) -> bool {
     // SAFETY: 1. and 2. are those of this function; the size is in granules. A fault returns false.
     unsafe { rmm_wipe(region.address as usize, region.bytes() as usize) }
@@ -120,7 +120,7 @@ pub unsafe fn wipe(region: Region) -> bool {
 ///
 /// # Safety
 /// 1. It is mapped one to one, writable, as Realm memory.
-/// 2. Nobody else uses it while this runs, and no Rust reference to any of it exists.
+/// 2. No other code uses it while this runs, and no Rust reference to any of it exists.
 pub unsafe fn is_memory(granule: u64) -> bool {
     // SAFETY: 1. and 2. are those of this function. A fault returns false.
     unsafe { rmm_claim(granule as usize) }
@@ -150,7 +150,7 @@ pub fn answers(register: u64) -> bool {
     })
 }
 
-/// The door.
+/// The accessor of the host's granules.
 #[derive(Debug)]
 pub struct NsMemory {
     dram: Dram,
@@ -192,7 +192,7 @@ impl HostMemory for NsMemory {
         let to = words.as_mut_ptr().expose_provenance();
         self.with_granule(granule, false, |slot| {
             // SAFETY: the slot maps a page for this CPU and the words from the offset on lie in it;
-            // as many fit into `words`, which nobody else uses. A fault on the page returns false.
+            // as many fit into `words`, which no other code uses. A fault on the page returns false.
             unsafe { rmm_host_copy(to, slot + offset, words.len()) }
         })
     }
@@ -201,7 +201,7 @@ impl HostMemory for NsMemory {
         let offset = offset(first, words.len())?;
         let from = words.as_ptr().expose_provenance();
         self.with_granule(granule, true, |slot| {
-            // SAFETY: as in `read`; the page belongs to nobody in this world.
+            // SAFETY: as in `read`; the page belongs to no component of this world.
             unsafe { rmm_host_copy(slot + offset, from, words.len()) }
         })
     }

@@ -46,7 +46,7 @@ impl Shared {
     ///
     /// # Safety
     /// 1. The region is mapped one to one, writable, as Realm memory, and stays so.
-    /// 2. It is Realm memory as long as this is used: the granules are in use, and whoever ends that
+    /// 2. It is Realm memory as long as this is used: the granules are in use, and the caller that ends that
     ///    uses this no longer.
     /// 3. No Rust reference to any of it exists meanwhile, and no other value for it is used.
     pub unsafe fn open(region: Region) -> Self {

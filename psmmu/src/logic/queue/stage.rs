@@ -5,7 +5,7 @@
 //! The device interrupts only when its queue goes from empty to non-empty, and the host decides
 //! whether to ask again before it consumes. Were a slot freed only when the host consumes, a record
 //! that arrives in between would find the queue non-empty, raise no interrupt, and stay until the next
-//! one. So each NOTIFY first takes over what the hardware holds; see `Queue::poll`.
+//! one. So each NOTIFY first stages what the hardware holds; see `Queue::poll`.
 //!
 //! The PRI queue is staged in the same way. Its overflow differs in that the device writes nothing more
 //! until it is acknowledged, which makes the place of the loss no less true.
@@ -31,7 +31,7 @@ enum Unusable {
     Off,
 }
 
-/// Whether a look has found out that the device has kept its state.
+/// Whether a poll has checked that the device has kept its state.
 #[derive(Default)]
 struct Presence {
     seen: bool,
@@ -50,7 +50,7 @@ impl Presence {
 }
 
 impl<M: DeviceMemory, E: Entry> Queue<M, E> {
-    /// Takes over what the hardware holds, if there is a reason to look, and says what is waiting.
+    /// Stages what the hardware holds, if a poll is needed, and returns what is waiting.
     ///
     /// Register accesses: none while two or more entries are staged; one read when nothing is new behind
     /// a reported event; two reads when there is nothing at all; else two reads and one write. Recoveries
@@ -58,7 +58,7 @@ impl<M: DeviceMemory, E: Entry> Queue<M, E> {
     /// and one write more for an overflow that is found with an empty queue, two reads and one write more
     /// for pointers that contradict each other.
     ///
-    /// Nothing but records is reported without a look at the enables of the device: a device that has
+    /// Nothing but records is reported without a check of the enables of the device: a device that has
     /// lost its state shows any PROD, any overflow flag, or nothing.
     ///
     /// The answer is never "nothing, but more".
@@ -77,8 +77,7 @@ impl<M: DeviceMemory, E: Entry> Queue<M, E> {
         self.waiting()
     }
 
-    /// Takes over what the hardware holds while nobody has asked. Whoever asks next must look again: he
-    /// may do so because of what came since.
+    /// Stages records outside of NOTIFY. The next NOTIFY must poll again: it may be for what came since.
     pub(crate) fn poll_unsolicited(
         &mut self,
         registers: &impl Registers,
@@ -90,7 +89,7 @@ impl<M: DeviceMemory, E: Entry> Queue<M, E> {
         }
     }
 
-    /// Stages what PROD shows, frees the slots, and looks again.
+    /// Stages what PROD shows, frees the slots, and polls again.
     fn stage_batch(
         &mut self,
         registers: &impl Registers,
@@ -141,7 +140,7 @@ impl<M: DeviceMemory, E: Entry> Queue<M, E> {
                 return Ok(());
             }
             // All that was there was an overflow, and records have come before its place: the second
-            // turn stages them.
+            // pass stages them.
         }
         Err(Unusable::Inconsistent(prod))
     }
@@ -201,8 +200,8 @@ impl<M: DeviceMemory, E: Entry> Queue<M, E> {
         }
     }
 
-    /// Drops what the hardware holds, because it cannot be trusted; the caller reports why. Of a queue
-    /// that was given up nothing is touched. An overflow that is announced is left to the next look.
+    /// Drops what the hardware holds, because it cannot be trusted; the caller reports why. A queue
+    /// that has failed is not touched. An overflow that is announced is left to the next poll.
     ///
     /// That leaves no queue without an interrupt: what is there afterwards came while the queue was not
     /// empty, so that the interrupt of the first entry, or a "pending", is still to be served; or it came
@@ -232,9 +231,8 @@ impl<M: DeviceMemory, E: Entry> Queue<M, E> {
         }
     }
 
-    /// Starts over behind a PROD that makes no sense: drops what the hardware holds, reports that as
-    /// a spoiled queue, and gives the queue up if the next PROD makes no sense either, or the device is
-    /// off.
+    /// Resyncs behind an inconsistent PROD: drops what the hardware holds, reports that as a write abort, and
+    /// fails the queue if the next PROD is inconsistent, too, or the device is off.
     #[cold]
     #[cfg_attr(core_from_source, optimize(size))]
     fn resync(&mut self, registers: &impl Registers, counters: &QueueCounters, prod: u32) {
@@ -252,7 +250,7 @@ impl<M: DeviceMemory, E: Entry> Queue<M, E> {
         }
     }
 
-    /// Gives the hardware queue up: it is never polled again. The caller of the poll fails the PSMMU.
+    /// Fails the hardware queue: it is never polled again. The caller of the poll fails the PSMMU.
     pub(crate) fn fail(&mut self) {
         self.failed = true;
         self.drained = true;
@@ -264,7 +262,7 @@ impl<M: DeviceMemory, E: Entry> Queue<M, E> {
         self.push_loss(E::ABORT);
     }
 
-    /// Moves CONS to `prod` over `count` slots without looking at what lies between. An overflow that
+    /// Moves CONS to `prod` over `count` slots without reading what lies between. An overflow that
     /// `prod` announces stays announced.
     fn discard_hw(&mut self, registers: &impl Registers, prod: u32, count: u32) {
         self.clear(count);
