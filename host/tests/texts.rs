@@ -168,7 +168,7 @@ const ALLOWED: [(&str, &str, &str); 5] = [
 ];
 
 /// What a `message` that is no MSI goes with.
-const MESSAGES: [&str; 5] = ["build", "commit", "error", "msi", "panic"];
+const MESSAGES: [&str; 6] = ["build", "commit", "error", "info", "msi", "panic"];
 
 /// Returns each word of `text` in lower case, with where it begins and ends: of `TakeOver`, `TAKE_OVER`
 /// and `take over` the same two.

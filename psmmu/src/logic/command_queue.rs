@@ -347,7 +347,8 @@ impl<M: DeviceMemory> CommandQueue<M> {
         if self.refused { Err(DeviceError::CommandRejected) } else { Ok(()) }
     }
 
-    /// Prepares the device to go on behind the command that failed, and notes for the caller that waits that it failed.
+    /// Prepares the device to go on behind the command that failed, and notes the failure for the caller that
+    /// waits.
     /// Unless the device is to try it again, a SYNC takes its place. One register read.
     #[cfg_attr(core_from_source, optimize(size))]
     pub(crate) fn repair(&mut self, registers: &impl Registers) -> (Repair, u32) {

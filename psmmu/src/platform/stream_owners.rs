@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Who owns a stream: the virtual SMMU of some Realm, or nobody.
+//! Who owns a stream: the virtual SMMU of some Realm, or none.
 
 #![forbid(unsafe_code)]
 
@@ -11,7 +11,7 @@ pub trait VsmmuLookup {
     fn is_owned(&self, stream: u32) -> bool;
 }
 
-/// An RMM without virtual SMMUs: nobody owns anything.
+/// An RMM without virtual SMMUs: no stream is owned by one.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct NoVsmmu;
 

@@ -97,7 +97,8 @@ impl<R: Registers, M: DeviceMemory> Psmmu<R, M> {
         }
         let invalidate = [Command::cfgi_ste(stream)];
         // The other words may only change while the device does not read them. It reads the words
-        // of an entry in any order, so what it caches of these is invalidated before the first one turns them on.
+        // of an entry in any order, so what it caches of these is invalidated before the first one turns them
+        // on.
         if entry.now.words()[0] != default_ste.disabled().words()[0] {
             entry.store_first(default_ste.disabled());
             self.registers.write_barrier();

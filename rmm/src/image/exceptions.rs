@@ -186,10 +186,12 @@ extern "C" fn dump(frame: &Frame, vector: u64) -> ! {
 /// Prints the panic message and stops this CPU.
 #[panic_handler]
 fn panic(info: &PanicInfo<'_>) -> ! {
-    let message = info.message();
+    let panic_message = info.message();
     match info.location() {
-        Some(at) => give_up(format_args!("{message}, at {}:{}", at.file(), u64::from(at.line()))),
-        None => give_up(format_args!("{message}")),
+        Some(at) => {
+            give_up(format_args!("{panic_message}, at {}:{}", at.file(), u64::from(at.line())))
+        }
+        None => give_up(format_args!("{panic_message}")),
     }
 }
 
