@@ -105,6 +105,7 @@ impl StreamTableEntry {
     pub const INVALID: Self = Self([0; Self::WORDS]);
 
     /// Translates by `stage_2` and records what faults.
+    #[inline]
     pub(crate) const fn translating(stage_2: &Stage2) -> Self {
         let control = stage_2.vmid as u64
             | (stage_2.t0sz as u64 & 0x3F) << Self::T0SZ_SHIFT

@@ -38,6 +38,7 @@ impl Translation {
 impl StreamTableEntry {
     /// Translates by stage 2 and records what faults.
     #[must_use]
+    #[inline]
     pub const fn stage_2(translation: Translation) -> Self {
         Self::translating(&translation.0)
     }
