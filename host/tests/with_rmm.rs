@@ -17,6 +17,10 @@ use responder_tests::{HOST_PAGE, Heap, LIST_PAGE, Machine, NO_MEMORY, Options, P
 use responder_tests::{PSMMU_STEP, RamPage, STREAM};
 use smmu_model::Register;
 
+#[path = "donating/cause.rs"]
+mod cause;
+use cause::cause;
+
 /// Granules that the machine's PSMMU needs: two of stream table, one of each queue.
 const NEEDS: u64 = 4;
 const RETRIES: u32 = 20;
@@ -139,17 +143,6 @@ impl<'a> Host<'a> {
 
 fn refused(function: Function, status: Status) -> Cause {
     Cause::Rmi(RmiError::Status(function, status))
-}
-
-/// Returns why an operation failed that has ended and leaked nothing.
-fn cause<T: std::fmt::Debug>(result: Result<T, OperationError>) -> Cause {
-    let error = result.expect_err("it cannot succeed");
-    assert_eq!(
-        (error.still_open, error.stats.leaked, error.stats.invalid),
-        (false, 0, 0),
-        "{error}"
-    );
-    error.cause
 }
 
 #[test]

@@ -11,6 +11,7 @@ use psmmu_host::{
     Cause, Command, Limits, MemoryDonor, OperationError, Rmi, RmiError, TransferStats,
 };
 
+use crate::cause::cause;
 use crate::harness::{ARENA, GRANULE, HostPage, LIST, PARAMETERS, Shared};
 use crate::rmm::{Kind, PSMMU, Rmm};
 use crate::tamper::Tamper;
@@ -71,17 +72,6 @@ impl Host {
     fn check(&self) {
         self.harness.check(self.donor.held(), self.donor.leaked());
     }
-}
-
-/// Returns why an operation failed that has ended and leaked nothing.
-fn cause<T: std::fmt::Debug>(result: Result<T, OperationError>) -> Cause {
-    let error = result.expect_err("it cannot succeed");
-    assert_eq!(
-        (error.still_open, error.stats.leaked, error.stats.invalid),
-        (false, 0, 0),
-        "{error}"
-    );
-    error.cause
 }
 
 #[test]

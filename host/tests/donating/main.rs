@@ -5,6 +5,7 @@
 //! the end free, lost and reported, or held by the RMM's own word; [`harness`] fails the test at once
 //! when one is freed that the RMM did not let go.
 
+mod cause;
 mod harness;
 mod life;
 mod rmm;

@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "check.h"
 #include "device.h"
 
 #define ATTACHED UINT64_C(0x2B400000)
@@ -21,17 +22,6 @@
 #define TABLE UINT64_C(0x90200000)
 #define TABLES 2
 
-static atomic_uint checks;
-
-static void check(bool holds, const char *what, int line)
-{
-	checks++;
-	if (!holds) {
-		fprintf(stderr, "notification.c:%d: not true: %s\n", line, what);
-		exit(1);
-	}
-}
-#define CHECK(what) check(what, #what, __LINE__)
 
 /* What the embedder gives. */
 

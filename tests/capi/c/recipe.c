@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "check.h"
 #include "device.h"
 #include "smc-rmi.h"
 #include "smmuv3_events.h"
@@ -29,17 +30,6 @@ static struct smmuv3_driv driver = {1, &smmu};
 static bool has_driver, has_da = true;
 static uint64_t host_page[512];
 static struct smc_result res;
-static unsigned checks;
-
-static void check(bool holds, const char *what, int line)
-{
-	checks++;
-	if (!holds) {
-		fprintf(stderr, "recipe.c:%d: not true: %s\n", line, what);
-		exit(1);
-	}
-}
-#define CHECK(what) check(what, #what, __LINE__)
 
 /* TF-RMM. */
 
@@ -245,6 +235,6 @@ int main(void)
 	check_failed_activation();
 	check_events();
 	check_command_errors();
-	printf("recipe.c: %u checks\n", checks);
+	printf("recipe.c: %u checks\n", (unsigned)checks);
 	return 0;
 }

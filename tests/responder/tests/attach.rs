@@ -88,6 +88,17 @@ impl Rig {
         Self { smmu, psmmu, clock: Steps::default(), queues }
     }
 
+    /// Turns translation on, in which page requests are recorded, for as long as the stream table is kept.
+    fn translate(&self) -> impl Sized + use<> {
+        let table = self.smmu.memory().region(STREAM_TABLE, 1);
+        write(&self.smmu, Register::StrtabBase, STREAM_TABLE);
+        write(&self.smmu, Register::StrtabBaseCfg, 1 << 16 | 6 << 6 | 6);
+        let invalidations = [Command::CFGI_ALL, Command::TLBI_NSNH_ALL, Command::TLBI_EL2_ALL];
+        assert_eq!(self.psmmu.run_commands(&self.clock, &invalidations), Ok(()));
+        write(&self.smmu, Register::Cr0, 0b1111);
+        table
+    }
+
     /// The same running device with another instance of the module, which knows nothing of the first one.
     fn with_second_instance(self) -> Self {
         let registers = ModelRegisters::new(self.smmu.clone());
@@ -219,14 +230,8 @@ fn a_pri_queue_comes_with_the_command_queue_and_is_answered() {
     assert_eq!(rig.attach(rig.queues.clone()), Ok(()));
     assert_eq!(rig.device().irq_ctrlack(), 0b111);
 
-    // Page requests are recorded while there is translation.
     assert_eq!(rig.take(IrqSet::PRIQ), []);
-    let _table = rig.smmu.memory().region(STREAM_TABLE, 1);
-    write(&rig.smmu, Register::StrtabBase, STREAM_TABLE);
-    write(&rig.smmu, Register::StrtabBaseCfg, 1 << 16 | 6 << 6 | 6);
-    let invalidations = [Command::CFGI_ALL, Command::TLBI_NSNH_ALL, Command::TLBI_EL2_ALL];
-    assert_eq!(rig.psmmu.run_commands(&rig.clock, &invalidations), Ok(()));
-    write(&rig.smmu, Register::Cr0, 0b1111);
+    let _table = rig.translate();
     rig.device().page_request(PageRequest::last_of(8, 1, 0x7000));
     assert!(rig.device().take_interrupts().contains(Source::Priq));
     assert_eq!(rig.take(IrqSet::PRIQ).len(), 1);
@@ -244,12 +249,7 @@ fn a_pri_queue_comes_with_the_command_queue_and_is_answered() {
 fn requests_staged_at_detachment_are_denied() {
     let rig = Rig::wired(0);
     assert_eq!(rig.attach(rig.queues.clone()), Ok(()));
-    let _table = rig.smmu.memory().region(STREAM_TABLE, 1);
-    write(&rig.smmu, Register::StrtabBase, STREAM_TABLE);
-    write(&rig.smmu, Register::StrtabBaseCfg, 1 << 16 | 6 << 6 | 6);
-    let invalidations = [Command::CFGI_ALL, Command::TLBI_NSNH_ALL, Command::TLBI_EL2_ALL];
-    assert_eq!(rig.psmmu.run_commands(&rig.clock, &invalidations), Ok(()));
-    write(&rig.smmu, Register::Cr0, 0b1111);
+    let _table = rig.translate();
     for group in 1..=3 {
         rig.device().page_request(PageRequest::last_of(8, group, 0x7000));
     }
@@ -592,12 +592,7 @@ fn a_second_instance_goes_on_where_the_first_detached() {
 fn a_second_instance_answers_what_the_first_has_not() {
     let rig = Rig::wired(0);
     assert_eq!(rig.attach(rig.queues.clone()), Ok(()));
-    let _table = rig.smmu.memory().region(STREAM_TABLE, 1);
-    write(&rig.smmu, Register::StrtabBase, STREAM_TABLE);
-    write(&rig.smmu, Register::StrtabBaseCfg, 1 << 16 | 6 << 6 | 6);
-    let invalidations = [Command::CFGI_ALL, Command::TLBI_NSNH_ALL, Command::TLBI_EL2_ALL];
-    assert_eq!(rig.psmmu.run_commands(&rig.clock, &invalidations), Ok(()));
-    write(&rig.smmu, Register::Cr0, 0b1111);
+    let _table = rig.translate();
     let request =
         |rig: &Rig, group| rig.device().page_request(PageRequest::last_of(8, group, 0x7000));
     [1, 2].into_iter().for_each(|group| request(&rig, group));
