@@ -531,11 +531,21 @@ fn a_suspend_under_an_attached_queue_is_found_and_detached() {
 #[test]
 fn a_second_instance_goes_on_where_the_first_detached() {
     // Records before the change of which the host takes some, and between the two instances: within the queue
-    // of 8, and beyond it.
-    for (before, taken, between) in
-        [(0, 0, 0), (5, 5, 3), (5, 2, 3), (8, 0, 0), (8, 0, 8), (3, 1, 9), (12, 4, 2), (12, 12, 12)]
+    // of 8, and beyond it. The others wait in the queue, or are staged and one of them is reported.
+    let cases = [
+        (0, 0, 0),
+        (5, 5, 3),
+        (5, 2, 3),
+        (8, 0, 0),
+        (8, 0, 8),
+        (3, 1, 9),
+        (12, 4, 2),
+        (12, 12, 12),
+    ];
+    for ((before, taken, between), stages) in
+        cases.into_iter().flat_map(|it| [(it, false), (it, true)])
     {
-        let what = format!("{before} before, {taken} taken, {between} between");
+        let what = format!("{before} before, {taken} taken, {between} between, staged: {stages}");
         let rig = Rig::wired(5);
         assert_eq!(rig.attach(rig.events_only()), Ok(()), "{what}");
         let (mut recorded, mut reported) = (0, Vec::new());
@@ -555,10 +565,14 @@ fn a_second_instance_goes_on_where_the_first_detached() {
                 take_one(&rig, &mut reported);
             }
         }
+        if stages {
+            rig.notify(IrqSet::EVENTQ);
+        }
         // An error that the host has not consumed.
         rig.device().raise(1 << 7);
         assert_eq!(rig.psmmu.detach(&rig.clock), Ok(()), "{what}");
         let dropped = rig.psmmu.counters().events.dropped.get();
+        assert_eq!(dropped, if stages { before - taken } else { 0 }, "{what}");
         let rig = rig.with_second_instance();
         for _ in 0..between {
             fault(&rig);
